@@ -1,0 +1,1 @@
+"""What exists: checks, batteries, policies and mappings, as data."""

@@ -1,0 +1,1 @@
+"""When work happens: one file is one deployable Prefect flow."""

@@ -1,0 +1,1 @@
+"""How Proofhouse works: nouns, services, attacks, detectors, checks, judging, reports."""

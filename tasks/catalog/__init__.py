@@ -1,0 +1,1 @@
+"""The only reader of catalogs/: schemas, resolution and locking."""

@@ -1,0 +1,1 @@
+"""One file is one question; its id is its path."""

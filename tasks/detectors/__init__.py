@@ -1,0 +1,1 @@
+"""One file is one detector; it runs in the sandbox."""

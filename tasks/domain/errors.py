@@ -1,0 +1,113 @@
+"""Project errors: bad data, bad storage, bad evidence. Wrong use raises built-in errors instead."""
+
+from typing import ClassVar
+
+
+class ProofhouseError(Exception):
+    """Something outside the code is wrong. The message says what, where and how to mend it.
+
+    Subclasses take one message, so that every error survives a trip through pickle, and carry a
+    ``code`` that is stable and never reused.
+    """
+
+    code: ClassVar[str] = "proofhouse.error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInputError(ProofhouseError):
+    """What the operator or the vendor handed in cannot be used as it is."""
+
+    code = "input.invalid"
+
+
+class CatalogError(ProofhouseError):
+    """A catalog entry is broken or missing."""
+
+    code = "catalog.invalid"
+
+
+class SettingsError(ProofhouseError):
+    """A setting is missing or contradicts another."""
+
+    code = "settings.invalid"
+
+
+class StoreError(ProofhouseError):
+    """The object store refused, or gave back something else than was put in."""
+
+    code = "store.failed"
+
+
+class ObjectMissingError(StoreError):
+    """No object has this digest or name."""
+
+    code = "store.missing"
+
+
+class ObjectCorruptError(StoreError):
+    """The stored bytes do not have the digest they are stored under."""
+
+    code = "store.corrupt"
+
+
+class StoreNotAnsweringError(StoreError):
+    """The store did not answer within the deadline: down, hung or full."""
+
+    code = "store.not_answering"
+
+
+class SigningError(ProofhouseError):
+    """A signing key is missing, unreadable or of the wrong kind."""
+
+    code = "signing.failed"
+
+
+class EvidenceError(ProofhouseError):
+    """Evidence does not verify."""
+
+    code = "evidence.invalid"
+
+
+class SandboxError(ProofhouseError):
+    """The sandbox could not be built or is below the level that the work needs."""
+
+    code = "sandbox.unavailable"
+
+
+class ChildError(ProofhouseError):
+    """The sandboxed child died, hung, or answered with something unusable."""
+
+    code = "sandbox.child_failed"
+
+
+class TargetError(ProofhouseError):
+    """A model cannot be opened or queried as the bundle describes it."""
+
+    code = "target.unusable"
+
+
+class ChildRaisedError(ChildError):
+    """A procedure raised inside the child."""
+
+    code = "sandbox.child_raised"
+
+
+class ChildDiedError(ChildError):
+    """The child ended before it answered."""
+
+    code = "sandbox.child_died"
+
+
+class ChildTimeoutError(ChildError):
+    """The child did not answer within its deadline and was killed."""
+
+    code = "sandbox.child_timeout"
+
+
+class ChildProtocolError(ChildError):
+    """The child's answer was too long, malformed or not of the agreed types."""
+
+    code = "sandbox.child_protocol"

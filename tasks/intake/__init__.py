@@ -1,0 +1,1 @@
+"""From a vendor's folder to a quarantined, described and decoded bundle."""

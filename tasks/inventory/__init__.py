@@ -1,0 +1,1 @@
+"""Assets, runs, findings and verdicts in SQL."""

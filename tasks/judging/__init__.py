@@ -1,0 +1,1 @@
+"""Gates, policies and risk tiers: the only code that judges."""

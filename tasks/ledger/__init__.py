@@ -1,0 +1,1 @@
+"""Append-only Merkle log, signed envelopes and offline verification."""

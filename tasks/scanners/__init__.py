@@ -1,0 +1,1 @@
+"""One file is one format read byte by byte, with nothing executed."""

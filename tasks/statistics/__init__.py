@@ -1,0 +1,1 @@
+"""Intervals, tests and power: numbers a verdict can stand on."""

@@ -1,0 +1,1 @@
+"""Object storage addressed by digest, write-once, on a local folder or S3."""
