@@ -163,7 +163,7 @@ class Lab:
         architecture = self.path(model.architecture) if model.architecture else None
         readable = tuple(path for path in (artifact, architecture) if path)
         return self._child(readable).open(
-            "targets.opening",
+            "targets.opening.open_target",
             artifact=str(artifact),
             architecture=str(architecture) if architecture else None,
             model=model.model_dump(mode="json"),

@@ -1,0 +1,1 @@
+"""Small stand-ins that behave: an in-memory store, a sandbox without walls."""

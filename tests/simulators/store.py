@@ -1,0 +1,58 @@
+"""An object store in memory, for tests that are not about storage."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.domain.digest import Digest, digest_of
+from tasks.domain.errors import ObjectCorruptError, ObjectMissingError
+from tasks.store.protocol import Guarantees, ObjectRef
+
+
+class MemoryStore:
+    """Keeps objects and claims in two dicts; tests may break them from the inside."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Digest, bytes] = {}
+        self.named: dict[str, bytes] = {}
+
+    def put(self, data: bytes) -> ObjectRef:
+        digest = digest_of(data)
+        self.objects.setdefault(digest, bytes(data))
+        return ObjectRef(digest=digest, size_bytes=len(data))
+
+    def put_file(self, path: Path) -> ObjectRef:
+        return self.put(path.read_bytes())
+
+    def get(self, digest: Digest, *, version: str | None = None) -> bytes:  # noqa: ARG002
+        if digest not in self.objects:
+            raise ObjectMissingError(f"{digest} is not stored")
+        if digest_of(self.objects[digest]) != digest:
+            raise ObjectCorruptError(f"{digest} holds other bytes")
+        return self.objects[digest]
+
+    def fetch(self, digest: Digest, destination: Path) -> None:
+        with destination.open("xb") as stream:
+            stream.write(self.get(digest))
+
+    def has(self, digest: Digest) -> bool:
+        return digest in self.objects
+
+    def digests(self) -> Iterator[Digest]:
+        yield from list(self.objects)
+
+    def claim(self, name: str, data: bytes) -> bool:
+        if name in self.named:
+            return False
+        self.named[name] = bytes(data)
+        return True
+
+    def claimed(self, name: str) -> bytes | None:
+        return self.named.get(name)
+
+    def claims(self, prefix: str = "") -> Iterator[str]:
+        yield from sorted(name for name in self.named if name.startswith(prefix))
+
+    def guarantees(self) -> Guarantees:
+        return Guarantees(
+            backend="memory", write_once_claims=True, versioned=False, worm=False, checksums=True
+        )
