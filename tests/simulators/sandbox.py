@@ -1,12 +1,12 @@
 """A sandbox without walls: procedures run in this process. For trusted code and data only."""
 
-import importlib
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from tasks.domain.errors import ChildRaisedError
+from tasks.sandbox.procedures import procedure as resolve
 from tasks.sandbox.protocol import Array, Level, Limits, Probe, Reply, numeric
 
 
@@ -42,8 +42,7 @@ class DirectSession:
         return Reply({name: numeric(array) for name, array in reply.arrays.items()}, reply.values)
 
     def _run(self, procedure: str, arrays: dict[str, Array], values: dict[str, Any]) -> Any:
-        module = importlib.import_module(f"tasks.{procedure}")
-        function = getattr(module, procedure.rpartition(".")[2])
+        function = resolve(procedure)
         kept = () if self.kept is None else (self.kept,)
         try:
             return function(*kept, **arrays, **values)
