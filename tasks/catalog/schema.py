@@ -58,13 +58,18 @@ class ObservationsGate(Frozen):
 Gate = Annotated[IntervalGate | ObservationsGate, Field(discriminator="kind")]
 
 
-class CheckEntry(Frozen):
-    """One question: ``catalogs/checks/<family>/<name>.yaml``."""
+class Entry(Frozen):
+    """What all entries say first. ``version`` rises when results stop being comparable."""
 
     id: EntryId
     version: int = Field(ge=1)
-    lifecycle: Lifecycle
     title: Annotated[str, Field(min_length=3, max_length=80)]
+
+
+class CheckEntry(Entry):
+    """One question: ``catalogs/checks/<family>/<name>.yaml``."""
+
+    lifecycle: Lifecycle
     question: Annotated[str, Field(min_length=10, max_length=200, pattern=r"\?$")]
     why: Prose
     needs: Needs = Needs()
@@ -84,12 +89,9 @@ class Strength(Frozen):
     parameters: dict[str, Parameter] = {}
 
 
-class BatteryEntry(Frozen):
+class BatteryEntry(Entry):
     """A named list of checks: ``catalogs/batteries/<family>/<name>.yaml``."""
 
-    id: EntryId
-    version: int = Field(ge=1)
-    title: Annotated[str, Field(min_length=3, max_length=80)]
     purpose: Prose
     checks: tuple[Strength, ...] = Field(min_length=1)
 
@@ -114,16 +116,13 @@ class Rule(Frozen):
     severity: Severity | None = None
 
 
-class PolicyEntry(Frozen):
+class PolicyEntry(Entry):
     """From findings to a verdict for one risk tier: ``catalogs/policies/<family>/<name>.yaml``.
 
     A failed finding refuses at ``refuse_at`` severity or above, else it becomes a condition.
     A required check that ended in one of ``review_on`` sends the asset to a person.
     """
 
-    id: EntryId
-    version: int = Field(ge=1)
-    title: Annotated[str, Field(min_length=3, max_length=80)]
     purpose: Prose
     tier: RiskTier
     battery: EntryId

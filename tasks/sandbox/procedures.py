@@ -27,7 +27,7 @@ def procedure(name: str) -> Callable[..., Any]:
         raise ValueError(f"there is no procedure {name!r}")
     function = getattr(importlib.import_module(module_name), last, None)
     if not callable(function):
-        raise ValueError(f"{module_name} has no function {last!r}")
+        raise ValueError(f"{module_name} has no function {last!r}")  # noqa: TRY004 - a wrong name
     found: Callable[..., Any] = function
     return found
 

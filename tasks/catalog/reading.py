@@ -1,0 +1,162 @@
+"""Reads catalog entries: id = path, strict schema, every problem named with its file."""
+
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry
+from tasks.domain.digest import Digest, digest_of
+from tasks.domain.errors import CatalogError
+from tasks.domain.ids import is_entry_id
+
+Kind = Literal["checks", "batteries", "policies"]
+KINDS: dict[Kind, type[Entry]] = {
+    "checks": CheckEntry,
+    "batteries": BatteryEntry,
+    "policies": PolicyEntry,
+}
+E_ = TypeVar("E_", bound=Entry)
+
+
+def catalog_root() -> Path:
+    """Returns the folder of the shipped catalogs."""
+    import catalogs  # noqa: PLC0415 - the package is data; only this function needs its place
+
+    return Path(catalogs.__file__).parent
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Safe YAML without anchors, aliases or doubled keys: entries are read, not computed."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # stubs leave it bare
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.YAMLError(f"line {event.start_mark.line + 1}: anchors are not allowed")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
+        keys = [key.value for key, _ in node.value]
+        if doubled := sorted({key for key in keys if keys.count(key) > 1}):
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"line {line}: keys given twice: {', '.join(doubled)}")
+        return super().construct_mapping(node, deep)
+
+
+class Catalog:
+    """The entries of one catalog folder, read when asked for and kept.
+
+    Args:
+        root: A folder laid out as ``<kind>/<family>/<name>.yaml``; the shipped one by default.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or catalog_root()
+        self._kept: dict[tuple[Kind, str], Entry] = {}
+
+    def check(self, entry_id: str) -> CheckEntry:
+        """Returns the check of this id. Raises :class:`CatalogError`."""
+        return self._entry("checks", entry_id, CheckEntry)
+
+    def battery(self, entry_id: str) -> BatteryEntry:
+        """Returns the battery of this id, or of this last part. Raises :class:`CatalogError`."""
+        return self._entry("batteries", self._full_id("batteries", entry_id), BatteryEntry)
+
+    def policy(self, entry_id: str) -> PolicyEntry:
+        """Returns the policy of this id. Raises :class:`CatalogError`."""
+        return self._entry("policies", entry_id, PolicyEntry)
+
+    def policy_for(self, tier: str) -> PolicyEntry:
+        """Returns the policy that judges assets of ``tier``."""
+        return self.policy(f"tier.{tier}")
+
+    def ids(self, kind: Kind) -> tuple[str, ...]:
+        """Returns the ids of every file of a kind, sorted, whether or not it is valid."""
+        folder = self.root / kind
+        files = sorted(folder.glob("**/*.yaml"))
+        return tuple(".".join(file.relative_to(folder).with_suffix("").parts) for file in files)
+
+    def problems(self) -> list[str]:
+        """Returns what is wrong with any entry, one line each; empty when all is well."""
+        found: list[str] = []
+        for kind, model in KINDS.items():
+            for entry_id in self.ids(kind):
+                try:
+                    self._entry(kind, entry_id, model)
+                except CatalogError as error:
+                    found.append(error.message)
+        return found or self._dangling()
+
+    def _dangling(self) -> list[str]:
+        checks, batteries = set(self.ids("checks")), set(self.ids("batteries"))
+        found = [
+            f"batteries/{battery}: no check is called {strength.check}"
+            for battery in sorted(batteries)
+            for strength in self.battery(battery).checks
+            if strength.check not in checks
+        ]
+        for name in self.ids("policies"):
+            policy = self.policy(name)
+            if policy.battery not in batteries:
+                found.append(f"policies/{name}: no battery is called {policy.battery}")
+            found += [
+                f"policies/{name}: no check is called {rule.check}"
+                for rule in policy.rules
+                if rule.check not in checks
+            ]
+        return found
+
+    def _entry(self, kind: Kind, entry_id: str, model: type[E_]) -> E_:
+        kept = self._kept.get((kind, entry_id))
+        if not isinstance(kept, model):
+            kept = self._kept[kind, entry_id] = self._read(kind, entry_id, model)
+        return kept
+
+    def _full_id(self, kind: Kind, name: str) -> str:
+        if "." in name:
+            return name
+        matches = [entry for entry in self.ids(kind) if entry.rpartition(".")[2] == name]
+        return matches[0] if len(matches) == 1 else name
+
+    def _read(self, kind: Kind, entry_id: str, model: type[E_]) -> E_:
+        if not is_entry_id(entry_id):
+            raise CatalogError(self._unknown(kind, entry_id))
+        path = self.root.joinpath(kind, *entry_id.split(".")).with_suffix(".yaml")
+        if not path.is_file():
+            raise CatalogError(self._unknown(kind, entry_id))
+        return parse_entry(path.read_bytes(), model, entry_id=entry_id, place=f"{kind}/{path.name}")
+
+    def _unknown(self, kind: Kind, entry_id: str) -> str:
+        known = ", ".join(self.ids(kind)) or "none"
+        return f"{kind} has no entry called {entry_id!r}. Known entries: {known}."
+
+
+def parse_entry(data: bytes, model: type[E_], *, entry_id: str, place: str) -> E_:
+    """Turns the bytes of a catalog file into an entry.
+
+    Raises:
+        CatalogError: Not strict YAML, not the schema, or not the id that its path demands.
+    """
+    try:
+        # The loader is a SafeLoader; the rule only knows the class by its own name.
+        entry = model.model_validate(yaml.load(data, Loader=_StrictLoader))  # noqa: S506
+    except yaml.YAMLError as error:
+        raise CatalogError(f"{place} ({entry_id}) is not plain YAML: {error}") from error
+    except ValidationError as error:
+        raise CatalogError(f"{place} ({entry_id}): {_all_problems(error)}") from error
+    if entry.id != entry_id:
+        raise CatalogError(f"{place} says id {entry.id!r}, its path says {entry_id!r}")
+    return entry
+
+
+def entry_digest(entry: Entry) -> Digest:
+    """Returns the digest of what the entry says (not of its layout or comments)."""
+    return digest_of(entry.canonical())
+
+
+def _all_problems(error: ValidationError) -> str:
+    return "; ".join(
+        f"{'.'.join(str(part) for part in issue['loc']) or 'entry'}: {issue['msg']}"
+        for issue in error.errors()
+    )
