@@ -15,7 +15,7 @@ import safetensors.numpy
 
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
-from tasks.domain.measurement import Artifact, Cost
+from tasks.domain.measurement import Artifact, Cost, Status
 from tasks.domain.spec import Parameter
 from tasks.sandbox.protocol import Array, Limits, Reply, Sandbox, Session
 from tasks.store.protocol import ObjectStore
@@ -24,9 +24,13 @@ from tasks.store.protocol import ObjectStore
 class NotAvailable(Exception):  # noqa: N818  - an answer, not an error
     """The question arises, but something that it needs is missing; the text says what."""
 
+    status = Status.NOT_AVAILABLE
+
 
 class NotApplicable(Exception):  # noqa: N818  - an answer, not an error
     """The question does not arise for this asset; the text says why."""
+
+    status = Status.NOT_APPLICABLE
 
 
 class Examples(NamedTuple):

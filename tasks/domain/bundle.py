@@ -181,6 +181,9 @@ class Subject(Frozen):
     files: tuple[FileEntry, ...]
     datasets: tuple[Dataset, ...] = ()
     observations: tuple[Observation, ...] = ()
+    tier: Literal["low", "medium", "high"] | None = None
+    """Risk tier by the vendor's questionnaire; None when it gives no ground for one."""
+    tier_reasons: tuple[str, ...] = ()
 
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""

@@ -41,6 +41,7 @@ class RunPlan(Frozen):
     policy: EntryId
     policy_digest: DigestField
     occasion: str = "onboarding"
+    attempt: int = Field(default=1, ge=1)
     checks: tuple[CheckSpec, ...]
 
     @property

@@ -1,0 +1,43 @@
+"""Onboarding: from a vendor's bundle in quarantine to a signed verdict."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+
+from tasks.checks.stage import measure_all
+from tasks.intake.stage import take_in
+from tasks.ledger.stage import seal
+from tasks.onboarding import blocked_reason, judge_run, plan_onboarding, write_record
+from tasks.planning import split_gatekeepers
+from tasks.reports.stage import announce, write_report
+from tasks.runtime import task_runner
+
+
+@flow(name="onboard-model", task_runner=task_runner())
+def onboard_model(
+    bundle: str, battery: str | None = None, tier: str | None = None
+) -> dict[str, Any]:
+    """Takes in a bundle, measures, judges and seals; returns what ``onboard --json`` prints.
+
+    The gatekeepers run first: a model whose bytes or behaviour they refuse is never opened again.
+    A plan that was sealed before is not run again; its verdict is read from verified evidence.
+    """
+    started = datetime.now(UTC)
+    subject = take_in(bundle)
+    planned = plan_onboarding(subject, battery=battery, tier=tier)
+    if planned.sealed:
+        return announce(planned.plan.run)
+
+    first, rest = split_gatekeepers(planned.plan)
+    executions = measure_all(first, subject)
+    executions += measure_all(rest, subject, blocked=blocked_reason(executions))
+
+    findings, decision = judge_run(planned.plan, executions)
+    report = write_report(planned.plan, executions, findings, decision)
+    seal(
+        write_record(
+            planned.plan, executions, findings, decision, started=started, report=report
+        )
+    )
+    return announce(planned.plan.run)

@@ -1,0 +1,162 @@
+"""Runs one check from its spec and keeps the measurement, so that it never has to run again.
+
+The claim ``measurements/<spec>`` maps a spec to the digest of its measurement. It is written once:
+a duplicate run, a retry and a resumed run all end at the same bytes.
+"""
+
+import contextlib
+import importlib
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tasks.catalog.reading import Catalog
+from tasks.catalog.schema import CheckEntry
+from tasks.checks.lab import Lab, NotApplicable, NotAvailable
+from tasks.domain.bundle import Subject
+from tasks.domain.digest import Digest, hexadecimal
+from tasks.domain.errors import ChildError, ProofhouseError
+from tasks.domain.execution import Execution
+from tasks.domain.measurement import Measurement, Status
+from tasks.domain.spec import CheckSpec
+from tasks.sandbox.protocol import Limits, Sandbox
+from tasks.store.protocol import ObjectStore
+
+_log = logging.getLogger(__name__)
+_LASTING = {Status.MEASURED, Status.NOT_APPLICABLE}
+
+
+def run_check(
+    spec: CheckSpec,
+    subject: Subject,
+    *,
+    store: ObjectStore,
+    sandbox: Sandbox,
+    scratch: Path,
+    limits: Limits = Limits(),
+    blocked: str = "",
+) -> Execution:
+    """Returns how the check went; its measurement is stored under ``execution.measurement``.
+
+    ``blocked`` says why the model must not be opened; checks that need it are then not available.
+
+    Never raises for anything the bundle did: a check that breaks is a measurement with status
+    ``error``. Raises ``StoreError`` when the store fails, because then nothing can be kept.
+    """
+    if (known := known_measurement(spec, store)) is not None:
+        return _execution(spec, known, seconds=0.0, reused=True)
+    started = time.monotonic()
+    entry = Catalog().check(spec.check)
+    if blocked and entry.needs.target != "none":
+        return _execution(
+            spec,
+            keep_measurement(spec, unmeasured(entry, Status.NOT_AVAILABLE, blocked), store),
+            seconds=0.0,
+            reused=False,
+        )
+    with _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab:
+        measurement = _guarded(entry, lab)
+    digest = keep_measurement(spec, measurement, store)
+    return _execution(spec, digest, seconds=time.monotonic() - started, reused=False)
+
+
+def known_measurement(spec: CheckSpec, store: ObjectStore) -> Digest | None:
+    """Returns the digest of the measurement that this spec already has, if it is still there."""
+    claimed = store.claimed(_claim(spec))
+    if claimed is None:
+        return None
+    digest = Digest(claimed.decode())
+    return digest if store.has(digest) else None
+
+
+def keep_measurement(spec: CheckSpec, measurement: Measurement, store: ObjectStore) -> Digest:
+    """Stores a measurement; lasting ones (not errors, not missing inputs) are claimed for good."""
+    digest = store.put(measurement.canonical()).digest
+    if measurement.status not in _LASTING:
+        return digest
+    store.claim(_claim(spec), digest.encode())
+    return known_measurement(spec, store) or digest
+
+
+def check_function(check_id: str) -> Callable[[Lab], Measurement]:
+    """Returns ``measure`` of the module that the id names.
+
+    Raises:
+        ValueError: There is no such module, or it has no ``measure``.
+    """
+    try:
+        module = importlib.import_module(f"tasks.checks.{check_id}")
+    except ModuleNotFoundError as error:
+        raise ValueError(f"there is no module for check {check_id}") from error
+    measure = getattr(module, "measure", None)
+    if not callable(measure):
+        raise ValueError(f"tasks/checks/{check_id.replace('.', '/')}.py has no measure(lab)")  # noqa: TRY004 - a wrong name
+    found: Callable[[Lab], Measurement] = measure
+    return found
+
+
+def unmeasured(entry: CheckEntry, status: Status, reason: str) -> Measurement:
+    """Builds the measurement of a check that gave no numbers, and says why."""
+    return Measurement(check=entry.id, version=entry.version, status=status, detail=reason[:2000])
+
+
+@contextlib.contextmanager
+def _lab(
+    spec: CheckSpec,
+    subject: Subject,
+    *,
+    store: ObjectStore,
+    sandbox: Sandbox,
+    scratch: Path,
+    limits: Limits,
+) -> Iterator[Lab]:
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as workspace:
+        yield Lab(
+            subject=subject,
+            store=store,
+            sandbox=sandbox,
+            workspace=Path(workspace),
+            parameters=spec.parameters,
+            seed=spec.seed,
+            limits=limits,
+        )
+
+
+def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:
+    """Measures, and turns every way of breaking into a measurement that says so."""
+    task = lab.subject.spec.model.task
+    if entry.needs.tasks and task not in entry.needs.tasks:
+        return unmeasured(entry, Status.NOT_APPLICABLE, f"the model's task is {task}")
+    try:
+        with lab:
+            return check_function(entry.id)(lab)
+    except (NotApplicable, NotAvailable) as reason:
+        return unmeasured(entry, reason.status, str(reason))
+    except ChildError as error:
+        return unmeasured(entry, Status.ERROR, f"{error.code}: {error.message}")
+    except ProofhouseError as error:
+        if error.code.startswith("store."):
+            raise
+        return unmeasured(entry, Status.ERROR, f"{error.code}: {error.message}")
+    except Exception as error:  # noqa: BLE001 - logged, stored and judged below
+        # A defect of ours or a shape nobody thought of: the run goes on, the verdict cannot pass.
+        _log.exception("check %s broke", entry.id)
+        return unmeasured(entry, Status.ERROR, f"{type(error).__name__}: {error}")
+
+
+def _claim(spec: CheckSpec) -> str:
+    return f"measurements/{hexadecimal(spec.digest)}"
+
+
+def _execution(spec: CheckSpec, digest: Digest, *, seconds: float, reused: bool) -> Execution:
+    return Execution(
+        check=spec.check,
+        spec=spec.digest,
+        measurement=digest,
+        seconds=round(seconds, 3),
+        reused=reused,
+        sandbox=spec.sandbox,
+    )

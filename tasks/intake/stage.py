@@ -1,0 +1,32 @@
+"""Intake as a Prefect task."""
+
+import tempfile
+from pathlib import Path
+
+from prefect import task
+
+from tasks.intake.subject import build_subject
+from tasks.runtime import services
+
+
+@task(name="intake", task_run_name="intake")
+def take_in(bundle: str) -> str:
+    """Quarantines and describes the bundle at a path; returns the digest of its subject."""
+    return take_in_here(Path(bundle))
+
+
+def take_in_here(bundle: Path) -> str:
+    """Does the same in this process, without Prefect."""
+    here = services()
+    home = here.settings.home.resolve()
+    scratch = home / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="intake-") as workspace:
+        subject = build_subject(
+            bundle,
+            store=here.store,
+            sandbox=here.sandbox,
+            workspace=Path(workspace),
+            trusted_keys=tuple(sorted((home / "vendors").glob("*.pub"))),
+        )
+    return here.store.put(subject.canonical()).digest

@@ -1,0 +1,150 @@
+"""The steps of onboarding between the checks: plan, find a sealed run, judge, write it down.
+
+Each step is idempotent by content address. The flow in ``flows/onboarding.py`` orders them.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from tasks.catalog.reading import Catalog
+from tasks.domain.bundle import Subject
+from tasks.domain.digest import Digest
+from tasks.domain.execution import Execution
+from tasks.domain.finding import Decision, Finding, Outcome, RiskTier
+from tasks.domain.measurement import Measurement, Status
+from tasks.domain.run import Reference, RunRecord
+from tasks.domain.spec import RunPlan
+from tasks.judging.concluding import conclude
+from tasks.ledger.seal import sealed_run
+from tasks.planning import plan_run
+from tasks.runtime import services
+from tasks.store.protocol import ObjectStore
+
+
+class Planned(NamedTuple):
+    """A plan, and whether it was run and sealed before."""
+
+    plan: RunPlan
+    sealed: bool
+
+
+def plan_onboarding(
+    subject: Digest, *, battery: str | None, tier: str | None, occasion: str = "onboarding"
+) -> Planned:
+    """Plans the run of a subject; a run that ended with errors is planned as a new attempt."""
+    here = services()
+    described = Subject.parse(here.store.get(subject))
+    attempt = 1
+    while True:
+        plan = plan_run(
+            described,
+            subject,
+            catalog=Catalog(),
+            tier=RiskTier(tier) if tier else RiskTier(described.tier or RiskTier.MEDIUM),
+            battery=battery,
+            sandbox=here.sandbox.level,
+            seed=here.settings.seed,
+            occasion=occasion,
+            attempt=attempt,
+        )
+        sealed = sealed_run(here.store, plan.run)
+        if sealed is None or not _has_errors(sealed[0]):
+            return Planned(plan, sealed is not None)
+        attempt += 1
+
+
+def blocked_reason(executions: Sequence[Execution]) -> str:
+    """Returns why the model must not be opened, from the gatekeepers' measurements; or nothing."""
+    store = services().store
+    reasons: list[str] = []
+    for execution in executions:
+        measurement = Measurement.parse(store.get(execution.measurement))
+        refusal = measurement.facts.get("refused")
+        if measurement.status is Status.ERROR:
+            reasons.append(f"{execution.check} broke: {measurement.detail}")
+        elif refusal:
+            reasons.append(f"{execution.check}: {refusal}")
+    return "the model was not opened: " + "; ".join(reasons) if reasons else ""
+
+
+def judge_run(
+    plan: RunPlan, executions: Sequence[Execution]
+) -> tuple[tuple[Finding, ...], Decision]:
+    """Judges all executions by the plan's policy."""
+    return conclude(plan, executions, services().store, Catalog())
+
+
+def write_record(
+    plan: RunPlan,
+    executions: Sequence[Execution],
+    findings: tuple[Finding, ...],
+    decision: Decision,
+    *,
+    started: datetime,
+    report: Digest,
+) -> Digest:
+    """Stores the record that will be signed; returns its digest."""
+    here = services()
+    guarantees = here.store.guarantees()
+    record = RunRecord(
+        run=plan.run,
+        asset=plan.asset,
+        tier=plan.tier,
+        subject=plan.bundle,
+        plan=plan,
+        findings=findings,
+        decision=decision,
+        executions=tuple(executions),
+        objects=_references(plan, executions, report, here.store),
+        sandbox={
+            "level": here.sandbox.level,
+            **{probe.name: "blocked" if probe.blocked else "open" for probe in here.sandbox.probes},
+        },
+        store={name: str(value) for name, value in guarantees.model_dump(exclude={"notes"}).items()},
+        started=_rfc3339(started),
+        sealed=_rfc3339(datetime.now(UTC)),
+    )
+    return here.store.put(record.canonical()).digest
+
+
+def _references(
+    plan: RunPlan, executions: Sequence[Execution], report: Digest, store: ObjectStore
+) -> tuple[Reference, ...]:
+    found = [_reference("subject", plan.bundle, store), _reference("report", report, store)]
+    subject = Subject.parse(store.get(plan.bundle))
+    found += [
+        Reference(role=f"file:{file.path}", digest=file.digest, size_bytes=file.size_bytes)
+        for file in subject.files
+    ]
+    found += [
+        _reference(f"data:{data.role}", data.digest, store)
+        for data in subject.datasets
+        if data.digest
+    ]
+    for execution in executions:
+        found.append(_reference(f"measurement:{execution.check}", execution.measurement, store))
+        measurement = Measurement.parse(store.get(execution.measurement))
+        found += [
+            Reference(
+                role=f"artifact:{execution.check}:{artifact.name}",
+                digest=artifact.digest,
+                size_bytes=artifact.size_bytes,
+            )
+            for artifact in measurement.artifacts
+        ]
+    return tuple(found)
+
+
+def _reference(role: str, digest: Digest, store: ObjectStore) -> Reference:
+    # Putting bytes that are there already costs a look-up and tells size and version.
+    ref = store.put(store.get(digest))
+    return Reference(role=role, digest=digest, size_bytes=ref.size_bytes, version=ref.version)
+
+
+def _has_errors(record: RunRecord) -> bool:
+    return any(finding.outcome is Outcome.ERROR for finding in record.findings)
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

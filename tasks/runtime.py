@@ -1,0 +1,130 @@
+"""Where flows run: the Dask task runner by profile, and the services each process opens once.
+
+Between tasks travel digests and small values. Every worker process opens the store and the
+sandbox for itself, from the same settings.
+"""
+
+import contextlib
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from tasks.domain.errors import SettingsError
+from tasks.sandbox.protocol import Level, Limits, Sandbox
+from tasks.settings import Compute, Settings, read_settings
+from tasks.store.protocol import ObjectStore
+
+if TYPE_CHECKING:
+    from distributed.deploy.cluster import Cluster
+    from prefect.task_runners import TaskRunner
+
+_log = logging.getLogger(__name__)
+
+
+class Services(NamedTuple):
+    """What a process needs to run checks."""
+
+    settings: Settings
+    store: ObjectStore
+    sandbox: Sandbox
+    limits: Limits
+
+
+@functools.cache
+def services() -> Services:
+    """Opens store and sandbox once per process.
+
+    Raises:
+        SandboxError: This machine cannot reach the level that the settings require.
+        StoreError: The store cannot be used.
+    """
+    from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415 - only who works pays for it
+    from tasks.store.opening import open_store  # noqa: PLC0415
+
+    settings = read_settings()
+    home = settings.home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    return Services(
+        settings=settings,
+        store=open_store(settings.store_url, home=home),
+        sandbox=open_sandbox(required=Level(settings.sandbox.required)),
+        limits=Limits(
+            memory_bytes=settings.sandbox.memory_mib << 20,
+            call_seconds=settings.sandbox.call_seconds,
+        ),
+    )
+
+
+def task_runner() -> "TaskRunner[Any]":
+    """Returns the Dask runner of the profile. Nothing starts before the first submission."""
+    from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - 3 s of imports
+
+    compute = read_settings().compute
+    if compute.kind == "scheduler":
+        if not compute.scheduler:
+            raise SettingsError("compute.kind is 'scheduler', but compute.scheduler is empty")
+        runner = DaskTaskRunner(address=compute.scheduler)
+    else:
+        # The library's annotation asks for a class; any callable that gives a context works.
+        runner = DaskTaskRunner(cluster_class=cast("Any", warm_cluster))
+    return cast("TaskRunner[Any]", runner)
+
+
+@contextlib.contextmanager
+def warm_cluster() -> Iterator["Cluster"]:
+    """Lends the process's cluster: started at the first use, kept warm for the next flow."""
+    yield _cluster()
+
+
+@functools.cache
+def _cluster() -> "Cluster":
+    cluster = _new_cluster(read_settings().compute)
+    _OPEN.push(cluster.__exit__)
+    return cluster
+
+
+_OPEN = contextlib.ExitStack()
+
+
+def close_cluster() -> None:
+    """Ends the process's cluster, if one was started."""
+    _OPEN.close()
+    _cluster.cache_clear()
+
+
+def _new_cluster(compute: Compute) -> "Cluster":
+    import dask  # noqa: PLC0415
+    from distributed import LocalCluster  # noqa: PLC0415
+
+    # A check that kills its worker three times is poison; the run goes on without it.
+    dask.config.set({"distributed.scheduler.allowed-failures": 3})
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    if compute.kind == "gpu" and (gpu := _gpu_cluster()) is not None:
+        return gpu
+    return LocalCluster(  # type: ignore[no-untyped-call]  # the library annotates only in part
+        n_workers=compute.worker_count,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        silence_logs=logging.ERROR,
+    )
+
+
+def _gpu_cluster() -> "Cluster | None":
+    """Returns a dask-cuda cluster, or None with a loud warning when there is no usable GPU."""
+    try:
+        from dask_cuda import LocalCUDACluster  # noqa: PLC0415 - an extra
+
+        cluster: Cluster = LocalCUDACluster(dashboard_address=None)
+    except Exception as error:  # noqa: BLE001 - driver errors come in many classes
+        _log.warning(
+            "GPU profile chosen, but no GPU can be used (%s: %s). Running on CPU workers instead; "
+            "install the gpu extra and an NVIDIA driver, or choose another profile.",
+            type(error).__name__,
+            error,
+        )
+        return None
+    return cluster

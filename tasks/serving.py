@@ -1,0 +1,147 @@
+"""A local Prefect server for as long as it is needed, and never longer.
+
+Workers on other processes need a real server: Prefect's ephemeral mode would start one per Dask
+worker. The server runs on loopback with its own SQLite file and dies with whoever started it.
+"""
+
+import contextlib
+import ctypes
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.domain.errors import ProofhouseError
+
+_PR_SET_PDEATHSIG = 1
+_START_SECONDS = 120
+
+
+class ServerError(ProofhouseError):
+    """The orchestration server did not start or does not answer."""
+
+    code = "server.unavailable"
+
+
+def server_environment(home: Path, port: int, *, ui: bool) -> dict[str, str]:
+    """Returns the variables that make a server private, quiet and self-contained."""
+    folder = home / "prefect"
+    return {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_UI_ENABLED": "true" if ui else "false",
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+def client_environment(home: Path, url: str) -> dict[str, str]:
+    """Returns the variables for a process that talks to the server at ``url``."""
+    return {
+        "PREFECT_API_URL": url,
+        "PREFECT_HOME": str(home / "prefect"),
+        "PREFECT_SERVER_EPHEMERAL_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
+        "PREFECT_CLI_PROMPT": "false",
+        "DO_NOT_TRACK": "1",
+    }
+
+
+@contextlib.contextmanager
+def local_server(home: Path, *, port: int | None = None, ui: bool = True) -> Iterator[str]:
+    """Runs a server and yields its API address once it is healthy; ends it on leaving.
+
+    Raises:
+        ServerError: It did not become healthy; the message ends with what it printed last.
+    """
+    port = port or free_port()
+    folder = home.resolve() / "prefect"
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"server-{secrets.token_hex(4)}.log"
+    url = f"http://127.0.0.1:{port}/api"
+    with log.open("wb") as output:
+        process = _start(home.resolve(), port, output.fileno(), ui=ui)
+    try:
+        _await_health(process, url, log)
+        yield url
+    finally:
+        _end(process)
+        log.unlink(missing_ok=True)
+
+
+def is_healthy(url: str, *, timeout_seconds: float = 2) -> bool:
+    """Answers whether a Prefect API answers at ``url``."""
+    try:
+        # The address is our own setting or loopback, never a vendor's.
+        with urllib.request.urlopen(f"{url}/health", timeout=timeout_seconds) as answer:  # noqa: S310
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError, ValueError):
+        return False
+
+
+def free_port() -> int:
+    """Returns a loopback TCP port that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(home: Path, port: int, output: int, *, ui: bool) -> subprocess.Popen[bytes]:
+    arguments = ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    return subprocess.Popen(  # noqa: S603 - fixed program, no shell
+        [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--factory",
+            "prefect.server.api.server:create_app",
+            "--lifespan",
+            "on",
+            *arguments,
+        ],
+        env={**os.environ, **server_environment(home, port, ui=ui)},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - started before any thread of ours
+    )
+
+
+def _die_with_parent() -> None:
+    """Asks the kernel to end this process when its parent goes, even by SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not is_healthy(url):
+        if process.poll() is not None or time.monotonic() > deadline:
+            state = f"exited with {process.returncode}" if process.poll() else "did not answer"
+            tail = log.read_text(errors="replace")[-1500:]
+            raise ServerError(
+                f"The local Prefect server {state} within {_START_SECONDS} s. It printed last:\n"
+                f"{tail}\nSet PREFECT_API_URL to use a server that runs already."
+            )
+        time.sleep(0.1)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for way in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, way)
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            continue
+        return
