@@ -86,7 +86,7 @@ def write_record(
 ) -> Digest:
     """Stores the record that will be signed; returns its digest."""
     here = services()
-    guarantees = here.store.guarantees()
+    guarantees = here.store.guarantees().model_dump(exclude={"notes"})
     record = RunRecord(
         run=plan.run,
         asset=plan.asset,
@@ -101,7 +101,7 @@ def write_record(
             "level": here.sandbox.level,
             **{probe.name: "blocked" if probe.blocked else "open" for probe in here.sandbox.probes},
         },
-        store={name: str(value) for name, value in guarantees.model_dump(exclude={"notes"}).items()},
+        store={name: str(value) for name, value in guarantees.items()},
         started=_rfc3339(started),
         sealed=_rfc3339(datetime.now(UTC)),
     )

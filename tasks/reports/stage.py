@@ -1,6 +1,6 @@
 """Reports and announcements: what people see in the file, in the Prefect UI and on stdout."""
 
-import contextlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from prefect.artifacts import create_link_artifact, create_table_artifact
 
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
+from tasks.domain.errors import EvidenceError
 from tasks.domain.execution import Execution
 from tasks.domain.finding import Decision, Finding
 from tasks.domain.measurement import Measurement
@@ -21,6 +22,8 @@ from tasks.ledger.verify import verify_run
 from tasks.reports.html import Story, render_html
 from tasks.reports.json import summary
 from tasks.runtime import services
+
+_log = logging.getLogger(__name__)
 
 
 @task(name="report", task_run_name="report")
@@ -81,8 +84,6 @@ def lay_out_report(record: RunRecord) -> Path:
 
 
 def _verified(run: str) -> tuple[RunRecord, Sealed]:
-    from tasks.domain.errors import EvidenceError  # noqa: PLC0415
-
     here = services()
     checked = verify_run(run, here.store, trusted_keys(here.settings.home.resolve()))
     found = sealed_run(here.store, run)
@@ -102,12 +103,14 @@ def _show(record: RunRecord, path: Path) -> None:
         }
         for finding in record.findings
     ]
-    # The UI is a convenience: a server that is gone must not undo a sealed verdict.
-    with contextlib.suppress(Exception):
-        key = record.run.lower()
+    try:
         create_table_artifact(
             table=rows,
-            key=f"findings-{key}",
+            key=f"findings-{record.run}",
             description=f"**{record.decision.verdict}**: {record.asset}",
         )
-        create_link_artifact(link=path.as_uri(), key=f"report-{key}", link_text="HTML report")
+        create_link_artifact(
+            link=path.as_uri(), key=f"report-{record.run}", link_text="HTML report"
+        )
+    except Exception as error:  # noqa: BLE001 - a server that is gone must not undo a verdict
+        _log.warning("the Prefect UI shows no findings of %s: %s", record.run, error)

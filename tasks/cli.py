@@ -1,0 +1,264 @@
+"""The ``proofhouse`` command: the only place that prints results or exits.
+
+Each command's work lives in ``tasks/commands/`` and is imported when the command runs, so that
+``proofhouse --help`` stays instant. Results go to stdout; progress and problems to stderr.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+EXIT_OK, EXIT_REFUSED, EXIT_BAD_INPUT, EXIT_UNDECIDED = 0, 1, 2, 3
+
+app = typer.Typer(
+    name="proofhouse",
+    help="Proof-tests AI before an enterprise relies on it, and keeps testing it afterwards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+keys_app = typer.Typer(help="Signing keys of this installation.", no_args_is_help=True)
+catalog_app = typer.Typer(help="Checks, batteries and policies.", no_args_is_help=True)
+inventory_app = typer.Typer(help="Assets and their runs.", no_args_is_help=True)
+app.add_typer(keys_app, name="keys")
+app.add_typer(catalog_app, name="catalog")
+app.add_typer(inventory_app, name="inventory")
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
+Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
+Tier = Annotated[str | None, typer.Option(help="Risk tier: low, medium or high.")]
+
+
+class Answer:
+    """What a command found: a document for machines, lines for people, and an exit code."""
+
+    def __init__(self, document: Any, lines: list[str], code: int = EXIT_OK) -> None:
+        self.document = document
+        self.lines = lines
+        self.code = code
+
+
+@app.command(epilog="Example: `proofhouse demo --out demo-output`")
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for bundles.")] = Path("demo-output"),
+    json_: Json = False,
+) -> None:
+    """Build an honest and a compromised vendor bundle from real data and onboard both."""
+
+    def work() -> Answer:
+        from tasks.commands.demo import demo_answer  # noqa: PLC0415
+
+        return demo_answer(out, quiet=json_)
+
+    _run(work, json_)
+
+
+@app.command(epilog="Example: `proofhouse onboard vendor-bundle --tier high`")
+def onboard(
+    bundle: Annotated[Path, typer.Argument(help="Folder or archive with a bundle.yaml.")],
+    battery: Battery = None,
+    tier: Tier = None,
+    json_: Json = False,
+) -> None:
+    """Run a vendor's bundle through every check of its risk tier and sign the verdict."""
+
+    def work() -> Answer:
+        from tasks.commands.onboard import onboard_answer  # noqa: PLC0415
+
+        return onboard_answer(bundle, battery=battery, tier=tier, quiet=json_)
+
+    _run(work, json_)
+
+
+@app.command(epilog="Example: `proofhouse scan model.pt weights/ --json`")
+def scan(
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")], json_: Json = False
+) -> None:
+    """Read model and data files byte by byte for hostile content; nothing is executed."""
+
+    def work() -> Answer:
+        from tasks.commands.scan import scan_answer  # noqa: PLC0415
+
+        return scan_answer(paths)
+
+    _run(work, json_)
+
+
+@app.command(epilog="Example: `proofhouse verify --all`")
+def verify(
+    run: Annotated[str | None, typer.Argument(help="Run id; see *inventory runs*.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every sealed run and the ledger.")] = False,
+    json_: Json = False,
+) -> None:
+    """Verify sealed evidence again, offline: bytes, signatures, ledger and references."""
+
+    def work() -> Answer:
+        from tasks.commands.verify import verify_answer  # noqa: PLC0415
+
+        return verify_answer(None if all_ else run)
+
+    _run(work, json_)
+
+
+@app.command(epilog="Example: `proofhouse report run-0123456789abcdef0123 --format html`")
+def report(
+    run: Annotated[str, typer.Argument(help="Run id; see *inventory runs*.")],
+    format_: Annotated[str, typer.Option("--format", help="html or json.")] = "html",
+    out: Annotated[Path | None, typer.Option(help="Where to write; stdout for json.")] = None,
+    json_: Json = False,
+) -> None:
+    """Write the report of a sealed run."""
+
+    def work() -> Answer:
+        from tasks.commands.report import report_answer  # noqa: PLC0415
+
+        return report_answer(run, "json" if json_ else format_, out)
+
+    _run(work, json_)
+
+
+@app.command(epilog="Example: `proofhouse serve --port 4200`")
+def serve(
+    port: Annotated[int, typer.Option(help="Port of UI and API on loopback.")] = 4200,
+) -> None:
+    """Run the Prefect server with its UI and the onboarding deployment on this machine."""
+
+    def work() -> Answer:
+        from tasks.commands.serve import serve_answer  # noqa: PLC0415
+
+        return serve_answer(port)
+
+    _run(work, as_json=False)
+
+
+@app.command(epilog="Example: `proofhouse doctor`")
+def doctor(json_: Json = False) -> None:
+    """Say what this machine can and cannot do: sandbox level, GPU, store guarantees, keys."""
+
+    def work() -> Answer:
+        from tasks.commands.doctor import doctor_answer  # noqa: PLC0415
+
+        return doctor_answer()
+
+    _run(work, json_)
+
+
+@keys_app.command("init", epilog="Example: `proofhouse keys init`")
+def keys_init(json_: Json = False) -> None:
+    """Make the development signing key of this home, if there is none."""
+
+    def work() -> Answer:
+        from tasks.commands.keys import keys_init_answer  # noqa: PLC0415
+
+        return keys_init_answer()
+
+    _run(work, json_)
+
+
+@catalog_app.command("list", epilog="Example: `proofhouse catalog list`")
+def catalog_list(json_: Json = False) -> None:
+    """List every check, battery and policy."""
+
+    def work() -> Answer:
+        from tasks.commands.catalog import list_answer  # noqa: PLC0415
+
+        return list_answer()
+
+    _run(work, json_)
+
+
+@catalog_app.command(
+    "show", epilog="Example: `proofhouse catalog show evasion.linf_robust_accuracy`"
+)
+def catalog_show(entry: Annotated[str, typer.Argument(help="Id.")], json_: Json = False) -> None:
+    """Show one entry: its question, parameters, gate, blind spots and references."""
+
+    def work() -> Answer:
+        from tasks.commands.catalog import show_answer  # noqa: PLC0415
+
+        return show_answer(entry)
+
+    _run(work, json_)
+
+
+@catalog_app.command("check", epilog="Example: `proofhouse catalog check`")
+def catalog_check(
+    write_schemas: Annotated[
+        bool, typer.Option("--write-schemas", help="Write catalogs/schemas/ anew.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Validate every entry and reference of the catalogs."""
+
+    def work() -> Answer:
+        from tasks.commands.catalog import check_answer  # noqa: PLC0415
+
+        return check_answer(write_schemas=write_schemas)
+
+    _run(work, json_)
+
+
+@inventory_app.command("assets", epilog="Example: `proofhouse inventory assets`")
+def inventory_assets(json_: Json = False) -> None:
+    """List known assets with tier, state and last verdict."""
+
+    def work() -> Answer:
+        from tasks.commands.inventory import assets_answer  # noqa: PLC0415
+
+        return assets_answer()
+
+    _run(work, json_)
+
+
+@inventory_app.command("runs", epilog="Example: `proofhouse inventory runs`")
+def inventory_runs(
+    asset: Annotated[str | None, typer.Option(help="Only runs of this asset.")] = None,
+    json_: Json = False,
+) -> None:
+    """List sealed runs with their verdicts."""
+
+    def work() -> Answer:
+        from tasks.commands.inventory import runs_answer  # noqa: PLC0415
+
+        return runs_answer(asset)
+
+    _run(work, json_)
+
+
+def _run(work: Callable[[], Answer], as_json: bool) -> None:
+    """Does the work, prints the answer, and turns project errors into a message and code 2."""
+    from tasks.commands.failing import explained  # noqa: PLC0415
+
+    try:
+        answer = work()
+    except KeyboardInterrupt:
+        typer.echo("Stopped. Nothing was sealed; run the command again to resume.", err=True)
+        raise typer.Exit(130) from None
+    except Exception as error:
+        message = explained(error)
+        if message is None:
+            raise
+        if as_json:
+            typer.echo(json.dumps({"error": message}))
+        typer.echo(message.get("text", ""), err=True)
+        raise typer.Exit(EXIT_BAD_INPUT) from None
+    if as_json:
+        typer.echo(json.dumps(answer.document, ensure_ascii=True, allow_nan=False))
+    else:
+        typer.echo("\n".join(answer.lines))
+    sys.stdout.flush()
+    raise typer.Exit(answer.code)
+
+
+def main() -> None:
+    """Entry point of the ``proofhouse`` command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""``proofhouse onboard``: the main job."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tasks.cli import EXIT_OK, EXIT_REFUSED, EXIT_UNDECIDED, Answer
+from tasks.commands.progressing import progress_on_stderr
+from tasks.commands.wording import outcome_mark
+from tasks.domain.errors import InvalidInputError
+from tasks.domain.finding import RiskTier, Verdict
+
+EXIT_CODES = {
+    Verdict.ACCEPTED: EXIT_OK,
+    Verdict.ACCEPTED_WITH_CONDITIONS: EXIT_OK,
+    Verdict.NEEDS_REVIEW: EXIT_UNDECIDED,
+    Verdict.REFUSED: EXIT_REFUSED,
+}
+
+
+def onboard_answer(
+    bundle: Path, *, battery: str | None, tier: str | None, quiet: bool = False
+) -> Answer:
+    """Onboards one bundle and describes the verdict."""
+    from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
+    from tasks.settings import read_settings  # noqa: PLC0415
+
+    check_arguments(bundle, tier)
+    home = read_settings().home
+    prepare_home(home)
+    with prefect_api(home), progress_on_stderr(f"onboarding {bundle.name}", quiet=quiet):
+        document = run_onboarding(bundle, battery=battery, tier=tier)
+    return Answer(document, lines(document), EXIT_CODES[Verdict(document["verdict"])])
+
+
+def check_arguments(bundle: Path, tier: str | None) -> None:
+    """Refuses what can be refused before anything is started.
+
+    Raises:
+        InvalidInputError: The path does not exist, or the tier is unknown.
+    """
+    if not os.path.lexists(bundle):
+        raise InvalidInputError(
+            f"{bundle} does not exist. Give the folder or archive that holds bundle.yaml."
+        )
+    if tier is not None and tier not in set(RiskTier):
+        raise InvalidInputError(f"tier {tier!r} is unknown. Choose low, medium or high.")
+
+
+def prepare_home(home: Path) -> None:
+    """Makes the home and opens the signing key, so that a missing key fails before any work."""
+    from tasks.ledger.keys import open_signer  # noqa: PLC0415
+    from tasks.settings import read_settings  # noqa: PLC0415
+
+    home.mkdir(parents=True, exist_ok=True)
+    open_signer(read_settings().signer or None, home=home.resolve())
+
+
+def run_onboarding(bundle: Path, *, battery: str | None, tier: str | None) -> dict[str, Any]:
+    """Runs the flow in this process, on its cluster; the caller has set up a Prefect API."""
+    from flows.onboarding import onboard_model  # noqa: PLC0415 - imports Prefect
+    from tasks.runtime import close_cluster  # noqa: PLC0415
+
+    try:
+        return onboard_model(str(bundle.resolve()), battery=battery, tier=tier)
+    finally:
+        close_cluster()
+
+
+def lines(document: dict[str, Any]) -> list[str]:
+    """Returns the verdict as a person reads it."""
+    told = [f"{document['asset']}: {document['verdict'].upper().replace('_', ' ')}", ""]
+    told += [f"  - {reason}" for reason in document["reasons"]]
+    told += [f"  - condition: {condition}" for condition in document["conditions"]]
+    told.append("")
+    told += [
+        f"  {outcome_mark(finding['outcome'])} {finding['check']}: {finding['detail'][:160]}"
+        for finding in document["findings"]
+    ]
+    told += [
+        "",
+        f"run      {document['run']} (tier {document['tier']})",
+        f"report   {document['report']}",
+        f"verify   proofhouse verify {document['run']}",
+    ]
+    return told

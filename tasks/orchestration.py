@@ -1,0 +1,45 @@
+"""Gives this process a Prefect API: a configured one, a running ``serve``, or one of its own."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.serving import ServerError, client_environment, is_healthy, local_server
+
+ADDRESS_FILE = "api-url"
+
+
+@contextlib.contextmanager
+def prefect_api(home: Path) -> Iterator[str]:
+    """Yields the address of a healthy API, set in the environment for this process and workers.
+
+    ``PREFECT_API_URL`` wins; else a ``proofhouse serve`` of the same home; else a server is
+    started on a free loopback port and ended on leaving.
+
+    Raises:
+        ServerError: The configured server does not answer, or the own one does not start.
+    """
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured and not is_healthy(configured, timeout_seconds=10):
+        raise ServerError(
+            f"PREFECT_API_URL is {configured}, but no Prefect API answers there. Start it, or "
+            "unset the variable to let this command run a server of its own."
+        )
+    known = configured or served_address(home)
+    with contextlib.nullcontext(known) if known else local_server(home, ui=False) as url:
+        os.environ.update(client_environment(home.resolve(), url))
+        try:
+            yield url
+        finally:
+            if not configured:
+                os.environ.pop("PREFECT_API_URL", None)
+
+
+def served_address(home: Path) -> str | None:
+    """Returns the address that ``proofhouse serve`` left in this home, if it answers."""
+    file = home / "prefect" / ADDRESS_FILE
+    if not file.is_file():
+        return None
+    url = file.read_text(encoding="utf-8").strip()
+    return url if url.startswith("http://127.0.0.1:") and is_healthy(url) else None
