@@ -136,3 +136,10 @@ class PolicyEntry(Entry):
         if missing := must_review - set(self.review_on):
             raise ValueError(f"review_on must also name {', '.join(sorted(missing))}")
         return self
+
+    @model_validator(mode="after")
+    def _one_rule_per_check(self) -> Self:
+        names = [rule.check for rule in self.rules]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"checks with two rules: {', '.join(doubled)}")
+        return self
