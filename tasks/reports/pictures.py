@@ -1,0 +1,203 @@
+"""Pictures for the report, drawn from stored artifacts by the artifact's name.
+
+An artifact that has no picture is still listed with its digest. Artifacts are our own format,
+but hold numbers that derive from vendor data: they are read as JSON or safetensors only.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from tasks.domain.finding import Finding
+from tasks.domain.measurement import Artifact
+from tasks.sandbox.protocol import Array
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, ACCENT, ALARM, SOFT = "#1d2733", "#1f6f8b", "#b3261e", "#9db4c0"
+
+
+class Picture(NamedTuple):
+    """One picture: a ``data:`` address, and what it shows in words."""
+
+    source: str
+    caption: str
+
+
+Drawing = Callable[["Finding", bytes], "Figure"]
+
+
+def pictures(finding: Finding, artifact: Artifact, data: bytes) -> list[Picture]:
+    """Returns the pictures of one artifact: none, or one."""
+    draw = _DRAWINGS.get((finding.check, artifact.name)) or _DRAWINGS.get(("*", artifact.name))
+    if draw is None:
+        return []
+    figure = draw(finding, data)
+    return [Picture(_data_address(figure), artifact.title)]
+
+
+def _robustness(finding: Finding, data: bytes) -> "Figure":
+    figure, axes = _figure()
+    points = json.loads(data)
+    x = [point["epsilon"] for point in points]
+    _band(axes, x, points, "robust_accuracy")
+    if finding.threshold is not None:
+        _threshold(axes, finding.threshold)
+    axes.set(xlabel="size of the change (fraction of input range)", ylabel="robust accuracy")
+    axes.set_ylim(-0.02, 1.02)
+    return figure
+
+
+def _fidelity(finding: Finding, data: bytes) -> "Figure":
+    figure, axes = _figure()
+    points = json.loads(data)
+    x = [point["queries"] for point in points]
+    _band(axes, x, points, "fidelity")
+    if "baseline" in points[0]:
+        axes.plot(x, [p["baseline"] for p in points], "--", color=SOFT, label="without the model")
+        axes.legend(frameon=False, fontsize=8)
+    if finding.threshold is not None:
+        _threshold(axes, finding.threshold)
+    axes.set(xlabel="queries to the model", ylabel="agreement of the copy")
+    axes.set_ylim(-0.02, 1.02)
+    return figure
+
+
+def _roc(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one signature for all
+    figure, axes = _figure(width=3.4)
+    curve = json.loads(data)
+    axes.plot([0, 1], [0, 1], ":", color=SOFT, linewidth=1)
+    axes.plot(curve["fpr"], curve["tpr"], color=ACCENT, linewidth=1.6)
+    axes.set(xlabel="non-members called members", ylabel="members found", xlim=(0, 1), ylim=(0, 1))
+    axes.set_aspect("equal")
+    return figure
+
+
+def _trigger(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    tensors = safetensors.numpy.load(data)
+    wanted = [
+        ("example", "an input"),
+        ("triggered", "with the trigger"),
+        ("pattern", "pattern"),
+        ("mask", "where it acts"),
+    ]
+    return _grid([(tensors[name], text) for name, text in wanted if name in tensors])
+
+
+def _samples(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    tensors = safetensors.numpy.load(data)
+    images = tensors["inputs"] if "inputs" in tensors else next(iter(tensors.values()))
+    labels = tensors.get("labels")
+    names = [f"label {int(label)}" for label in labels] if labels is not None else [""] * 8
+    return _grid(list(zip(images[:8], names, strict=False)))
+
+
+def _witnesses(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    tensors = safetensors.numpy.load(data)
+    clean, moved = tensors["clean"], tensors["adversarial"]
+    rows = min(4, len(clean))
+    pairs = [(clean[i], f"read {_label(tensors, 'labels', i)}") for i in range(rows)]
+    pairs += [(moved[i], f"read {_label(tensors, 'predicted', i)}") for i in range(rows)]
+    return _grid(pairs, columns=rows)
+
+
+def _classes(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    figure, axes = _figure()
+    rows = json.loads(data)
+    areas = [row["area"] for row in rows]
+    colours = [ALARM if row.get("suspected") else ACCENT for row in rows]
+    axes.bar([str(row["class"]) for row in rows], areas, color=colours)
+    axes.set(xlabel="target class", ylabel="smallest trigger (fraction of input)")
+    return figure
+
+
+def _spectra(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    figure, axes = _figure()
+    for name, colour in (("normal", SOFT), ("suspected", ALARM)):
+        series = json.loads(data).get(name)
+        if series:
+            axes.stairs(series["counts"], series["edges"], fill=True, alpha=0.6, color=colour,
+                        label=series.get("label", name))  # fmt: skip
+    axes.set(xlabel="outlier score", ylabel="rows")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _band(axes: "Axes", x: list[float], points: list[dict[str, Any]], name: str) -> None:
+    value, low, high = ([point[key] for point in points] for key in (name, "low", "high"))
+    axes.fill_between(x, low, high, color=ACCENT, alpha=0.2, linewidth=0)
+    axes.plot(x, value, "o-", color=ACCENT, markersize=3, linewidth=1.4)
+
+
+def _threshold(axes: "Axes", value: float) -> None:
+    axes.axhline(value, color=ALARM, linewidth=1, linestyle="--")
+    axes.annotate("threshold", (0.99, value), xycoords=("axes fraction", "data"), fontsize=7,
+                  color=ALARM, ha="right", va="bottom")  # fmt: skip
+
+
+def _label(tensors: dict[str, Array], name: str, row: int) -> str:
+    return str(int(tensors[name][row])) if name in tensors else "?"
+
+
+def _figure(width: float = 4.8, height: float = 2.8) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, only for reports
+
+    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.tick_params(labelsize=8, colors=INK)
+    axes.xaxis.label.set_fontsize(8)
+    axes.yaxis.label.set_fontsize(8)
+    return figure, axes
+
+
+def _grid(cells: list[tuple[Array, str]], columns: int = 8) -> "Figure":
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    columns = min(columns, len(cells))
+    rows = -(-len(cells) // columns)
+    figure = Figure(figsize=(1.15 * columns, 1.35 * rows), dpi=130, layout="constrained")
+    for index, (image, text) in enumerate(cells):
+        axes = figure.add_subplot(rows, columns, index + 1)
+        axes.imshow(_pixels(image), cmap="gray", interpolation="nearest")
+        axes.set_axis_off()
+        axes.set_title(text, fontsize=7, color=INK)
+    return figure
+
+
+def _pixels(image: Array) -> Array:
+    """Turns (C, H, W), (H, W) or a flat row into something that can be shown, scaled to 0..1."""
+    array = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    if array.ndim == 3:
+        array = array[0] if array.shape[0] not in {3, 4} else array.transpose(1, 2, 0)
+    elif array.ndim == 1:
+        array = array[None, :]
+    low, high = float(array.min()), float(array.max())
+    scaled: Array = (array - low) / (high - low) if high > low else np.zeros_like(array)
+    return scaled
+
+
+def _data_address(figure: "Figure") -> str:
+    buffer = io.BytesIO()
+    # No metadata: equal facts give equal bytes.
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+_DRAWINGS: dict[tuple[str, str], Drawing] = {
+    ("evasion.linf_robust_accuracy", "curve.json"): _robustness,
+    ("evasion.linf_robust_accuracy", "witnesses.safetensors"): _witnesses,
+    ("extraction.fidelity", "curve.json"): _fidelity,
+    ("*", "roc.json"): _roc,
+    ("*", "trigger.safetensors"): _trigger,
+    ("*", "classes.json"): _classes,
+    ("*", "samples.safetensors"): _samples,
+    ("*", "spectra.json"): _spectra,
+}
