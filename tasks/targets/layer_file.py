@@ -262,7 +262,7 @@ def _refuse_bombs(data: bytes) -> None:
         starts = isinstance(event, yaml.CollectionStartEvent)
         depth += starts - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.YAMLError(f"anchors are not allowed (line {event.start_mark.line + 1})")
+            raise yaml.YAMLError(f"anchors are not allowed {event.start_mark or ''}".strip())
         if count > MOST_NODES or depth > MOST_DEPTH:
             raise yaml.YAMLError(f"more than {MOST_NODES} nodes or {MOST_DEPTH} levels")
 

@@ -55,7 +55,7 @@ def fuse_softmax(network: torch.nn.Sequential) -> torch.nn.Sequential | None:
     """Returns the network with its final softmax as log-softmax; None if it ends otherwise."""
     last = network[-1]
     if isinstance(last, torch.nn.Softmax | torch.nn.LogSoftmax):
-        return torch.nn.Sequential(*network[:-1], torch.nn.LogSoftmax(dim=last.dim))
+        return torch.nn.Sequential(*list(network)[:-1], torch.nn.LogSoftmax(dim=last.dim))
     return None
 
 

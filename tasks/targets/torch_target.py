@@ -81,6 +81,9 @@ def checked_scores(scores: Scores, count: int, classes: int) -> Scores:
 class RawScores(torch.nn.Module):
     """From raw inputs (batch, …) to scores (batch, classes), differentiable, counting passes."""
 
+    mean: torch.Tensor
+    std: torch.Tensor
+
     def __init__(self, network: torch.nn.Module, model: ModelSpec, meter: Meter) -> None:
         super().__init__()
         spec, output, _ = contract(model)
@@ -97,20 +100,25 @@ class RawScores(torch.nn.Module):
         count = len(raw)
         self.meter.forwards += count
         inputs = raw if self.plain else (raw - self.mean) / self.std
-        answer: torch.Tensor = self.network(inputs)
-        if isinstance(answer, tuple | list) and len(answer) == 1:
-            answer = answer[0]
-        if not isinstance(answer, torch.Tensor):
-            raise TargetError(f"the network answers a {type(answer).__name__}, not one tensor")
-        scores = answer.float()
+        scores = _only_tensor(self.network(inputs)).float()
         if self.probabilities:
             scores = scores.clamp_min(SMALLEST).log()
         if scores.requires_grad:
-            scores.register_hook(lambda _: self._count_backward(count))
+            scores.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it bare
+                lambda _: self._count_backward(count)
+            )
         return scores
 
     def _count_backward(self, count: int) -> None:
         self.meter.backwards += count
+
+
+def _only_tensor(answer: Any) -> torch.Tensor:
+    if isinstance(answer, tuple | list) and len(answer) == 1:
+        answer = answer[0]
+    if not isinstance(answer, torch.Tensor):
+        raise TargetError(f"the network answers a {type(answer).__name__}, not one tensor")
+    return answer
 
 
 class TorchTarget:
