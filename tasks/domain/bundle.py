@@ -144,6 +144,8 @@ class BundleSpec(Frozen):
     documents: Documents = Documents()
     signature: SignatureSpec | None = None
     claims: Claims = Claims()
+    digests: dict[BundlePath, DigestField] = {}
+    """Optional: path to digest, compared with the bytes at intake."""
 
     @property
     def asset(self) -> str:
@@ -181,6 +183,8 @@ class Subject(Frozen):
     files: tuple[FileEntry, ...]
     datasets: tuple[Dataset, ...] = ()
     observations: tuple[Observation, ...] = ()
+    answers: dict[str, bool | int | float | str] = {}
+    """Questionnaire answers by question id, as the vendor gave them."""
     tier: Literal["low", "medium", "high"] | None = None
     """Risk tier by the vendor's questionnaire; None when it gives no ground for one."""
     tier_reasons: tuple[str, ...] = ()

@@ -1,0 +1,48 @@
+"""From a bundle on disk to a :class:`Subject`: everything the checks may know of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.domain.bundle import Subject
+from tasks.intake.datasets import decode, same_data
+from tasks.intake.manifest import read_bundle
+from tasks.intake.quarantine import QUOTAS, Quotas
+from tasks.sandbox.protocol import Sandbox
+from tasks.store.protocol import ObjectStore
+
+
+def build_subject(
+    bundle_path: Path,
+    *,
+    store: ObjectStore,
+    sandbox: Sandbox,
+    workspace: Path,
+    quotas: Quotas = QUOTAS,
+    trusted_keys: Sequence[Path] = (),
+) -> Subject:
+    """Takes a bundle in and describes it. Equal bytes (and trusted keys) give equal subjects.
+
+    Args:
+        bundle_path: A bundle folder, its ``bundle.yaml``, or an archive of it.
+        store: Where the files and decoded data go, by digest.
+        sandbox: Opens data files; nothing of the bundle is opened outside it but text.
+        workspace: Scratch space; everything put there is removed again.
+        quotas: How much a bundle may be.
+        trusted_keys: Public keys or certificates (PEM) whose signatures count.
+
+    Raises:
+        InvalidInputError: The bundle cannot be used; the message says what, where and how to mend.
+        StoreError: The disk or the store failed.
+    """
+    bundle = read_bundle(Path(bundle_path), store, workspace=workspace, quotas=quotas)
+    decoded = decode(bundle.spec, bundle.files, store, sandbox, workspace)
+    observations = [*bundle.observations]
+    for item in decoded:
+        observations += item.observations
+    observations += same_data(decoded)
+    return Subject(
+        spec=bundle.spec,
+        files=bundle.files,
+        datasets=tuple(item.dataset for item in decoded),
+        observations=tuple(observations),
+    )
