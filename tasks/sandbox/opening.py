@@ -1,0 +1,123 @@
+"""Opening the sandbox: the best level whose every escape was tried here and stopped."""
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.domain.errors import SandboxError
+from tasks.sandbox.identity import child_uid
+from tasks.sandbox.protocol import Level, Limits, Probe
+from tasks.sandbox.scratch import sweep
+from tasks.sandbox.selftest import probes_of
+from tasks.sandbox.session import ChildSession
+from tasks.sandbox.walls import Order, bubblewrap
+
+_PREFER = "PROOFHOUSE_SANDBOX_PREFER"
+_DOWNWARDS = (Level.L3, Level.L2, Level.L1, Level.L0)
+_MEND = {
+    Level.L3: "install bubblewrap and allow user namespaces (or run where they are allowed)",
+    Level.L2: "use a kernel of 5.13 or newer with Landlock and seccomp, on x86_64 or aarch64",
+    Level.L1: "allow setrlimit to lower RLIMIT_AS and RLIMIT_FSIZE",
+    Level.L0: "nothing",
+}
+
+
+class Proof(NamedTuple):
+    """What the self-test found."""
+
+    level: Level
+    probes: tuple[Probe, ...]
+    notes: tuple[str, ...]
+
+
+def open_sandbox(
+    *,
+    required: Level = Level.L2,
+    scratch_root: Path | None = None,
+    prefer: Level | None = None,
+) -> "ProvedSandbox":
+    """Returns a sandbox of the best level that this machine proves, at most ``prefer``.
+
+    Args:
+        required: Below this level, nothing is opened.
+        scratch_root: Where children below L3 get their scratch; the system's temporary folder
+            when None.
+        prefer: Highest level to try; also the variable ``PROOFHOUSE_SANDBOX_PREFER``. A lower
+            level is really lower, and says so.
+
+    Raises:
+        SandboxError: The machine proves less than ``required``; says what is missing.
+    """
+    highest = prefer or Level(os.environ.get(_PREFER, Level.L3))
+    sweep(scratch_root)
+    proof = _proof(highest, scratch_root)
+    if proof.level < required:
+        raise SandboxError(
+            f"the sandbox reaches level {proof.level}, required is {required}. "
+            f"{'; '.join(proof.notes) or f'Level {highest} was preferred'}. "
+            f"To mend: {_MEND[required]}."
+        )
+    return ProvedSandbox(proof, scratch_root)
+
+
+@lru_cache
+def _proof(highest: Level, scratch_root: Path | None) -> Proof:
+    notes: list[str] = []
+    for level in _DOWNWARDS[_DOWNWARDS.index(highest) :]:
+        uid, note = child_uid(level)
+        probes, failure = _tried(level, uid, scratch_root)
+        if failure is None:
+            return Proof(level, probes, (*notes, *note))
+        notes.append(f"{level}: {failure}")
+    raise AssertionError("level L0 asks for nothing")
+
+
+def _tried(
+    level: Level, uid: int | None, scratch_root: Path | None
+) -> tuple[tuple[Probe, ...], str | None]:
+    try:
+        if level == Level.L3:
+            bubblewrap()
+        probes = probes_of(level, uid=uid, scratch_root=scratch_root)
+    except OSError as error:
+        return (), str(error)
+    open_ways = [f"{probe.name} ({probe.detail})" for probe in probes if not probe.blocked]
+    return probes, f"not stopped: {', '.join(open_ways)}" if open_ways else None
+
+
+class ProvedSandbox:
+    """Makes children of a level that the self-test proved (see ``protocol.Sandbox``)."""
+
+    def __init__(self, proof: Proof, scratch_root: Path | None) -> None:
+        self._proof = proof
+        self._scratch_root = scratch_root
+
+    @property
+    def level(self) -> Level:
+        """The level that the self-test proved on this machine."""
+        return self._proof.level
+
+    @property
+    def probes(self) -> tuple[Probe, ...]:
+        """Every escape that the self-test tried, for evidence."""
+        return self._proof.probes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why no higher level was reached, and what a reader of the evidence should know."""
+        return self._proof.notes
+
+    def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> ChildSession:
+        """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
+        files = tuple(str(path.absolute()) for path in readable)
+        order = Order(
+            level=self.level,
+            limits=limits,
+            readable=files,
+            scratch="",
+            uid=child_uid(self.level, files)[0],
+            program="child",
+            options={"bytes": limits.memory_bytes},
+        )
+        return ChildSession(order, scratch_root=self._scratch_root)

@@ -1,0 +1,156 @@
+"""The system call filter: a list of what a computing process needs; everything else is refused.
+
+Assembled here and loaded by ``prctl``: a library that runs helper programs to find its shared
+object would break behind its own filter. The child needs no second, stricter filter after its
+imports, because the launcher runs it in its own process: nothing is executed after this point.
+Source: kernel documentation, ``userspace-api/seccomp_filter``; ``linux/bpf_common.h``.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from collections.abc import Iterable
+
+from tasks.sandbox.kernel import prctl
+from tasks.sandbox.syscalls import MACHINES, RULED, SET_UP, Machine
+
+_LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
+_EQUAL, _ABOVE, _AT_LEAST, _HAS_ANY = 0x15, 0x25, 0x35, 0x45  # BPF_JMP | J.. | BPF_K
+_RETURN = 0x06
+_KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
+_NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
+_X32_BIT = 0x40000000
+
+_CLONE_THREAD = 0x00010000
+_CLONE_NEW = 0x7E020000  # every CLONE_NEW* flag that clone() understands
+_PRCTL_ALLOWED = (3, 4, 15, 16, 21, 23, 38, 39, 41, 42, 0x53564D41)
+# get/set dumpable, set/get name, get seccomp, read bounding set, set/get no_new_privs, huge pages,
+# naming of memory. Not PR_SET_PDEATHSIG: the child must die with its parent.
+_IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+# is it a terminal, how wide, bytes to read, (non-)blocking, close-on-exec
+_FCNTL_DENIED = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: they send signals to strangers
+
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+
+Instruction = tuple[int, int, int, int]
+"""(code, jump if true, jump if false, operand), jumps counted from the next instruction."""
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def load(program: bytes) -> None:
+    """Puts the filter over this process and its future threads; there is no way back.
+
+    Raises:
+        OSError: The kernel refused; ``no_new_privs`` must be set before.
+    """
+
+    held = _Program(len(program) // 8, program)
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(held))
+
+
+def filter_for(pid: int, machine: str | None = None) -> bytes:
+    """Returns the filter of the process ``pid`` (its number as it sees itself).
+
+    Raises:
+        NotImplementedError: There is no table for this processor.
+    """
+    name = machine or os.uname().machine
+    if name not in MACHINES:
+        raise NotImplementedError(f"no system call table for {name}")
+    return assemble(instructions(MACHINES[name], pid))
+
+
+def assemble(program: Iterable[Instruction]) -> bytes:
+    """Returns ``struct sock_filter[]``."""
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+
+
+def instructions(machine: Machine, pid: int) -> list[Instruction]:
+    """Returns the program: processor first, then calls judged by argument, then the list."""
+    program = [
+        _load(_ARCH),
+        (_EQUAL, 1, 0, machine.audit),
+        _give(_KILL),
+        _load(_NUMBER),
+        (_AT_LEAST, 0, 1, _X32_BIT),
+        _give(_KILL),
+    ]
+    for name in sorted(RULED):
+        if name in machine.calls:
+            rule = _rule(name, pid)
+            program += [(_EQUAL, 0, len(rule), machine.calls[name]), *rule]
+    for name in sorted(machine.calls.keys() - RULED - SET_UP):
+        program += [(_EQUAL, 0, 1, machine.calls[name]), _give(_ALLOW)]
+    return [*program, (_ABOVE, 0, 1, machine.newest), _refuse(errno.ENOSYS), _refuse(errno.EPERM)]
+
+
+def _rule(name: str, pid: int) -> list[Instruction]:  # noqa: PLR0911  - one return per call
+    match name:
+        case "clone":  # threads only: neither a fork bomb nor a daemon can begin
+            return [
+                _argument(0),
+                (_HAS_ANY, 0, 2, _CLONE_THREAD),
+                (_HAS_ANY, 1, 0, _CLONE_NEW),
+                _give(_ALLOW),
+                _refuse(errno.EPERM),
+            ]
+        case "clone3":  # its flags lie in memory, out of a filter's sight: the C library falls back
+            return [_refuse(errno.ENOSYS)]
+        case "kill" | "tgkill":
+            return _only((pid,))
+        case "sched_setaffinity":
+            return _only((0,))
+        case "prctl":
+            return _only(_PRCTL_ALLOWED)
+        case "ioctl":
+            return _only(_IOCTL_ALLOWED, argument=1, otherwise=errno.ENOTTY)
+        case "fcntl":
+            return _none_of(_FCNTL_DENIED, argument=1)
+        case "prlimit64":  # reading limits, never setting them: the new value is a null pointer
+            return [
+                _argument(2),
+                (_EQUAL, 0, 3, 0),
+                _argument(2, high=True),
+                (_EQUAL, 0, 1, 0),
+                _give(_ALLOW),
+                _refuse(errno.EPERM),
+            ]
+        case _:
+            raise AssertionError(name)
+
+
+def _only(
+    values: tuple[int, ...], *, argument: int = 0, otherwise: int = errno.EPERM
+) -> list[Instruction]:
+    tests: list[Instruction] = [
+        (_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)
+    ]
+    return [_argument(argument), *tests, _refuse(otherwise), _give(_ALLOW)]
+
+
+def _none_of(values: tuple[int, ...], *, argument: int) -> list[Instruction]:
+    tests: list[Instruction] = [
+        (_EQUAL, len(values) - place, 0, value) for place, value in enumerate(values)
+    ]
+    return [_argument(argument), *tests, _give(_ALLOW), _refuse(errno.EPERM)]
+
+
+def _argument(index: int, *, high: bool = False) -> Instruction:
+    # Both processors are little-endian: the low half of a 64-bit argument comes first.
+    return _load(_ARGUMENTS + 8 * index + (4 if high else 0))
+
+
+def _load(offset: int) -> Instruction:
+    return (_LOAD, 0, 0, offset)
+
+
+def _give(action: int) -> Instruction:
+    return (_RETURN, 0, 0, action)
+
+
+def _refuse(number: int) -> Instruction:
+    return _give(_ERRNO | number)
