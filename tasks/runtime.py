@@ -103,7 +103,7 @@ def _new_cluster(compute: Compute) -> "Cluster":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if compute.kind == "gpu" and (gpu := _gpu_cluster()) is not None:
         return gpu
-    return LocalCluster(  # type: ignore[no-untyped-call]  # the library annotates only in part
+    return LocalCluster(
         n_workers=compute.worker_count,
         threads_per_worker=1,
         processes=True,

@@ -1,0 +1,45 @@
+# Two commands: `make demo` runs the main job on real input, `make test` passes the tests.
+# Both set everything up on a fresh Debian machine with Python 3.11.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SERVICES := bubblewrap
+TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
+
+.PHONY: demo test lint types check setup system test-system clean
+
+demo: system $(STAMP)
+	$(BIN)/proofhouse demo --out demo-output
+
+test: test-system $(STAMP)
+	$(BIN)/pytest
+
+check: lint types test
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+setup: $(STAMP)
+
+# Every pin is in constraints.txt, so nothing needs to be resolved.
+$(STAMP): constraints.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --no-deps -r constraints.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+system:
+	@sh infra/system-packages.sh $(SERVICES)
+
+test-system:
+	@sh infra/system-packages.sh $(TEST_SERVICES)
+
+clean:
+	rm -rf $(VENV) demo-output .proofhouse .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Two vendors made from real handwriting: one honest, one compromised."""
