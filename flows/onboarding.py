@@ -35,9 +35,5 @@ def onboard_model(
 
     findings, decision = judge_run(planned.plan, executions)
     report = write_report(planned.plan, executions, findings, decision)
-    seal(
-        write_record(
-            planned.plan, executions, findings, decision, started=started, report=report
-        )
-    )
+    seal(write_record(planned.plan, executions, findings, decision, started=started, report=report))
     return announce(planned.plan.run)

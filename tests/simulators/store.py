@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import ObjectCorruptError, ObjectMissingError
+from tasks.store.names import claim_name, claim_value, object_name
 from tasks.store.protocol import Guarantees, ObjectRef
 
 
@@ -24,6 +25,7 @@ class MemoryStore:
         return self.put(path.read_bytes())
 
     def get(self, digest: Digest, *, version: str | None = None) -> bytes:  # noqa: ARG002
+        object_name(digest)
         if digest not in self.objects:
             raise ObjectMissingError(f"{digest} is not stored")
         if digest_of(self.objects[digest]) != digest:
@@ -31,23 +33,23 @@ class MemoryStore:
         return self.objects[digest]
 
     def fetch(self, digest: Digest, destination: Path) -> None:
+        data = self.get(digest)
         with destination.open("xb") as stream:
-            stream.write(self.get(digest))
+            stream.write(data)
 
     def has(self, digest: Digest) -> bool:
+        object_name(digest)
         return digest in self.objects
 
     def digests(self) -> Iterator[Digest]:
         yield from list(self.objects)
 
     def claim(self, name: str, data: bytes) -> bool:
-        if name in self.named:
-            return False
-        self.named[name] = bytes(data)
-        return True
+        value = bytes(claim_value(claim_name(name), data))
+        return self.named.setdefault(name, value) is value
 
     def claimed(self, name: str) -> bytes | None:
-        return self.named.get(name)
+        return self.named.get(claim_name(name))
 
     def claims(self, prefix: str = "") -> Iterator[str]:
         yield from sorted(name for name in self.named if name.startswith(prefix))
