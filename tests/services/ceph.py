@@ -5,6 +5,7 @@ is reachable from this machine only. Needs the Debian packages named in ``PACKAG
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import subprocess
@@ -110,6 +111,21 @@ class Ceph:
     def wait(self) -> None:
         """Returns when the gateway answers."""
         wait_until(self._answers, what=f"the S3 gateway (logs in {self.folder}/log)")
+
+    @functools.cached_property
+    def bucket(self) -> str:
+        """One bucket with object lock for all tests that bring their own prefix."""
+        return self.new_bucket()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which an operator points Proofhouse at this server."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_REGION": "us-east-1",
+        }
 
     def client(self) -> Any:
         """Returns a plain boto3 client, for preparing and for attacking."""

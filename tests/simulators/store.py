@@ -1,5 +1,6 @@
 """An object store in memory, for tests that are not about storage."""
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self.objects: dict[Digest, bytes] = {}
         self.named: dict[str, bytes] = {}
+        self._lock = threading.Lock()
 
     def put(self, data: bytes) -> ObjectRef:
         digest = digest_of(data)
@@ -46,7 +48,11 @@ class MemoryStore:
 
     def claim(self, name: str, data: bytes) -> bool:
         value = bytes(claim_value(claim_name(name), data))
-        return self.named.setdefault(name, value) is value
+        with self._lock:
+            if name in self.named:
+                return False
+            self.named[name] = value
+        return True
 
     def claimed(self, name: str) -> bytes | None:
         return self.named.get(claim_name(name))

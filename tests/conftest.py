@@ -1,0 +1,21 @@
+"""Real servers, one of each per session, started only when a test asks."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.ceph import Ceph, running_ceph
+
+
+@pytest.fixture(scope="session")
+def ceph() -> Iterator[Ceph]:
+    with running_ceph() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def s3_environment(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> Ceph:
+    """Points AWS_* at the real gateway, as an operator would."""
+    for name, value in ceph.environment.items():
+        monkeypatch.setenv(name, value)
+    return ceph
