@@ -1,16 +1,22 @@
-"""Asks the opened target for scores; runs in the child."""
+"""Plain questions to an opened target. Runs only in the sandbox child."""
 
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Target
 
 
 def scores(target: Target, *, inputs: Images) -> Reply:
-    """Returns array ``scores`` (n, classes) for raw ``inputs``, and what asking cost.
+    """Returns what the target answers.
 
-    Raises:
-        TargetError: The inputs or the answers have the wrong shape, or the answers are NaN.
+    Args:
+        target: The opened model.
+        inputs: Raw inputs (n, …), n at least 1. Cost: n queries.
+
+    Returns:
+        ``arrays["scores"]`` (n, classes) float32; ``values["passes"]`` and ``values["queries"]``.
     """
-    before = target.meter.forwards
-    answers = target.scores(inputs)
-    asked = target.meter.forwards - before
-    return Reply({"scores": answers}, {"passes": asked, "queries": asked})
+    before = target.meter.passes
+    answered = target.scores(inputs)
+    return Reply(
+        {"scores": answered},
+        {"passes": target.meter.passes - before, "queries": len(inputs)},
+    )

@@ -104,9 +104,7 @@ class RawScores(torch.nn.Module):
         if self.probabilities:
             scores = scores.clamp_min(SMALLEST).log()
         if scores.requires_grad:
-            scores.register_hook(  # type: ignore[no-untyped-call]  # torch leaves it bare
-                lambda _: self._count_backward(count)
-            )
+            scores.register_hook(lambda _: self._count_backward(count))
         return scores
 
     def _count_backward(self, count: int) -> None:

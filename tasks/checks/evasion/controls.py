@@ -1,0 +1,76 @@
+"""Shows in the same run that the attacks find what can be found, and nothing else."""
+
+import numpy as np
+
+from tasks.checks.lab import Lab
+from tasks.domain.measurement import Control
+from tasks.sandbox.protocol import Array, Reply
+from tasks.statistics.intervals import binomial
+
+EDGE = 1e-3
+"""Points this close to the radius (relative) are left out: rounding decides them."""
+SCORE_FACTOR = 0.8
+"""Points that lie this deep inside the radius must fall to a search without gradients too."""
+
+
+def linear_controls(lab: Lab, *, steps: int, square_queries: int) -> tuple[Control, ...]:
+    """Attacks a linear model and compares with the closed form, computed here with numpy."""
+    reply = lab.run(
+        "attacks.evasion.linear_control",
+        steps=steps,
+        square_queries=square_queries,
+        seed=lab.seed,
+    )
+    distance = closed_form(reply)
+    epsilon = float(reply.values["epsilon"])
+    inside, outside = distance < epsilon * (1 - EDGE), distance > epsilon * (1 + EDGE)
+    by_gradient = _broken(reply, "by_gradient", epsilon)
+    by_scores = _broken(reply, "by_scores", epsilon)
+    deep = distance < epsilon * SCORE_FACTOR
+    return (
+        _planted("linear model, within reach of gradients", by_gradient[inside]),
+        _planted("linear model, well within reach of scores", by_scores[deep]),
+        _clean("linear model, out of reach", (by_gradient | by_scores)[outside]),
+    )
+
+
+def closed_form(reply: Reply) -> Array:
+    """Returns how far each input of the linear control is from another class (n,)."""
+    weights, labels = reply.arrays["weights"].astype(np.float64), reply.arrays["labels"]
+    scores = reply.arrays["inputs"].astype(np.float64) @ weights.T + reply.arrays["bias"]
+    lead = scores[np.arange(len(labels)), labels][:, None] - scores
+    slope = np.abs(weights[labels][:, None] - weights[None]).sum(axis=2)
+    reach: Array = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0)
+    nearest: Array = reach.min(axis=1)
+    return nearest
+
+
+def _broken(reply: Reply, name: str, epsilon: float) -> Array:
+    """Answers which candidates lie in the ball and change the class (n,)."""
+    moved = reply.arrays[name].astype(np.float64)
+    change = np.abs(moved - reply.arrays["inputs"]).max(axis=1)
+    scores = moved @ reply.arrays["weights"].T.astype(np.float64) + reply.arrays["bias"]
+    broken: Array = (scores.argmax(axis=1) != reply.arrays["labels"]) & (change <= epsilon + 1e-6)
+    return broken
+
+
+def _planted(name: str, broken: Array) -> Control:
+    count, hits = len(broken), int(broken.sum())
+    return Control(
+        name=name,
+        planted=True,
+        found=count > 0 and hits == count,
+        estimate=binomial(hits, count) if count else None,
+        detail=f"{hits} of {count} points that the closed form gives up were broken",
+    )
+
+
+def _clean(name: str, broken: Array) -> Control:
+    count, hits = len(broken), int(broken.sum())
+    return Control(
+        name=name,
+        planted=False,
+        found=hits > 0,
+        estimate=binomial(hits, count) if count else None,
+        detail=f"{hits} of {count} points that no change can break were called broken",
+    )

@@ -1,0 +1,85 @@
+"""Reasons not to trust that survivors are robust: cheap tests for masked gradients.
+
+Sources: Athalye et al. 2018, arXiv 1802.00420, section 3.1; Carlini et al. 2019, arXiv 1902.06705;
+Pintor et al. 2022, arXiv 2106.09947. Each returns sentences; any sentence voids a pass.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from tasks.checks.evasion.cascade import Cascade, Flags
+from tasks.sandbox.protocol import Reply
+
+APGD, SQUARE = "attacks.evasion.linf_apgd", "attacks.evasion.square"
+LARGE = 0.5
+"""Fraction of the input range within which every input can become the same grey."""
+LARGE_SURVIVORS, LARGE_POINTS = 0.1, 50
+RETRIED, RETRY_FACTOR = 20, 5
+FLAT_RATE = 0.1
+
+
+def about_answers(described: dict[str, Any]) -> list[str]:
+    """Doubts a model that answers differently to equal inputs."""
+    if described.get("deterministic", True):
+        return []
+    return ["the model answers differently to equal inputs; these attacks assume it does not"]
+
+
+def about_gradients(first: Reply | None) -> list[str]:
+    """Doubts a model whose gradient is exactly zero where the attack starts."""
+    rate = float(np.mean(first.arrays["flat"])) if first else 0.0
+    if rate <= FLAT_RATE:
+        return []
+    return [f"the gradient is exactly zero at {rate:.0%} of the points: masked gradients"]
+
+
+def by_one_step(cascade: Cascade) -> list[str]:
+    """Doubts an iterated attack that one step outdoes."""
+    fell = cascade.attack("one_step", APGD, loss="ce", steps=1).fell
+    return [f"one step broke {fell} points that many steps did not: masking"] if fell else []
+
+
+def by_scores(cascade: Cascade, queries: int) -> list[str]:
+    """Doubts gradients that a search without them outdoes."""
+    fell = cascade.attack("square", SQUARE, queries=queries).fell
+    if not fell:
+        return []
+    return [f"a search without gradients broke {fell} points that gradients did not: masking"]
+
+
+def by_more_steps(cascade: Cascade, steps: int) -> list[str]:
+    """Doubts a search that goes on finding when it is given five times the steps."""
+    few = first(cascade.standing, RETRIED)
+    longer: dict[str, Any] = {"steps": RETRY_FACTOR * steps, "among": few}
+    fell = cascade.attack("longer", APGD, loss="ce", **longer).fell
+    fell += cascade.attack("longer", APGD, loss="dlr_targeted", targets=2, **longer).fell
+    if not fell:
+        return []
+    return [f"{RETRY_FACTOR} times the steps broke {fell} of {int(few.sum())} survivors more"]
+
+
+def by_large_budget(cascade: Cascade, steps: int) -> list[str]:
+    """Doubts points that survive where every input can be turned into any other's shade."""
+    few = first(cascade.standing, LARGE_POINTS)
+    if not few.any():
+        return []
+    wide = cascade.under(LARGE * (cascade.budget.high - cascade.budget.low), few)
+    wide.attack("large", APGD, loss="ce", steps=steps)
+    wide.attack("large", APGD, loss="dlr_targeted", steps=steps, targets=3)
+    left = int(wide.standing.sum()) / int(few.sum())
+    if left <= LARGE_SURVIVORS:
+        return []
+    return [f"{left:.0%} of the survivors withstand half of the input range: masking"]
+
+
+def about_budget(cascade: Cascade) -> list[str]:
+    """Reports candidates that were moved too far; they were thrown away."""
+    if not cascade.escaped_budget:
+        return []
+    return [f"{cascade.escaped_budget} candidates left the budget and were not counted"]
+
+
+def first(flags: Flags, most: int) -> Flags:
+    """Returns the first ``most`` true places of ``flags``."""
+    return flags & (np.cumsum(flags) <= most)
