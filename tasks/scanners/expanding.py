@@ -1,0 +1,131 @@
+"""Decompression in small steps, each paid from the budget, so that no bomb ever goes off."""
+
+import bz2
+import lzma
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from tasks.scanners.reading import Budget, View, spooled
+
+STEP_BYTES = 1 << 18
+FREE_BYTES = 64 << 20  # below this any ratio is harmless
+MOST_RATIO = 200
+_LZMA_MEMORY = 128 << 20
+
+
+class BombError(Exception):
+    """The bytes expand far beyond their own size; the text holds the numbers."""
+
+
+class Decompressor(Protocol):
+    """What bz2 and lzma offer; zlib is adapted to it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    @property
+    def needs_input(self) -> bool: ...
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+
+
+class Inflater:
+    """zlib with the interface of bz2 and lzma: unread input is kept for the next call."""
+
+    def __init__(self, bits: int) -> None:
+        self._stream = zlib.decompressobj(bits)
+        self._kept = b""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the stream was seen."""
+        return self._stream.eof
+
+    @property
+    def unused_data(self) -> bytes:
+        """Input behind the end of the stream."""
+        return self._stream.unused_data
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether everything given so far was read."""
+        return not self._kept
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Returns at most ``max_length`` bytes; call again with b"" for the rest."""
+        piece = self._stream.decompress(self._kept + data, max(max_length, 0))
+        self._kept = self._stream.unconsumed_tail
+        return piece
+
+
+CODECS: dict[str, Callable[[], Decompressor]] = {
+    "deflate": lambda: Inflater(-15),
+    "zlib": lambda: Inflater(15),
+    "gzip": lambda: Inflater(31),
+    "bz2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY),
+    "lzma_alone": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY),
+}
+
+
+def expanded(view: View, codec: str, budget: Budget, *, most: int | None = None) -> View:
+    """Returns the expanded bytes of all concatenated streams in ``view``.
+
+    ``most`` is the declared size: one byte more is enough to prove a lie, so nothing beyond it is
+    expanded. Raises ``BudgetSpent``, :class:`BombError`, or what the codec raises on broken bytes.
+    """
+    if codec == "lzma":
+        view, make = _zip_lzma(view)
+    else:
+        make = CODECS[codec]
+    return spooled(_pieces(view, make, most, several=codec in ("gzip", "bz2", "xz")), budget)
+
+
+def _pieces(
+    view: View, make: Callable[[], Decompressor], most: int | None, *, several: bool
+) -> Iterator[bytes]:
+    stream, total, data = make(), 0, b""
+    offset = 0
+    while True:
+        if stream.eof:
+            data = stream.unused_data
+            rest = view.size - offset + len(data)
+            if rest and not several:
+                raise ValueError(f"{rest} bytes follow the compressed stream")
+            if not rest:
+                return
+            stream = make()
+        elif stream.needs_input:
+            data = view.read(offset, STEP_BYTES)
+            offset += len(data)
+        piece = stream.decompress(data, STEP_BYTES)
+        starving = not piece and not data and offset >= view.size
+        data = b""
+        if starving and not stream.eof:
+            if total == most:
+                return  # a raw LZMA member may lack the end mark; the size says it is whole
+            raise EOFError("the compressed stream ends too early")
+        total += len(piece)
+        if total > FREE_BYTES and total > MOST_RATIO * view.size:
+            raise BombError(f"{view.size} bytes expand to more than {total}")
+        if piece:
+            yield piece
+        if most is not None and total > most:
+            return
+
+
+def _zip_lzma(view: View) -> tuple[View, Callable[[], Decompressor]]:
+    """A zip member's LZMA: version, length of properties, properties, raw stream (APPNOTE 5.8)."""
+    head = view.head(9)
+    if len(head) < 9 or struct.unpack_from("<H", head, 2)[0] != 5:
+        raise ValueError("the LZMA properties are broken")
+    first, dictionary = head[4], struct.unpack_from("<L", head, 5)[0]
+    if first >= 225 or dictionary > _LZMA_MEMORY:
+        raise ValueError("the LZMA properties ask for too much memory")
+    chosen = {
+        "id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096),
+        "lc": first % 9, "lp": first // 9 % 5, "pb": first // 45,
+    }  # fmt: skip
+    return view.part(9), lambda: lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chosen])

@@ -1,0 +1,139 @@
+"""What the pickle interpreter keeps of a value: enough to know names, shapes and targets."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from tasks.scanners.reading import View
+
+
+class Opaque:
+    """A value whose content does not matter."""
+
+    __slots__ = ()
+
+
+OPAQUE = Opaque()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Global:
+    """An imported name."""
+
+    module: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """``module.name``."""
+        return f"{self.module}.{self.name}"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Blob:
+    """A bytes argument, and the format it was read as when it was read at all."""
+
+    size: int
+    format: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Items:
+    """A tuple; deep or long ones lose their items, never their depth."""
+
+    items: tuple[Any, ...]
+    depth: int
+
+    @classmethod
+    def of(cls, items: list[Any]) -> "Items":
+        """Builds the tuple and counts how deep it nests."""
+        depth = 1 + max(
+            (item.depth for item in items[:16] if isinstance(item, Items)), default=0
+        )
+        return cls(tuple(items) if depth <= 8 and len(items) <= 64 else (), depth)
+
+
+@dataclasses.dataclass(slots=True)
+class Made:
+    """The result of calling ``function``; ``state`` is what BUILD gave it."""
+
+    function: Any
+    arguments: Any
+    state: Any = None
+
+
+class Tape:
+    """Reads a view forward, one megabyte at a time, and knows where it is."""
+
+    def __init__(self, view: View, offset: int = 0, window: int = 1 << 20) -> None:
+        self.view = view
+        self.window = window
+        self.base = offset
+        self.buffer = b""
+        self.at = 0
+
+    @property
+    def offset(self) -> int:
+        """Position of the next byte in the view."""
+        return self.base + self.at
+
+    @offset.setter
+    def offset(self, value: int) -> None:
+        self.base, self.buffer, self.at = value, b"", 0
+
+    def fill(self, count: int) -> bool:
+        """Makes ``count`` bytes lie in the buffer; False when the view ends before."""
+        if len(self.buffer) - self.at >= count:
+            return True
+        start = self.offset
+        self.base, self.at = start, 0
+        self.buffer = self.view.read(start, max(self.window, count))
+        return len(self.buffer) >= count
+
+    def take(self, count: int) -> bytes:
+        """Returns the next ``count`` bytes.
+
+        Raises:
+            Truncated: There are fewer. Nothing is allocated for a declared size.
+        """
+        if count > self.view.size - self.offset or not self.fill(count):
+            raise Truncated(f"{count} bytes are declared, {self.view.size - self.offset} are left")
+        data = self.buffer[self.at : self.at + count]
+        self.at += count
+        return data
+
+    def skip(self, count: int) -> int:
+        """Moves over ``count`` bytes without reading them and returns where they began."""
+        start = self.offset
+        if count > self.view.size - start:
+            raise Truncated(f"{count} bytes are declared, {self.view.size - start} are left")
+        if self.at + count <= len(self.buffer):
+            self.at += count
+        else:
+            self.offset = start + count
+        return start
+
+    def line(self, most: int = 4096) -> bytes:
+        """Returns the bytes up to a newline, which it consumes; keeps only the first ``most``."""
+        kept = b""
+        while True:
+            if not self.fill(1):
+                raise Truncated("a line has no end")
+            end = self.buffer.find(b"\n", self.at)
+            piece = self.buffer[self.at : end if end >= 0 else len(self.buffer)]
+            kept = (kept + piece[:most])[:most]
+            if end >= 0:
+                self.at = end + 1
+                return kept
+            self.at = len(self.buffer)
+
+
+class Truncated(Exception):  # noqa: N818  - becomes a finding
+    """The bytes end inside an opcode."""
+
+
+class Malformed(Exception):  # noqa: N818  - becomes a finding
+    """No unpickler would accept this."""
+
+
+Handler = Callable[[Any], None]

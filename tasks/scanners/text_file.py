@@ -1,0 +1,178 @@
+"""Plain text of a bundle: cards, tables, configurations, scripts. Read as text, never rendered.
+
+All patterns are linear: no nested repetition, bounded gaps.
+"""
+
+import re
+
+from tasks.domain.severity import Severity
+from tasks.scanners import json_config, requirements_file
+from tasks.scanners.config_walk import BrokenJson, strict_json
+from tasks.scanners.inspection import Inspection
+from tasks.scanners.reading import View
+
+MOST_BYTES = 32 << 20
+_SAMPLE = 1 << 16
+_CODE = re.compile(r"\.(py|pyw|pyi|sh|bash|zsh|bat|cmd|ps1|vbs|js|mjs|ts|rb|pl|php|lua|r|jl|java|c|cc|cpp|cu|"
+                   r"h|so|pyx|ipynb|pth|egg|jar|desktop|reg|scpt)$", re.IGNORECASE)  # fmt: skip
+_ACTIVE = re.compile(
+    r"<script[\s>/]|javascript:\s*[\w(]|<iframe[\s>]|<object[\s>]|<embed[\s>]|<svg[^<>]{0,200}\son\w{3,20}\s*=|"
+    r"<(?:img|body|a|div|input|video|audio|details|form)\b[^<>]{0,300}\son\w{3,20}\s*=|"
+    r"<meta[^<>]{0,100}http-equiv\s*=\s*.?refresh|data:text/html|vbscript:",
+    re.IGNORECASE,
+)
+_ESCAPES = re.compile(r"\x1b[\[\]PX^_]|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\x9b]")
+_BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
+_INVISIBLE = re.compile("[\U000e0000-\U000e007f]|[\u200b\u2060]{4,}")
+_INJECTION = re.compile(
+    r"(?:ignore|disregard|forget)\s+(?:all\s+|any\s+)?(?:of\s+)?(?:the\s+|your\s+)?(?:previous|prior|above|earlier)\s+"
+    r"(?:instructions|prompts|rules)|you\s+are\s+now\s+(?:in\s+)?(?:dan|developer\s+mode)|"
+    r"(?:reveal|print|repeat)\s+(?:your|the)\s+system\s+prompt",
+    re.IGNORECASE,
+)
+_SECRETS = (
+    ("a private key", re.compile(r"-----BEGIN (?:[A-Z]{1,12} ){0,2}PRIVATE KEY-----")),
+    ("an AWS access key", re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b")),
+    ("a GitHub token", re.compile(r"\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_[A-Za-z0-9_]{40}")),
+    ("a Hugging Face token", re.compile(r"\bhf_[A-Za-z]{34}\b")),
+    ("a Slack token", re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20}")),
+    ("a model provider key", re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{32}")),
+    ("a Google API key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b")),
+)
+_YAML_TAG = re.compile(r"!!python/|!<tag:yaml\.org,2002:python|tag:yaml\.org,2002:python/|!!java|!ruby/|!!javax")
+_ENTITY = re.compile(r"<!ENTITY\s", re.IGNORECASE)
+_XINCLUDE = re.compile(r"<!DOCTYPE[^>]{0,500}\b(?:SYSTEM|PUBLIC)\s+[\"'](?!-//|about:|http://www\.dmg|http://www\.w3)", re.IGNORECASE)
+_FORMULA = re.compile(r"""(?:^|[,;\t"'])\s{0,4}[=+@-]\s{0,4}(?:cmd\s{0,4}\||HYPERLINK\s{0,4}\(|WEBSERVICE\s{0,4}\(|DDE\s{0,4}\(|IMPORTXML\s{0,4}\(|EXEC\s{0,4}\()""", re.IGNORECASE | re.MULTILINE)
+_REQUIREMENTS = re.compile(r"(?:requirements|constraints)[\w.-]*\.(?:txt|in)$|^Pipfile$|^environment\.ya?ml$", re.IGNORECASE)
+_PYTHON = re.compile(r"^(?:import [\w.]+|from [\w.]+ import |def \w+\(|class \w+[(:])", re.MULTILINE)
+
+
+def looks_like_text(view: View) -> bool:
+    """Answers whether the bytes are UTF-8 (or UTF-16 with a mark) without binary content."""
+    sample = view.read(0, _SAMPLE)
+    if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    if b"\x00" in sample:
+        return False
+    try:
+        text = sample.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(sample) - 4 or view.size <= _SAMPLE:
+            return _is_latin(sample)
+        text = sample[: error.start].decode("utf-8")
+    odd = sum(1 for c in text if ord(c) < 32 and c not in "\t\n\r\f\x1b\b")
+    return odd <= len(text) // 100
+
+
+def inspect_text(view: View, inspection: Inspection) -> str:
+    """Finds what would be active in the hands of whoever shows, runs or feeds on the text."""
+    kind = _kind(view, inspection)
+    step = MOST_BYTES // 8
+    if view.size > MOST_BYTES:
+        text = f"only the first and last {MOST_BYTES // 2} bytes of the text were searched"
+        inspection.note("text.sampled", Severity.LOW, text)
+    starts = range(0, min(view.size, MOST_BYTES), step)
+    if view.size > MOST_BYTES:
+        half = MOST_BYTES // 2
+        starts = (*range(0, half, step), *range(view.size - half, view.size, step))
+    for start in starts:
+        inspection.budget.check_clock()
+        _search(_decoded(view.read(start, step + 512)), start, kind, inspection)
+    return kind
+
+
+def _kind(view: View, inspection: Inspection) -> str:
+    head = view.head(1 << 14)
+    name = inspection.name
+    if inspection.around == "torchscript" and (name.endswith(".py") or "/code/" in name):
+        return "torchscript_source"
+    if name.lower().endswith(".ipynb"):
+        inspection.note("file.executable_code", Severity.MEDIUM, f"{name} is a notebook with code")
+    elif head.startswith(b"#!") or _CODE.search(name):
+        text = f"{name} is source code or a script; a model bundle must not need it"
+        inspection.note("file.executable_code", Severity.MEDIUM, text)
+    elif not re.search(r"\.(md|txt|rst|csv|tsv|json|jsonl|ya?ml|toml|html?|xml|log)$", name, re.IGNORECASE):
+        if len(_PYTHON.findall(_decoded(head))) >= 2:
+            inspection.note("file.executable_code", Severity.MEDIUM, f"{name} holds Python source")
+    if _REQUIREMENTS.search(name):
+        requirements_file.inspect_requirements(_decoded(view.read(0, MOST_BYTES)), inspection)
+        return "requirements"
+    stripped = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if stripped[:1] in (b"{", b"["):
+        return _json(view, name, inspection)
+    if stripped[:5] in (b"<?xml", b"<!DOC", b"<html", b"<PMML") or stripped[:4] == b"<svg":
+        return "xml"
+    suffix = name.rpartition(".")[2].lower()
+    return suffix if suffix in ("md", "csv", "tsv", "yaml", "yml", "toml", "jsonl") else "text"
+
+
+def _json(view: View, name: str, inspection: Inspection) -> str:
+    if view.size > MOST_BYTES:
+        return "json"
+    data = view.read(0, view.size)
+    try:
+        value, doubled = strict_json(data)
+    except BrokenJson as reason:
+        if reason.kind == "deep":
+            inspection.note("json.nesting", Severity.MEDIUM, str(reason))
+        elif name.lower().endswith((".json", ".ipynb")) and not _lines_are_json(data):
+            inspection.note("json.malformed", Severity.LOW, str(reason))
+        return "json" if reason.kind == "deep" or name.lower().endswith(".json") else "text"
+    json_config.inspect_config(value, doubled, inspection)
+    return "json"
+
+
+def _lines_are_json(data: bytes) -> bool:
+    try:
+        for line in data.splitlines()[:4]:
+            strict_json(line)
+    except BrokenJson:
+        return False
+    return True
+
+
+def _search(text: str, start: int, kind: str, inspection: Inspection) -> None:
+    if kind != "torchscript_source" and (found := _ACTIVE.search(_without_fences(text, kind))):
+        shown = f"active web content: {found.group()[:60]}"
+        inspection.note("text.active_content", Severity.MEDIUM, shown, start)
+    if found := _ESCAPES.search(text):
+        inspection.note(
+            "text.terminal_escape", Severity.MEDIUM, "control characters drive a terminal", start + found.start()
+        )
+    if found := _BIDI.search(text):
+        inspection.note("text.bidirectional", Severity.MEDIUM, "text is shown in another order than it is read", start + found.start())
+    if found := _INVISIBLE.search(text):
+        inspection.note("text.invisible", Severity.MEDIUM, "invisible characters carry hidden text", start + found.start())
+    if found := _INJECTION.search(text):
+        inspection.note("text.prompt_injection", Severity.LOW, f"speaks to a language model: {found.group()[:60]}", start)
+    for what, pattern in _SECRETS:
+        if found := pattern.search(text):
+            inspection.note("text.secret", Severity.MEDIUM, f"looks like {what}", start + found.start())
+    if found := _YAML_TAG.search(text):
+        severity = Severity.HIGH if kind in ("yaml", "yml") else Severity.MEDIUM
+        inspection.note("yaml.object_tag", severity, f"{found.group()} builds objects on load", start + found.start())
+    if kind == "xml" and (_ENTITY.search(text) or _XINCLUDE.search(text)):
+        inspection.note("xml.entity", Severity.MEDIUM, "declares entities or an outside document type", start)
+    if kind in ("csv", "tsv") and (found := _FORMULA.search(text)):
+        inspection.note("table.formula", Severity.MEDIUM, "a cell is a formula that reaches outside", start + found.start())
+
+
+def _without_fences(text: str, kind: str) -> str:
+    """Markdown code blocks are shown, not rendered."""
+    if kind != "md":
+        return text
+    parts = re.split(r"^ {0,3}(?:```|~~~)[^\n]*$", text, flags=re.MULTILINE)
+    # An odd number of fences leaves the last block open: search it too.
+    return "\n".join(parts[::2]) if len(parts) % 2 else "\n".join([*parts[::2], parts[-1]])
+
+
+def _decoded(data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return data.decode("utf-16", "replace")
+    return data.decode("utf-8", "replace")
+
+
+def _is_latin(sample: bytes) -> bool:
+    odd = sum(1 for byte in sample if byte < 32 and byte not in b"\t\n\r\f" or 127 <= byte < 160)
+    high = sum(1 for byte in sample if byte >= 160)
+    return not odd and high <= len(sample) // 5
