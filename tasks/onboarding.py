@@ -15,7 +15,9 @@ from tasks.domain.finding import Decision, Finding, Outcome, RiskTier
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import RunPlan
+from tasks.intake.questionnaire import impact_answers
 from tasks.judging.concluding import conclude
+from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
 from tasks.planning import plan_run
 from tasks.runtime import services
@@ -35,13 +37,14 @@ def plan_onboarding(
     """Plans the run of a subject; a run that ended with errors is planned as a new attempt."""
     here = services()
     described = Subject.parse(here.store.get(subject))
+    chosen = RiskTier(tier) if tier else tier_of(described)
     attempt = 1
     while True:
         plan = plan_run(
             described,
             subject,
             catalog=Catalog(),
-            tier=RiskTier(tier) if tier else RiskTier(described.tier or RiskTier.MEDIUM),
+            tier=chosen,
             battery=battery,
             sandbox=here.sandbox.level,
             seed=here.settings.seed,
@@ -52,6 +55,16 @@ def plan_onboarding(
         if sealed is None or not _has_errors(sealed[0]):
             return Planned(plan, sealed is not None)
         attempt += 1
+
+
+def tier_of(subject: Subject) -> RiskTier:
+    """Returns the tier by the questionnaire's answers, at least medium.
+
+    The answers are the vendor's: they can raise the tier; only an operator can lower it.
+    """
+    answers = ImpactAnswers.model_validate(impact_answers(subject.answers))
+    tier = risk_tier(answers).tier
+    return RiskTier.MEDIUM if tier is RiskTier.LOW else tier
 
 
 def blocked_reason(executions: Sequence[Execution]) -> str:

@@ -29,7 +29,12 @@ def onboard_answer(
     home = read_settings().home
     prepare_home(home)
     with prefect_api(home), progress_on_stderr(f"onboarding {bundle.name}", quiet=quiet):
-        document = run_onboarding(bundle, battery=battery, tier=tier)
+        from tasks.runtime import close_cluster  # noqa: PLC0415
+
+        try:
+            document = run_onboarding(bundle, battery=battery, tier=tier)
+        finally:
+            close_cluster()
     return Answer(document, lines(document), EXIT_CODES[Verdict(document["verdict"])])
 
 
@@ -57,14 +62,10 @@ def prepare_home(home: Path) -> None:
 
 
 def run_onboarding(bundle: Path, *, battery: str | None, tier: str | None) -> dict[str, Any]:
-    """Runs the flow in this process, on its cluster; the caller has set up a Prefect API."""
+    """Runs the flow in this process; the caller has set up a Prefect API and ends the cluster."""
     from flows.onboarding import onboard_model  # noqa: PLC0415 - imports Prefect
-    from tasks.runtime import close_cluster  # noqa: PLC0415
 
-    try:
-        return onboard_model(str(bundle.resolve()), battery=battery, tier=tier)
-    finally:
-        close_cluster()
+    return onboard_model(str(bundle.resolve()), battery=battery, tier=tier)
 
 
 def lines(document: dict[str, Any]) -> list[str]:

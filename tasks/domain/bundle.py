@@ -185,9 +185,6 @@ class Subject(Frozen):
     observations: tuple[Observation, ...] = ()
     answers: dict[str, bool | int | float | str] = {}
     """Questionnaire answers by question id, as the vendor gave them."""
-    tier: Literal["low", "medium", "high"] | None = None
-    """Risk tier by the vendor's questionnaire; None when it gives no ground for one."""
-    tier_reasons: tuple[str, ...] = ()
 
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""
