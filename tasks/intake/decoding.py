@@ -25,7 +25,7 @@ class Undecodable(Exception):  # noqa: N818 - an answer, not an error
     """The file cannot be used; the text says why and how to mend it."""
 
 
-def decode_examples(
+def decode_examples(  # noqa: PLR0913 - the keywords are the call from outside
     *,
     path: str,
     inputs: str,

@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.domain.bundle import Subject
+from tasks.intake.artifact import read_facts
 from tasks.intake.datasets import decode, same_data
 from tasks.intake.manifest import read_bundle
+from tasks.intake.provenance import Papers
 from tasks.intake.quarantine import QUOTAS, Quotas
+from tasks.intake.signature import read_trusted
 from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
 
 
-def build_subject(
+def build_subject(  # noqa: PLR0913 - keyword-only services
     bundle_path: Path,
     *,
     store: ObjectStore,
@@ -33,16 +36,23 @@ def build_subject(
     Raises:
         InvalidInputError: The bundle cannot be used; the message says what, where and how to mend.
         StoreError: The disk or the store failed.
+        SigningError: A trusted key is not a key.
     """
+    trusted = read_trusted(trusted_keys)
     bundle = read_bundle(Path(bundle_path), store, workspace=workspace, quotas=quotas)
     decoded = decode(bundle.spec, bundle.files, store, sandbox, workspace)
     observations = [*bundle.observations]
     for item in decoded:
         observations += item.observations
     observations += same_data(decoded)
+    artifact = bundle.spec.model.artifact
+    entry = next((file for file in bundle.files if file.path == artifact), None)
+    facts = read_facts(entry, store, sandbox, workspace)
+    papers = Papers(bundle.spec, bundle.files, store, facts).read(trusted, workspace)
     return Subject(
         spec=bundle.spec,
         files=bundle.files,
         datasets=tuple(item.dataset for item in decoded),
-        observations=tuple(observations),
+        observations=(*observations, *papers.observations),
+        answers=papers.answers,
     )
