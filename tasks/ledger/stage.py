@@ -6,8 +6,9 @@ from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.run import RunRecord
 from tasks.inventory.database import Inventory
-from tasks.ledger.keys import open_signer
+from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.ledger.seal import Sealed, seal_run
+from tasks.ledger.witness import Witness
 from tasks.runtime import services
 
 
@@ -22,9 +23,17 @@ def seal_here(digest: str) -> dict[str, str | int]:
     here = services()
     candidate = RunRecord.parse(here.store.get(Digest(digest)))
     record = fixed_record(candidate)
-    signer = open_signer(here.settings.signer or None, home=here.settings.home.resolve())
+    home = here.settings.home.resolve()
+    signer = open_signer(here.settings.signer or None, home=home)
     subject = Subject.parse(here.store.get(record.subject))
-    sealed: Sealed = seal_run(record, store=here.store, signer=signer, files=subject.files)
+    sealed: Sealed = seal_run(
+        record,
+        store=here.store,
+        signer=signer,
+        files=subject.files,
+        trust=trusted_keys(home),
+        witness=Witness(home),
+    )
     inventory = Inventory(here.settings.database_url)
     inventory.record_run(record, statement=sealed.statement, ledger_index=sealed.ledger_index)
     return {"statement": sealed.statement, "ledger_index": sealed.ledger_index}

@@ -1,0 +1,154 @@
+"""What is wrong with the log as a whole: every entry, checkpoint and leaf is recomputed."""
+
+from collections.abc import Iterator
+
+from tasks.domain.errors import ProofhouseError
+from tasks.ledger.checkpoint import Checkpoint
+from tasks.ledger.entry import (
+    CHECKPOINTS,
+    ENTRIES,
+    LEAVES,
+    ORIGIN,
+    RUNS,
+    Entry,
+    checkpoint_name,
+    entry_name,
+    leaf_name,
+    read_entry,
+)
+from tasks.ledger.merkle import Tree
+from tasks.ledger.rejections import LedgerError
+from tasks.ledger.view import LogView
+from tasks.ledger.witness import Witness
+from tasks.store.protocol import ObjectStore
+
+
+class Fsck:
+    """Recomputes a log from its entries.
+
+    Attributes:
+        size: The size that the newest checkpoint covers.
+        notes: Worth knowing, no failure.
+    """
+
+    def __init__(self, store: ObjectStore, view: LogView) -> None:
+        self.notes: list[str] = []
+        self._store = store
+        self._view = view
+        self._entries = set(store.claims(ENTRIES))
+        self._checkpoints = set(store.claims(CHECKPOINTS))
+        self.size = max((_number(name, CHECKPOINTS) for name in self._checkpoints), default=0)
+
+    def problems(self, runs: set[str]) -> Iterator[str]:
+        """Yields what is wrong with the log, given the runs that are declared done."""
+        tree, leaves, named = Tree(), set[str](), dict[str, int]()
+        origin = self._view.origin()
+        for index in range(self.size):
+            try:
+                entry = self._entry(index)
+            except ProofhouseError as error:
+                yield error.message
+                entry = None
+            if entry is not None:
+                leaves.add(leaf_name(entry.leaf))
+                yield from self._entry_problems(entry, index, named, runs)
+            yield from self._head_problems(entry, index, tree, origin)
+        yield from self._strays(leaves)
+
+    def _entry(self, index: int) -> Entry:
+        place = entry_name(index)
+        data = self._store.claimed(place)
+        if data is None:
+            raise LedgerError(f"{place} is missing: an entry was dropped")
+        return read_entry(data, place=place)
+
+    def _entry_problems(
+        self, entry: Entry, index: int, named: dict[str, int], runs: set[str]
+    ) -> Iterator[str]:
+        place = entry_name(index)
+        if entry.name in named:
+            yield f"{place} is about {entry.name}, as is {entry_name(named[entry.name])}: doubled"
+        named.setdefault(entry.name, index)
+        if entry.name not in runs:
+            yield (
+                f"{RUNS}{entry.name} is missing, though {place} logs it: the claim was removed, or "
+                "sealing was interrupted (onboard again to finish it)"
+            )
+        leaf = leaf_name(entry.leaf)
+        if self._store.claimed(leaf) != str(named[entry.name]).encode():
+            yield f"{leaf} does not lead to entry {index}"
+
+    def _head_problems(
+        self, entry: Entry | None, index: int, tree: Tree, origin: str | None
+    ) -> Iterator[str]:
+        place = checkpoint_name(index + 1)
+        try:
+            head = self._view.checkpoint(index + 1)
+        except ProofhouseError as error:
+            yield error.message
+            if entry is not None:
+                tree.add(entry.leaf)
+            return
+        if entry is not None and entry.leaf != head.leaf_hash:
+            yield f"{entry_name(index)} was changed: {place} was signed for another entry"
+        elif entry is not None and entry.dated != head.dated:
+            yield f"{place} is dated {head.dated}, its entry {entry.dated}"
+        # What was signed goes on, so that one changed entry is one problem.
+        tree.add(head.leaf_hash)
+        if len(tree) == index + 1 and tree.root(index + 1) != head.root_hash:
+            yield f"{place} does not continue the entries before it: forked or reordered"
+        if head.origin != origin:
+            yield f"{place} belongs to {head.origin}, {ORIGIN} says {origin}: logs were mixed"
+
+    def _strays(self, leaves: set[str]) -> Iterator[str]:
+        tail = set[str]()
+        while (name := entry_name(self.size + len(tail))) in self._entries:
+            tail.add(name)
+        if tail:
+            self.notes.append(
+                f"{len(tail)} entries have no checkpoint yet (from {min(tail)}): they were never "
+                "acknowledged, the next append covers them"
+            )
+        entries = {entry_name(index) for index in range(self.size)} | tail
+        checkpoints = {checkpoint_name(size) for size in range(1, self.size + 1)}
+        for name in sorted((self._entries - entries) | (self._checkpoints - checkpoints)):
+            yield f"{name} stands where the log has no place for it"
+        strays = set(self._store.claims(LEAVES)) - leaves
+        for name in sorted(strays):
+            yield from self._stray_leaf(name)
+
+    def _stray_leaf(self, name: str) -> Iterator[str]:
+        data = self._store.claimed(name) or b""
+        tail = {
+            str(self.size).encode()
+        }  # the writer may just have died between leaf and checkpoint
+        if data not in tail:
+            yield f"{name} leads to entry {data[:20]!r}, which is not that entry"
+
+
+def head_problems(
+    view: LogView, size: int, witness: Witness | None
+) -> tuple[Checkpoint | None, list[str]]:
+    """Returns the head of ``size`` entries, and what contradicts what was seen before."""
+    try:
+        head = view.checkpoint(size) if size else None
+        known = witness.seen() if witness else {}
+        if not known:
+            return head, []
+        origin = view.origin()
+        seen = known.get(origin or "")
+        if seen is None:
+            told = ", ".join(f"{name} ({row.size} entries)" for name, row in known.items())
+            raise LedgerError(
+                f"{ORIGIN} is {origin or 'missing'}, but this home has seen {told}: the log was "
+                "replaced or removed, or this is another store (verify it from a home of its own)"
+            )
+        view.verify_continues(seen, size)
+    except ProofhouseError as error:
+        return None, [error.message]
+    return head, []
+
+
+def _number(name: str, prefix: str) -> int:
+    digits = name.removeprefix(prefix)
+    return int(digits) if len(digits) == 12 and digits.isdecimal() else 0

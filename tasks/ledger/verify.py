@@ -1,0 +1,125 @@
+"""Verification from the store and public keys alone: no server, no database, no network."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+from tasks.domain.digest import Digest, DigestField
+from tasks.domain.errors import ProofhouseError
+from tasks.domain.frozen import Frozen
+from tasks.ledger.entry import ENTRIES, RUNS
+from tasks.ledger.examining import Examiner
+from tasks.ledger.fsck import Fsck, head_problems
+from tasks.ledger.trust import Trust
+from tasks.ledger.view import LogView
+from tasks.ledger.witness import Witness
+from tasks.store.protocol import ObjectStore
+
+_DIGESTS = re.compile(rb"sha256:[0-9a-f]{64}")
+
+
+class RunVerification(Frozen):
+    """Whether the evidence of one run holds, and what is wrong with it if not."""
+
+    run: str
+    ok: bool
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Verification(Frozen):
+    """The whole store: ``problems`` are of the log, ``garbage`` is information, no failure.
+
+    ``garbage`` lists objects that no sealed run and no claim refers to: left by interrupted work,
+    or belonging to a run that is still under way.
+    """
+
+    ok: bool
+    runs: tuple[RunVerification, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    garbage: tuple[DigestField, ...] = ()
+    ledger_size: int = 0
+    ledger_root: str | None = None
+
+
+def verify_run(
+    run: str, store: ObjectStore, trust: Trust, witness: Witness | None = None
+) -> RunVerification:
+    """Verifies one run: its objects, statement, signature, log entry and the log's head.
+
+    Costs O(log n) reads of a log of n entries, plus the run's objects. Never raises for bad
+    evidence.
+
+    Args:
+        run: Its id.
+        store: Holds objects and claims.
+        trust: Public keys that count; empty trust verifies nothing.
+        witness: What was seen of the log before; moves on when all is well.
+    """
+    examiner, view = Examiner(store, trust), LogView(store, trust)
+    try:
+        size = view.size()
+        head, problems = head_problems(view, size, witness)
+        problems += examiner.run_problems(run, view, size)
+    except ProofhouseError as error:
+        head, problems = None, [error.message]
+    if head and witness and not problems:
+        _remember(witness, view, head.size)
+    return _result(run, problems, examiner.notes)
+
+
+def verify_all(store: ObjectStore, trust: Trust, witness: Witness | None = None) -> Verification:
+    """Verifies every sealed run, every entry and checkpoint of the log, and lists garbage.
+
+    Arguments as in :func:`verify_run`. Never raises for bad evidence.
+    """
+    try:
+        return _verify_all(store, trust, witness)
+    except ProofhouseError as error:
+        return Verification(ok=False, runs=(), problems=(error.message,))
+
+
+def _verify_all(store: ObjectStore, trust: Trust, witness: Witness | None) -> Verification:
+    examiner, view = Examiner(store, trust), LogView(store, trust)
+    fsck = Fsck(store, view)
+    names = [name.removeprefix(RUNS) for name in store.claims(RUNS)]
+    head, problems = head_problems(view, fsck.size, witness)
+    problems += fsck.problems(set(names))
+    runs = tuple(_result(run, list(examiner.run_problems(run, view, fsck.size))) for run in names)
+    ok = not problems and all(run.ok for run in runs)
+    if head and witness and ok:
+        _remember(witness, view, head.size)
+    return Verification(
+        ok=ok,
+        runs=runs,
+        problems=tuple(problems),
+        notes=(*fsck.notes, *examiner.notes),
+        garbage=tuple(sorted(_garbage(store, examiner.referenced))),
+        ledger_size=fsck.size,
+        ledger_root=head.root if head else None,
+    )
+
+
+def _result(run: str, problems: list[str], notes: list[str] | None = None) -> RunVerification:
+    return RunVerification(
+        run=run, ok=not problems, problems=tuple(problems), notes=tuple(notes or ())
+    )
+
+
+def _garbage(store: ObjectStore, referenced: set[Digest]) -> Iterator[Digest]:
+    stored = set(store.digests()) - referenced
+    if not stored:
+        return
+    claimed = set[bytes]()
+    for name in store.claims():
+        # Log and run claims name only statements, which are referenced already.
+        if not name.startswith(("ledger/", RUNS)) or name.startswith(ENTRIES):
+            claimed.update(_DIGESTS.findall(store.claimed(name) or b""))
+    yield from (digest for digest in stored if digest.encode() not in claimed)
+
+
+def _remember(witness: Witness, view: LogView, size: int) -> None:
+    # An auditor may verify from a home that cannot be written; the verdict stands all the same.
+    with contextlib.suppress(ProofhouseError):
+        witness.remember(view.checkpoint(size))
