@@ -49,8 +49,10 @@ def _serve(
     from tasks.sandbox.procedures import procedure  # noqa: PLC0415  - after the hello
     from tasks.sandbox.protocol import Reply, numeric  # noqa: PLC0415  - after the hello
 
-    result = procedure(body["procedure"])(*kept, **arrays, **body["values"])
-    if body["do"] == "open":
+    opening = body["do"] == "open"
+    first = [] if opening else kept
+    result = procedure(body["procedure"])(*first, **arrays, **body["values"])
+    if opening:
         described = result.describe()
         kept[:] = [result]
         return {"values": described}, {}
@@ -78,7 +80,7 @@ def _receive(frames: Any, request: int, most: int) -> Any:
     _fill(request, memoryview(body))
     data = np.empty(tensors, np.uint8)
     if tensors:
-        _fill(request, memoryview(data))
+        _fill(request, memoryview(data.data))
     return frames.Message(frames.decode_body(body), frames.decode_arrays(data))
 
 

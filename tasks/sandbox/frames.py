@@ -8,7 +8,7 @@ Source of the layout: https://github.com/huggingface/safetensors, "Format".
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -114,7 +114,7 @@ def _views(entries: dict[str, Any], payload: Array) -> dict[str, Array]:
     for name, entry in entries.items():
         dtype, shape, start, end = _checked(name, entry, payload.size)
         spans.append((start, end))
-        found[name] = payload[start:end].view(dtype).reshape(shape)
+        found[name] = _shaped(name, payload[start:end].view(dtype), shape)
     covered = 0
     for start, end in sorted(spans):
         if start != covered:
@@ -123,6 +123,13 @@ def _views(entries: dict[str, Any], payload: Array) -> dict[str, Array]:
     if covered != payload.size:
         raise FrameError(f"{payload.size - covered} bytes follow the arrays")
     return found
+
+
+def _shaped(name: str, flat: Array, shape: list[int]) -> Array:
+    try:
+        return flat.reshape(shape)
+    except ValueError:  # an empty array of absurd sides
+        raise FrameError(f"array {name[:80]!r} has an impossible shape") from None
 
 
 def _checked(name: str, entry: Any, room: int) -> tuple[np.dtype[Any], list[int], int, int]:
@@ -154,7 +161,7 @@ def _tensors(arrays: Mapping[str, Array]) -> list[memoryview]:
             "data_offsets": [start, end],
         }
         if little.nbytes:
-            views.append(memoryview(little.reshape(-1).view(np.uint8)))
+            views.append(memoryview(little.reshape(-1).view(np.uint8).data))
         start = end
     text = json.dumps(entries, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -166,11 +173,6 @@ def _travelling(name: str, array: Array) -> Array:
     if little.dtype not in _NAMES:
         raise TypeError(f"array {name!r} of dtype {array.dtype} does not cross the boundary")
     return little
-
-
-def total(views: Sequence[memoryview]) -> int:
-    """Returns how many bytes the buffers hold."""
-    return sum(view.nbytes for view in views)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -32,8 +32,10 @@ def abi() -> int:
 
 
 def restrict(readable: Iterable[str], writable: Iterable[str]) -> None:
-    """Leaves this process nothing but ``readable`` and ``writable``; paths that do not exist are
-    skipped. TCP, abstract sockets and signals to the outside are denied where the kernel can.
+    """Leaves this process nothing but ``readable`` and ``writable``.
+
+    Paths that do not exist are skipped. TCP, abstract sockets and signals to the outside are
+    denied as well, where the kernel can.
 
     Raises:
         OSError: The kernel has no Landlock, or refused; ``no_new_privs`` must be set before.

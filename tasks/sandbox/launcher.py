@@ -52,7 +52,7 @@ def main() -> None:
 def find_package(folder: str) -> None:
     """Makes ``tasks`` importable from ``folder`` alone, without its neighbours."""
     spec = importlib.util.spec_from_file_location(
-        "tasks", os.path.join(folder, "__init__.py"), submodule_search_locations=[folder]
+        "tasks", f"{folder}/__init__.py", submodule_search_locations=[folder]
     )
     assert spec is not None
     assert spec.loader is not None

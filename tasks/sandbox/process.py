@@ -16,10 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.sandbox.protocol import Level, Limits
+from tasks.sandbox.printable import printable
+from tasks.sandbox.protocol import Level
 from tasks.sandbox.walls import Order, command, cpu_seconds, environment
 
 _PIPE_BYTES = 1 << 20
+_LOG_BYTES = 8 << 10
+_CHUNK, _CHUNKS = 1 << 16, 32
 _REAP_SECONDS = 5.0
 _F_SETPIPE_SZ = 1031
 
@@ -39,6 +42,7 @@ class Child:
         self.level = order.level
         self.limits = order.limits
         self.pid: int | None = None  # of the confined process, as this machine numbers it
+        self._log = b""
         self._init_pid = 0
         self._ending = threading.Lock()
         self._init: int | None = None
@@ -53,26 +57,54 @@ class Child:
             self._init_pid = int(json.loads(text)["child-pid"])
             self._init = os.pidfd_open(self._init_pid)
 
-    def confirm(self) -> None:
+    def find(self) -> None:
         """Finds the confined process, once the child has said that its walls stand."""
-        if self.level == Level.L3:
-            self.pid = _only_child(self._init_pid) if self._init is not None else None
-        else:
+        if self.level != Level.L3:
             self.pid = self._process.pid
+        elif self._init is not None:
+            self.pid = _only_child_of(self._init_pid)
+
+    def is_confined(self) -> bool:
+        """Answers, from outside, whether the kernel holds the child as its level promises."""
+        if self.level < Level.L2:
+            return True
+        with contextlib.suppress(OSError):
+            lines = Path(f"/proc/{self.pid}/status").read_text(errors="replace").splitlines()
+            facts = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+            filtered = facts.get("Seccomp") == "2" and facts.get("NoNewPrivs") == "1"
+            return filtered and not int(facts.get("CapEff", "1"), 16)
+        return False
+
+    @property
+    def log(self) -> str:
+        """The last 8 KiB that the child printed, fit to show."""
+        return printable(self._log.decode("utf-8", "replace"), most=_LOG_BYTES)
+
+    def drain_log(self) -> bool:
+        """Takes some of what the child printed; False when it can print no more."""
+        for _ in range(_CHUNKS):  # bounded: one that prints for ever must still meet its deadline
+            try:
+                data = os.read(self.pipes.log, _CHUNK)
+            except BlockingIOError:
+                break
+            if not data:
+                return False
+            self._log = (self._log + data)[-_LOG_BYTES:]
+        return True
 
     def allow_cpu(self) -> None:
         """Raises the soft CPU limit by what one more call may use."""
         if self.pid is None:
             return
         with contextlib.suppress(OSError, ValueError):
-            used = int(sum(_cpu_seconds(self.pid)))
+            used = int(_cpu_seconds(self.pid))
             _, hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)
             resource.prlimit(self.pid, resource.RLIMIT_CPU, (used + cpu_seconds(self.limits), hard))
 
     def threads(self) -> int:
         """Returns how many threads the child runs (0 when that cannot be seen)."""
         with contextlib.suppress(OSError):
-            return len(os.listdir(f"/proc/{self.pid}/task"))
+            return sum(1 for _ in Path(f"/proc/{self.pid}/task").iterdir())
         return 0
 
     def status(self) -> int | None:
@@ -169,20 +201,24 @@ def _spawner(owner: int) -> ThreadPoolExecutor:  # noqa: ARG001  - a forked copy
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")
 
 
-def _only_child(pid: int) -> int | None:
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
+def _only_child_of(pid: int) -> int | None:
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                if int(fields[1]) == pid:
-                    return int(entry)
+                if int(_stat(int(entry.name))[1]) == pid:
+                    return int(entry.name)
     return None
 
 
-def _cpu_seconds(pid: int) -> tuple[float, float]:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    ticks = os.sysconf("SC_CLK_TCK")
-    return int(fields[11]) / ticks, int(fields[12]) / ticks
+def _cpu_seconds(pid: int) -> float:
+    user, system = _stat(pid)[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def _stat(pid: int) -> list[str]:
+    """Returns the fields after the name, which may hold anything: state, parent and so on."""
+    text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    return text.rpartition(")")[2].split()
 
 
 def _wait_for(pidfd: int, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The child's folder on this machine (below level L3): made, measured, removed whatever is in it."""
+"""The child's folder on this machine, below level L3: made, measured, removed whatever it holds."""
 
 import contextlib
 import os
@@ -10,7 +10,9 @@ from pathlib import Path
 _PREFIX = "proofhouse-scratch-"
 MOST_ENTRIES = 20_000
 """Beyond this many files and folders a scratch counts as full."""
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _BLOCK = 512
+_LONGEST_PATH = 2048  # half of what the kernel takes, so that an entry's name still fits
 
 
 def make_scratch(root: Path | None, uid: int | None) -> Path:
@@ -35,29 +37,32 @@ def used_bytes(folder: Path, pid: int | None = None) -> int | None:
 def _sizes(folder: Path) -> Iterator[int]:
     waiting, seen = [str(folder)], 0
     while waiting:
-        try:
-            entries = list(os.scandir(waiting.pop()))
-        except (FileNotFoundError, PermissionError):
-            continue  # the child is at work in there; what it hides it can be asked about later
-        except OSError as error:  # a path longer than the kernel takes
-            raise OverflowError from error
-        seen += len(entries)
-        if seen > MOST_ENTRIES:
-            raise OverflowError
-        for entry in entries:
+        for entry in _entries(waiting.pop()):
+            seen += 1
+            if seen > MOST_ENTRIES:
+                raise OverflowError
             with contextlib.suppress(FileNotFoundError):
                 yield entry.stat(follow_symlinks=False).st_blocks * _BLOCK
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
 
 
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    if len(folder) > _LONGEST_PATH:
+        raise OverflowError
+    try:
+        return list(os.scandir(folder))
+    except (FileNotFoundError, PermissionError):
+        return []  # the child is at work in there, or hides it; its files are few and bounded
+
+
 def _unlinked(pid: int | None) -> Iterator[int]:
     if pid is None:
         return
     with contextlib.suppress(OSError):
-        for name in os.listdir(f"/proc/{pid}/fd"):
+        for link in Path(f"/proc/{pid}/fd").iterdir():
             with contextlib.suppress(OSError):
-                held = os.stat(f"/proc/{pid}/fd/{name}")
+                held = link.stat()
                 if stat.S_ISREG(held.st_mode) and held.st_nlink == 0:
                     yield held.st_blocks * _BLOCK
 
@@ -65,38 +70,45 @@ def _unlinked(pid: int | None) -> Iterator[int]:
 def remove_scratch(folder: Path) -> None:
     """Removes the folder and everything in it, however deep, never following a link.
 
-    Folders are pulled up to the top one by one, so that neither the length of a path nor the depth
-    of a tree matters.
+    Walks down and back up ("..") with one open descriptor, so that neither the length of a path
+    nor the depth of a tree matters. The child must be dead: nobody may move folders meanwhile.
     """
-    number = 0
-    while True:
-        try:
-            entries = list(os.scandir(folder))
-        except FileNotFoundError:
-            return
-        if not entries:
-            break
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                number = _flatten(Path(entry.path), folder, number)
-            else:
-                os.unlink(entry.path)
-    os.rmdir(folder)
-
-
-def _flatten(inner: Path, top: Path, number: int) -> int:
-    inner.chmod(0o700)
-    for entry in list(os.scandir(inner)):
-        if entry.is_dir(follow_symlinks=False):
-            os.chmod(entry.path, 0o700)  # moving a folder writes into it
-            number += 1
-            while (place := top / f"{number:x}").exists():
-                number += 1
-            os.rename(entry.path, place)
+    try:
+        here = os.open(folder, _FOLDER)
+    except FileNotFoundError:
+        return
+    names: list[str] = []
+    waiting = [_empty_of_files(here)]
+    while waiting:
+        if waiting[-1]:
+            names.append(waiting[-1].pop())
+            os.chmod(names[-1], 0o700, dir_fd=here)
+            here = _step(here, names[-1])
+            waiting.append(_empty_of_files(here))
         else:
-            os.unlink(entry.path)
-    inner.rmdir()
-    return number
+            waiting.pop()
+            if names:
+                here = _step(here, "..")
+                os.rmdir(names.pop(), dir_fd=here)
+    os.close(here)
+    folder.rmdir()
+
+
+def _step(here: int, name: str) -> int:
+    there = os.open(name, _FOLDER, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _empty_of_files(here: int) -> list[str]:
+    """Unlinks everything that is not a folder; returns the names of the folders."""
+    folders = []
+    for entry in list(os.scandir(here)):
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        else:
+            os.unlink(entry.name, dir_fd=here)
+    return folders
 
 
 def sweep(root: Path | None = None) -> None:

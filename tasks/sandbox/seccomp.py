@@ -47,7 +47,6 @@ def load(program: bytes) -> None:
     Raises:
         OSError: The kernel refused; ``no_new_privs`` must be set before.
     """
-
     held = _Program(len(program) // 8, program)
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(held))
 

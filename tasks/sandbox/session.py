@@ -1,42 +1,31 @@
 """The parent's end of one child: asks, waits with a deadline, checks the answer, ends it."""
 
-import contextlib
-import os
-import re
-import select
 import signal
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import numpy as np
 
 from tasks.domain.errors import (
     ChildDiedError,
     ChildError,
     ChildProtocolError,
     ChildRaisedError,
-    ChildTimeoutError,
     SandboxError,
 )
 from tasks.sandbox import frames
 from tasks.sandbox.child import HELLO
 from tasks.sandbox.launcher import FAILED
+from tasks.sandbox.printable import printable
 from tasks.sandbox.process import Child
 from tasks.sandbox.protocol import Array, Level, Reply, numeric
 from tasks.sandbox.scratch import make_scratch, remove_scratch, used_bytes
 from tasks.sandbox.walls import Order
+from tasks.sandbox.wire import ClosedError, Wire
 
 _START_SECONDS = 60.0
 _DEATH_SECONDS = 2.0
-_WATCH_SECONDS = 0.2
-_LOG_BYTES = 8 << 10
-_CHUNK = 1 << 18
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\u1fff\u2c00-\ud7ff\uf900-\ufdff]+")
-"""Control characters, terminal escapes, line and paragraph separators, bidirectional marks."""
 
 
 class ChildSession:
@@ -51,7 +40,6 @@ class ChildSession:
         self._scratch: Path | None = None
         self._child: Child | None = None
         self._busy = threading.Lock()
-        self._log = b""
         self._ended = "it was never started"
         self._asked = 0
 
@@ -60,19 +48,14 @@ class ChildSession:
         """The confined process as this machine numbers it, None when it is not alive."""
         return self._child.pid if self._child else None
 
-    @property
-    def log(self) -> str:
-        """The last 8 KiB that the child printed, fit to show."""
-        return printable(self._log.decode("utf-8", "replace"), most=_LOG_BYTES)
-
     def __enter__(self) -> Self:
         order = self._order
-        if order.level != Level.L3:
-            self._scratch = make_scratch(self._scratch_root, order.uid)
-            order = order._replace(scratch=str(self._scratch))
         try:
+            if order.level != Level.L3:
+                self._scratch = make_scratch(self._scratch_root, order.uid)
+                order = order._replace(scratch=str(self._scratch))
             self._child = Child(order)
-            self._await_walls()
+            self._await_walls(self._child)
         except BaseException:
             self.close()
             raise
@@ -102,19 +85,20 @@ class ChildSession:
 
         A call that is under way in another thread ends with ``ChildDiedError``.
         """
-        if self._child is not None:
-            self._child.kill()
+        child = self._child
+        if child is not None:
+            child.kill()
         with self._busy:
             self._end("the session was closed")
 
     def _end(self, reason: str) -> None:
-        if self._child is not None:
-            self._child.end()
-            self._child = None
+        child, self._child = self._child, None
+        if child is not None:
+            child.end()
             self._ended = reason
-        if self._scratch is not None:
-            remove_scratch(self._scratch)
-            self._scratch = None
+        scratch, self._scratch = self._scratch, None
+        if scratch is not None:
+            remove_scratch(scratch)
 
     def _ask(
         self, do: str, procedure: str, arrays: Mapping[str, Array], values: Mapping[str, Any]
@@ -125,182 +109,97 @@ class ChildSession:
             {"do": do, "id": number, "procedure": procedure, "values": values}, arrays
         )
         with self._busy:
-            child = self._living()
+            if self._child is None:
+                raise ChildDiedError(f"there is no child to run {procedure}: {self._ended}")
             try:
-                child.allow_cpu()
-                message = self._exchange(child, request)
-                return self._answer(message, number, procedure)
+                message = self._exchange(self._child, request)
+                return _answer(message, number, procedure)
             except ChildRaisedError:
                 raise
             except BaseException as error:
-                self._end(f"it ended at {procedure}: {error}")
+                # Out of step, out of bounds or interrupted: nothing it says later can be trusted.
+                self._end(f"it ended at {procedure} ({error})")
                 raise
 
-    def _living(self) -> Child:
-        if self._child is None:
-            raise ChildDiedError(f"the child no longer lives: {self._ended}")
-        return self._child
-
-    def _answer(self, message: frames.Message, number: int, procedure: str) -> Reply:
-        match message.body:
-            case {"id": int(answered), "raised": {"type": str(kind), "message": str(text)}} if (
-                answered == number
-            ):
-                raise ChildRaisedError(
-                    f"{procedure} raised {printable(kind, most=100)}: {printable(text)}"
-                )
-            case {"id": int(answered), "values": dict(values)} if answered == number:
-                return Reply(message.arrays, values)
-            case _:
-                raise ChildProtocolError(f"the answer to {procedure} is not an answer to it")
-
-    def _await_walls(self) -> None:
-        child = self._living()
-        wire = _Wire(self, child, time.monotonic() + _START_SECONDS)
-        try:
-            said = wire.receive(np.empty(len(HELLO), np.uint8)).tobytes()
-        except ChildDiedError as error:
-            if child.status() == FAILED:
-                raise SandboxError(f"the child could not be confined: {self.log}") from error
-            raise SandboxError(f"the child did not start: {error}") from error
-        if said != HELLO:
-            raise SandboxError("the child did not say that its walls stand")
-        child.confirm()
-
     def _exchange(self, child: Child, request: list[memoryview]) -> frames.Message:
-        wire = _Wire(self, child, time.monotonic() + self._order.limits.call_seconds)
-        most = self._order.limits.reply_bytes
+        limits = self._order.limits
+        wire = Wire(child, limits.call_seconds, lambda: self._look_after(child))
         if wire.has_unread():
             raise ChildProtocolError("the child spoke before it was asked")
-        wire.send(request)
+        child.allow_cpu()
         try:
-            header = wire.receive(np.empty(frames.HEADER.size, np.uint8)).tobytes()
-            text, tensors = frames.lengths(header, most=most)
-            body = frames.decode_body(wire.receive(np.empty(text, np.uint8)).tobytes())
-            arrays = frames.decode_arrays(wire.receive(np.empty(tensors, np.uint8)))
-        except frames.FrameError as error:
-            raise ChildProtocolError(f"the child's answer {error}") from error
-        return frames.Message(body, arrays)
+            wire.send(request)
+            return _read(wire, limits.reply_bytes)
+        except ClosedError:
+            self._look_after(child)
+            raise _death(child) from None
 
-    def died(self, child: Child) -> ChildError:
-        """Says how a child ended that closed its pipe before it answered."""
-        code = child.wait(_DEATH_SECONDS)
-        if code is None:
-            return ChildProtocolError("the child closed its pipe without an answer and lived on")
-        how = f"by {_signal_name(-code)}" if code < 0 else f"with exit status {code}"
-        said = f"; it last printed: {self.log[-500:]}" if self._log else ""
-        return ChildDiedError(f"the child ended {how} before it answered{said}")
+    def _await_walls(self, child: Child) -> None:
+        wire = Wire(child, _START_SECONDS, lambda: None)
+        try:
+            said = wire.receive(len(HELLO)).tobytes()
+        except ClosedError:
+            death = _death(child)
+            why = child.log if child.status() == FAILED else str(death)
+            raise SandboxError(f"the child could not be confined: {why}") from death
+        child.find()
+        if said != HELLO or not child.is_confined():
+            raise SandboxError("the child's walls cannot be seen from outside; it is not used")
 
-    def watch(self, child: Child) -> None:
-        """Looks after what no resource limit covers.
+    def _look_after(self, child: Child) -> None:
+        """Ends a child that uses too much of what no resource limit covers.
 
         Raises:
-            ChildDiedError: The child used more than it may; it is killed.
+            ChildDiedError: It did, and was killed.
         """
-        most = self._order.limits.threads * 16 + 48  # libraries keep pools of their own
-        if child.threads() > most:
+        limits = self._order.limits
+        most_threads = 16 * limits.threads + 48  # libraries keep pools of their own
+        if child.threads() > most_threads:
             child.kill()
-            raise ChildDiedError(f"the child started more than {most} threads and was killed")
+            raise ChildDiedError(f"the child ran more than {most_threads} threads; it is killed")
         if self._scratch is None:
             return
         used = used_bytes(self._scratch, child.pid)
-        if used is None or used > self._order.limits.scratch_bytes:
+        if used is None or used > limits.scratch_bytes:
             child.kill()
             raise ChildDiedError(
-                f"the child filled its scratch ({self._order.limits.scratch_bytes} bytes) "
-                "and was killed"
+                f"the child filled its scratch of {limits.scratch_bytes} bytes; it is killed"
             )
 
-    def keep_log(self, data: bytes) -> None:
-        """Keeps the end of what the child prints."""
-        self._log = (self._log + data)[-_LOG_BYTES:]
 
-
-class _Wire:
-    """Moves bytes both ways until a deadline, whatever the other side does."""
-
-    def __init__(self, session: ChildSession, child: Child, deadline: float) -> None:
-        self._session = session
-        self._child = child
-        self._deadline = deadline
-        self._watched = time.monotonic()
-
-    def has_unread(self) -> bool:
-        watch = select.poll()
-        watch.register(self._child.pipes.reply, select.POLLIN)
-        return any(event & select.POLLIN for _, event in watch.poll(0))
-
-    def send(self, views: list[memoryview]) -> None:
-        for view in views:
-            rest = view
-            while rest.nbytes:
-                count = self._when_ready(
-                    self._child.pipes.request,
-                    select.POLLOUT,
-                    lambda r=rest: _written(self._child, r),
-                )
-                if count is None:
-                    raise self._session.died(self._child)
-                rest = rest[count:]
-
-    def receive(self, buffer: Array) -> Array:
-        rest = memoryview(buffer)
-        while rest.nbytes:
-            count = self._when_ready(
-                self._child.pipes.reply,
-                select.POLLIN,
-                lambda r=rest: os.readv(self._child.pipes.reply, [r]),
-            )
-            if not count:
-                raise self._session.died(self._child)
-            rest = rest[count:]
-        return buffer
-
-    def _when_ready(self, pipe: int, event: int, act: Callable[[], int | None]) -> int | None:
-        watch = select.poll()
-        watch.register(pipe, event)
-        watch.register(self._child.pipes.log, select.POLLIN)
-        while True:
-            now = time.monotonic()
-            if now >= self._deadline:
-                self._child.kill()
-                seconds = self._session._order.limits.call_seconds
-                raise ChildTimeoutError(
-                    f"no answer within {seconds:g} seconds; the child is killed"
-                )
-            if now - self._watched > _WATCH_SECONDS:
-                self._watched = now
-                self._session.watch(self._child)
-            ready = dict(watch.poll(min(_WATCH_SECONDS, self._deadline - now) * 1000 + 1))
-            if self._child.pipes.log in ready and not self._drain_log():
-                watch.unregister(self._child.pipes.log)
-            if pipe in ready:
-                with contextlib.suppress(BlockingIOError):
-                    return act()
-
-    def _drain_log(self) -> bool:
-        with contextlib.suppress(BlockingIOError):
-            data = os.read(self._child.pipes.log, _CHUNK)
-            self._session.keep_log(data)
-            return bool(data)
-        return True
-
-
-def _written(child: Child, view: memoryview) -> int | None:
+def _read(wire: Wire, most: int) -> frames.Message:
     try:
-        return os.write(child.pipes.request, view[:_CHUNK])
-    except BrokenPipeError:
-        return None
+        text, tensors = frames.lengths(wire.receive(frames.HEADER.size).tobytes(), most=most)
+        body = frames.decode_body(wire.receive(text).tobytes())
+        return frames.Message(body, frames.decode_arrays(wire.receive(tensors)))
+    except frames.FrameError as error:
+        raise ChildProtocolError(f"the child's answer {error}") from error
 
 
-def printable(text: str, *, most: int = 2000) -> str:
-    """Returns ``text`` on one line, without control or direction characters, cut to ``most``."""
-    shown = _UNPRINTABLE.sub(" ", text).strip()
-    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
+def _answer(message: frames.Message, number: int, procedure: str) -> Reply:
+    match message.body:
+        case {"id": int(n), "raised": {"type": str(kind), "message": str(text)}} if n == number:
+            raise ChildRaisedError(
+                f"{procedure} raised {printable(kind, most=100)}: {printable(text)}"
+            )
+        case {"id": int(n), "values": dict(values)} if n == number:
+            return Reply(message.arrays, values)
+        case _:
+            raise ChildProtocolError(f"what came back from {procedure} is not an answer to it")
+
+
+def _death(child: Child) -> ChildError:
+    code = child.wait(_DEATH_SECONDS)
+    child.drain_log()
+    said = f"; it last printed: {child.log[-500:]}" if child.log else ""
+    if code is None:
+        return ChildProtocolError(f"the child closed its pipe unasked and lived on{said}")
+    how = _signal_name(-code) if code < 0 else f"exit status {code}"
+    return ChildDiedError(f"the child ended before it answered ({how}){said}")
 
 
 def _signal_name(number: int) -> str:
     try:
-        return f"signal {number} ({signal.Signals(number).name})"
+        return f"signal {number}, {signal.Signals(number).name}"
     except ValueError:
         return f"signal {number}"

@@ -1,0 +1,107 @@
+"""Bytes to and from a child until a deadline, whatever the child does with its ends."""
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from tasks.domain.errors import ChildTimeoutError
+from tasks.sandbox.frames import Array
+from tasks.sandbox.process import Child
+
+WATCH_SECONDS = 0.2
+"""How often a busy child is looked after."""
+_CHUNK = 1 << 18
+
+
+class ClosedError(Exception):
+    """The child closed its end, or died."""
+
+
+class Wire:
+    """One exchange with one child; every wait ends at the same deadline.
+
+    Args:
+        child: Whom to talk to; its log is drained on the way, so that printing never blocks it.
+        seconds: Until the deadline, by the monotonic clock.
+        watch: Called every 0.2 seconds while waiting; may raise to give up.
+    """
+
+    def __init__(self, child: Child, seconds: float, watch: Callable[[], None]) -> None:
+        self._child = child
+        self._seconds = seconds
+        self._deadline = time.monotonic() + seconds
+        self._watch = watch
+        self._watched = time.monotonic()
+
+    def has_unread(self) -> bool:
+        """Answers whether the child wrote something that nobody asked for."""
+        poll = select.poll()
+        poll.register(self._child.pipes.reply, select.POLLIN)
+        return any(event & select.POLLIN for _, event in poll.poll(0))
+
+    def send(self, views: list[memoryview]) -> None:
+        """Writes every byte.
+
+        Raises:
+            ClosedError: The child no longer reads.
+            ChildTimeoutError: The deadline passed; the child is killed.
+        """
+        for view in views:
+            sent = 0
+            while sent < view.nbytes:
+                self._wait(self._child.pipes.request, select.POLLOUT)
+                with contextlib.suppress(BlockingIOError):
+                    sent += self._write(view[sent : sent + _CHUNK])
+
+    def receive(self, count: int) -> Array:
+        """Returns exactly ``count`` bytes (uint8).
+
+        Raises:
+            ClosedError: The child closed its end before.
+            ChildTimeoutError: The deadline passed; the child is killed.
+        """
+        # Not zeroed: memory is used only as far as the child really writes.
+        buffer: Array = np.empty(count, np.uint8)
+        view, got = memoryview(buffer.data), 0
+        while got < count:
+            self._wait(self._child.pipes.reply, select.POLLIN)
+            with contextlib.suppress(BlockingIOError):
+                read = os.readv(self._child.pipes.reply, [view[got:]])
+                if not read:
+                    raise ClosedError
+                got += read
+        return buffer
+
+    def _write(self, view: memoryview) -> int:
+        try:
+            return os.write(self._child.pipes.request, view)
+        except BrokenPipeError:
+            raise ClosedError from None
+
+    def _wait(self, pipe: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(pipe, event)
+        poll.register(self._child.pipes.log, select.POLLIN)
+        while True:
+            self._look_after()
+            left = max(0.0, min(WATCH_SECONDS, self._deadline - time.monotonic()))
+            ready = dict(poll.poll(left * 1000))
+            if self._child.pipes.log in ready and not self._child.drain_log():
+                poll.unregister(self._child.pipes.log)
+            if pipe in ready:
+                return
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        if now >= self._deadline:
+            self._child.kill()
+            raise ChildTimeoutError(
+                f"the child did not answer within {self._seconds:g} seconds and was killed"
+            )
+        if now - self._watched >= WATCH_SECONDS:
+            self._watched = now
+            self._watch()

@@ -1,0 +1,344 @@
+"""Hostile models at load and at predict (scorecard rows 1, 14, 64, 65), with real processes."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from tasks.domain.errors import (
+    ChildDiedError,
+    ChildError,
+    ChildProtocolError,
+    ChildRaisedError,
+    ChildTimeoutError,
+    SandboxError,
+)
+from tasks.sandbox.opening import ProvedSandbox, open_sandbox
+from tasks.sandbox.protocol import Level, Limits
+from tests.tasks.sandbox.hostile import processes_naming, wait_until_gone, write_pickle
+
+OPEN = "targets.unsafe_pickle.unsafe_pickle"
+PREDICT = "targets.unsafe_pickle.predictions"
+INPUTS = np.zeros((2, 3), np.float32)
+
+
+@pytest.fixture(params=[Level.L3, Level.L2])
+def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProvedSandbox]:
+    scratch_root = tmp_path / "scratch"
+    scratch_root.mkdir()
+    try:
+        yield open_sandbox(required=request.param, prefer=request.param, scratch_root=scratch_root)
+    except SandboxError as error:
+        pytest.skip(f"this machine proves no {request.param}: {error}")
+    wait_until_gone(str(tmp_path), seconds=1)
+    assert list(scratch_root.iterdir()) == []
+
+
+class Case(NamedTuple):
+    source: str
+    expected: type[ChildError]
+    says: str
+    seconds: float = 20.0
+
+
+AT_LOAD = {
+    "sleeps": Case("import time; time.sleep(60)", ChildTimeoutError, "1 seconds", 1.0),
+    "spins": Case("while True: pass", ChildTimeoutError, "1 seconds", 1.0),
+    "forks": Case("import os\nwhile True: os.fork()", ChildRaisedError, "PermissionError"),
+    "allocates": Case("x = bytearray(20 << 30)", ChildRaisedError, "MemoryError"),
+    "execs": Case(
+        "import os; os.execv('/bin/sh', ['sh', '-c', 'id'])", ChildRaisedError, "PermissionError"
+    ),
+    "starts threads": Case(
+        """
+import threading, time
+threading.stack_size(32768)
+while True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+""",
+        ChildError,
+        "thread",
+    ),
+    "exits": Case("import os; os._exit(3)", ChildDiedError, "exit status 3"),
+    "leaves politely": Case("raise SystemExit(0)", ChildRaisedError, "SystemExit"),
+    "crashes": Case("import ctypes; ctypes.string_at(8)", ChildDiedError, "SIGSEGV"),
+    "aborts": Case("import os; os.abort()", ChildDiedError, "SIGABRT"),
+    "kills itself": Case(
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ChildDiedError, "SIGKILL"
+    ),
+    "stops itself": Case(
+        "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
+        ChildTimeoutError,
+        "1 seconds",
+        1.0,
+    ),
+    "closes every pipe": Case(
+        "import os, time; os.closerange(0, 256); time.sleep(60)", ChildProtocolError, "closed"
+    ),
+    "writes garbage everywhere": Case(
+        """
+import os
+for fd in range(256):
+    try: os.write(fd, b"\\xff" * 64)
+    except OSError: pass
+""",
+        ChildProtocolError,
+        "announces",
+    ),
+    "forges half a frame and dies": Case(
+        """
+import os, struct
+for fd in range(3, 256):
+    try: os.write(fd, struct.pack("<IQ", 100, 0) + b'{"id": 1')
+    except OSError: pass
+os._exit(0)
+""",
+        ChildDiedError,
+        "exit status 0",
+    ),
+    "forges an answer to another question": Case(
+        """
+import os, struct
+for fd in range(3, 256):
+    try: os.write(fd, struct.pack("<IQ", 22, 0) + b'{"id":9,"values":{  }}')
+    except OSError: pass
+""",
+        ChildProtocolError,
+        "not an answer to it",
+    ),
+    "raises terminal escapes": Case(
+        "raise type('\\x1b[2J', (Exception,), {})('\\x1b]0;owned\\x07\\r\\nPASS \\u202e')",
+        ChildRaisedError,
+        "raised  ?",
+    ),
+    "raises what cannot be shown": Case(
+        """
+class Bad(Exception):
+    def __str__(self): raise SystemExit
+raise Bad
+""",
+        ChildRaisedError,
+        "cannot be shown",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", AT_LOAD.values(), ids=AT_LOAD)
+def test_a_model_that_misbehaves_at_load_is_contained(
+    sandbox: ProvedSandbox, case: Case, tmp_path: Path
+) -> None:
+    path = write_pickle(tmp_path / "model.pkl", case.source)
+    started = time.monotonic()
+    with sandbox.session((path,), Limits(call_seconds=case.seconds)) as session:
+        with pytest.raises(case.expected, match=case.says) as caught:
+            session.open(OPEN, path=str(path))
+        if not isinstance(caught.value, ChildRaisedError):
+            assert processes_naming(str(tmp_path)) == []
+    assert time.monotonic() - started < case.seconds + 8
+    assert str(caught.value).isprintable()
+
+
+WAYS_OUT = """
+import ctypes, os, socket, subprocess, threading
+
+def read(path): return lambda: open(path).read()
+def write(path): return lambda: open(path, "w").write("out")
+def connect(kind, family, address):
+    return lambda: socket.socket(family, kind).connect(address)
+
+WAYS = {
+    "password file": read("/etc/passwd"),
+    "shadow file": read("/etc/shadow"),
+    "home": lambda: os.listdir(HOME),
+    "parent's environment": read(f"/proc/{PARENT}/environ"),
+    "parent's memory": read(f"/proc/{PARENT}/mem"),
+    "project's neighbours": lambda: os.listdir(PROJECT),
+    "overwrite the model": write(MODEL),
+    "write beside the model": write(MODEL + ".new"),
+    "remove the model": lambda: os.unlink(MODEL),
+    "write to the source": write(PROJECT + "/tasks/owned.py"),
+    "write to /": write("/owned"),
+    "write to /tmp": write("/tmp/owned-by-hostile-model"),
+    "write to shared memory": write("/dev/shm/owned-by-hostile-model"),
+    "follow a link out": lambda: (os.symlink("/etc", "link"), open("link/passwd").read()),
+    "hard link out": lambda: os.link(MODEL, "mine"),
+    "make a device": lambda: os.mknod("device", 0o020666, os.makedev(1, 1)),
+    "tcp": connect(socket.SOCK_STREAM, socket.AF_INET, ("127.0.0.1", PORT)),
+    "tcp6": connect(socket.SOCK_STREAM, socket.AF_INET6, ("::1", PORT)),
+    "udp": connect(socket.SOCK_DGRAM, socket.AF_INET, ("127.0.0.1", PORT)),
+    "unix socket": connect(socket.SOCK_STREAM, socket.AF_UNIX, "/run/docker.sock"),
+    "abstract socket": connect(socket.SOCK_STREAM, socket.AF_UNIX, "\\0abstract"),
+    "raw packets": lambda: socket.socket(17, socket.SOCK_RAW),
+    "netlink": lambda: socket.socket(16, socket.SOCK_RAW),
+    "shell": lambda: os.execv("/bin/sh", ["sh"]),
+    "subprocess": lambda: subprocess.run(["true"]),
+    "system": lambda: 1 / (os.system("true") == 0),
+    "spawn": lambda: os.posix_spawn("/bin/true", ["true"], {}),
+    "fork": os.fork,
+    "setsid": os.setsid,
+    "setpgid": lambda: os.setpgid(0, 0),
+    "kill parent": lambda: os.kill(PARENT, 9),
+    "kill group": lambda: os.kill(0, 9),
+    "kill everyone": lambda: os.kill(-1, 9),
+    "kill my supervisor": lambda: os.kill(os.getppid(), 9),
+    "become root": lambda: 1 / (os.geteuid() != 0) and os.setuid(0),
+    "change root": lambda: os.chroot("."),
+    "outlive the parent": lambda: syscall(157, 1, 0, 0, 0, 0),
+    "owner of signals": lambda: __import__("fcntl").fcntl(1, 8, PARENT),
+    "raise limits": lambda: __import__("resource").setrlimit(9, (-1, -1)),
+    "memory file": lambda: os.memfd_create("x"),
+    "user namespace": lambda: syscall(272, 0x10000000),
+    "clone a process": lambda: syscall(56, 17, 0, 0, 0, 0),
+    "clone3": lambda: syscall(435, 0, 0),
+    "mount": lambda: syscall(165, 0, 0, 0, 0, 0),
+    "keyring": lambda: syscall(250, 0, -3, 0, 0, 0),
+    "bpf": lambda: syscall(321, 0, 0, 0),
+    "io_uring": lambda: syscall(425, 1, 0),
+    "perf": lambda: syscall(298, 0, 0, -1, -1, 0),
+    "userfaultfd": lambda: syscall(323, 0),
+    "ptrace": lambda: syscall(101, 16, PARENT, 0, 0),
+    "load a module": lambda: syscall(175, 0, 0, 0),
+    "shared segment": lambda: syscall(29, 0, 4096, 0o1600),
+    "a call nobody knows": lambda: syscall(999),
+}
+LIBC = ctypes.CDLL(None, use_errno=True)
+def syscall(*numbers):
+    answer = LIBC.syscall(*(ctypes.c_long(n) for n in numbers))
+    if answer < 0: raise OSError(ctypes.get_errno(), "refused")
+
+class Model:
+    def predict(self, inputs):
+        escaped = []
+        for name, way in WAYS.items():
+            try: way()
+            except (OSError, ValueError, ZeroDivisionError): continue
+            escaped.append(name)
+        raise ValueError("escaped by: " + ", ".join(escaped))
+"""
+
+
+def test_no_way_out_at_predict(sandbox: ProvedSandbox, tmp_path: Path) -> None:
+    project = Path(__file__).parents[2]
+    names = f"PARENT, PROJECT, HOME, PORT = {os.getpid()}, {str(project)!r}, '/root', 9\n"
+    model = tmp_path / "model.pkl"
+    source = f"{names}MODEL = {str(model)!r}\n{WAYS_OUT}"
+    with sandbox.session((write_pickle(model, source, "Model()"),)) as session:
+        described = session.open(OPEN, path=str(model))
+        with pytest.raises(ChildRaisedError, match=r"ValueError: escaped by:$"):
+            session.call(PREDICT, {"inputs": INPUTS})
+    assert described["type"] == "hostile.Model"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.pkl", "scratch"]
+    assert not Path("/tmp/owned-by-hostile-model").exists()  # noqa: S108  - as the attack names it
+
+
+def test_an_object_that_lies_in_every_attribute_stays_inside(
+    sandbox: ProvedSandbox, tmp_path: Path
+) -> None:
+    source = """
+class Liar:
+    def __getattr__(self, name): raise MemoryError
+    def __len__(self): return 1 << 62
+    def __del__(self): print("\\x1b[31mdeleted" * 1000)
+    def __array__(self, *a, **k): raise KeyboardInterrupt
+    @property
+    def __class__(self): raise RecursionError
+"""
+    path = write_pickle(tmp_path / "model.pkl", source, "Liar()")
+    with sandbox.session((path,)) as session:
+        session.open(OPEN, path=str(path))
+        with pytest.raises(ChildRaisedError, match="MemoryError"):
+            session.call(PREDICT, {"inputs": INPUTS})
+        session.open(OPEN, path=str(path))
+
+
+def test_printing_megabytes_neither_blocks_nor_breaks(
+    sandbox: ProvedSandbox, tmp_path: Path
+) -> None:
+    source = """
+import numpy, sys
+class Model:
+    def predict(self, inputs):
+        sys.stdout.write("{}" * (8 << 20)); sys.stdout.flush()
+        return inputs + 1
+"""
+    path = write_pickle(tmp_path / "model.pkl", source, "Model()")
+    with sandbox.session((path,)) as session:
+        session.open(OPEN, path=str(path))
+        reply = session.call(PREDICT, {"inputs": INPUTS})
+    np.testing.assert_array_equal(reply.arrays["outputs"], INPUTS + 1)
+
+
+def test_speaking_before_being_asked_ends_the_child(sandbox: ProvedSandbox, tmp_path: Path) -> None:
+    source = """
+import os, threading, time
+def speak():
+    time.sleep(0.3)
+    for fd in range(3, 256):
+        try: os.write(fd, b"x" * 12)
+        except OSError: pass
+threading.Thread(target=speak, daemon=True).start()
+"""
+    path = write_pickle(tmp_path / "model.pkl", source)
+    with sandbox.session((path,)) as session:
+        session.open(OPEN, path=str(path))
+        time.sleep(0.8)
+        with pytest.raises(ChildProtocolError, match="before it was asked"):
+            session.call(PREDICT, {"inputs": INPUTS})
+        with pytest.raises(ChildDiedError, match="no child to run"):
+            session.call(PREDICT, {"inputs": INPUTS})
+
+
+@pytest.mark.parametrize("hidden", [False, True], ids=["in files", "in unlinked files"])
+def test_filling_the_disk_is_stopped(sandbox: ProvedSandbox, hidden: bool, tmp_path: Path) -> None:
+    source = f"""
+import os
+held = []
+for number in range(200):
+    file = open(f"filler-{{number}}", "wb", buffering=0); held.append(file)
+    if {hidden}: os.unlink(file.name)
+    for _ in range(16): file.write(bytes(1 << 20))
+"""
+    path = write_pickle(tmp_path / "model.pkl", source)
+    limits = Limits(scratch_bytes=64 << 20, call_seconds=30)
+    with (
+        sandbox.session((path,), limits) as session,
+        pytest.raises((ChildDiedError, ChildRaisedError), match=r"scratch|No space left"),
+    ):
+        session.open(OPEN, path=str(path))
+
+
+def test_a_maze_of_folders_is_removed(sandbox: ProvedSandbox, tmp_path: Path) -> None:
+    source = """
+import os
+for _ in range(3000):
+    os.mkdir("d", 0o700); os.chdir("d")
+os.symlink("/", "root"); open("file", "w").write("x")
+os.mkdir("closed", 0)
+"""
+    path = write_pickle(tmp_path / "model.pkl", source)
+    with sandbox.session((path,)) as session, contextlib.suppress(ChildDiedError):
+        session.open(OPEN, path=str(path))
+
+
+def test_one_file_cannot_outgrow_its_limit(sandbox: ProvedSandbox, tmp_path: Path) -> None:
+    source = "open('big', 'wb').write(bytes(2 << 20))"
+    path = write_pickle(tmp_path / "model.pkl", source)
+    with (
+        sandbox.session((path,), Limits(file_bytes=1 << 20)) as session,
+        pytest.raises((ChildDiedError, ChildRaisedError), match=r"SIGXFSZ|File too large"),
+    ):
+        session.open(OPEN, path=str(path))
+
+
+def test_below_level_2_nothing_is_unpickled(tmp_path: Path) -> None:
+    path = write_pickle(tmp_path / "model.pkl", "raise AssertionError('it ran')")
+    sandbox = open_sandbox(required=Level.L1, prefer=Level.L1, scratch_root=tmp_path)
+    with (
+        sandbox.session((path,)) as session,
+        pytest.raises(ChildRaisedError, match="PermissionError: this needs a sandbox child of"),
+    ):
+        session.open(OPEN, path=str(path))
