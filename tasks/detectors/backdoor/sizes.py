@@ -1,0 +1,44 @@
+"""How large a class's smallest trigger is against those of its peers.
+
+Every class of an honest model has some universal trigger: paint enough of the picture and anything
+becomes a 3. A backdoor is a class whose trigger is far smaller than its peers' are.
+Source: Wang et al. 2019 (Neural Cleanse), section IV; here on a logarithmic scale, because sizes
+are positive and spread by factors.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Sizes = NDArray[np.float64]
+"""(classes,), part of the picture that the smallest working trigger covers, 0 to 1."""
+
+SMALLEST_SPREAD = 0.15
+"""Log units. Clean models with nearly equal sizes must not make a difference of 10 % look odd."""
+MAD_TO_DEVIATION = 1.4826
+"""Makes the median absolute deviation of normal values estimate their standard deviation."""
+
+
+def anomaly_indices(sizes: Sizes) -> Sizes:
+    """Returns by how many robust deviations each class lies below its peers, in log size."""
+    logs = np.log(sizes)
+    centres, spreads = _peers(logs)
+    indices: Sizes = (centres - logs) / spreads
+    return indices
+
+
+def size_limits(sizes: Sizes, *, deviations: float) -> Sizes:
+    """Returns the size below which a class would be that many deviations under its peers."""
+    centres, spreads = _peers(np.log(sizes))
+    limits: Sizes = np.exp(centres - deviations * spreads)
+    return limits
+
+
+def _peers(logs: Sizes) -> tuple[Sizes, Sizes]:
+    """Returns median and spread of all other classes, for each class."""
+    centres, spreads = np.empty_like(logs), np.empty_like(logs)
+    for row in range(len(logs)):
+        others = np.delete(logs, row)
+        centres[row] = np.median(others)
+        deviation = MAD_TO_DEVIATION * np.median(np.abs(others - centres[row]))
+        spreads[row] = max(SMALLEST_SPREAD, float(deviation))
+    return centres, spreads

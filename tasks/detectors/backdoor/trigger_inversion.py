@@ -1,0 +1,161 @@
+"""Looks for a backdoor in a model by rebuilding its trigger. Runs in the child.
+
+First the smallest trigger of every class; then, for the most suspicious classes, the best trigger
+that is *much* smaller than the other classes' (``sizes.size_limits``). An honest model has no such
+trigger that works. The trusted side paints the triggers on pictures that were not searched with.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tasks.detectors.backdoor import controls
+from tasks.detectors.backdoor.inversion import Job, Pool, Shape, Triggers, invert, start
+from tasks.detectors.backdoor.sizes import anomaly_indices, size_limits
+from tasks.sandbox.protocol import Reply
+from tasks.targets.protocol import Target
+
+SUSPECTS = 2
+"""Classes per shape that get the second, bounded search."""
+
+
+class Effort(NamedTuple):
+    """How hard to search: descents per search, pictures per class and descent."""
+
+    steps: int
+    batch: int
+    deviations: float
+    seed: int
+
+
+def trigger_inversion(
+    target: Target,
+    *,
+    inputs: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    held: NDArray[np.float32],
+    subject: str,
+    shapes: Sequence[str],
+    steps: int,
+    batch: int,
+    deviations: float,
+    seed: int,
+) -> Reply:
+    """Rebuilds triggers of the target, or of a control model made from it.
+
+    Args:
+        target: The opened model; must reveal gradients.
+        inputs: Pictures to search with (n, *item), raw.
+        labels: Their classes (n,).
+        held: Other pictures (m, *item); a control's answers to them, triggered, come back.
+        subject: ``target``, ``honest`` or ``planted`` (see ``controls``).
+        shapes: Kinds of trigger, values of ``inversion.Shape``.
+        steps: Descents per search.
+        batch: Pictures per class and descent.
+        deviations: How far below its peers, in robust deviations of log size, a bounded trigger
+            has to stay.
+        seed: Draws starts, batches and controls.
+
+    Returns:
+        Per shape ``s``: ``s.sizes`` (classes,), ``s.suspects`` (k,), ``s.masks`` (k, *mask) in
+        0..1 and ``s.patterns`` (k, *item) raw. For controls also ``s.answers`` (k, m), classes
+        given to ``held`` with the trigger on. Values: ``learnt``, ``planted``, passes, queries.
+    """
+    module = target.module
+    if module is None:
+        raise ValueError("trigger inversion needs gradients")
+    torch.set_num_threads(1)
+    meter = target.meter
+    forwards, passes = meter.forwards, meter.passes
+    pool = Pool(torch.from_numpy(inputs), torch.from_numpy(labels))
+    control = _control(target, module, pool, subject, seed)
+    effort = Effort(steps, batch, deviations, seed)
+    arrays: dict[str, NDArray[Any]] = {}
+    for shape in shapes:
+        found = _search(control.module, pool, target, Shape(shape), effort)
+        if subject != "target":
+            found["answers"] = _answers(control.module, held, found)
+        arrays |= {f"{shape}.{name}": values for name, values in found.items()}
+    return Reply(
+        arrays,
+        {
+            "learnt": control.learnt,
+            "planted": control.target,
+            "passes": meter.passes - passes,
+            "queries": meter.forwards - forwards,
+        },
+    )
+
+
+def _control(
+    target: Target, module: torch.nn.Module, pool: Pool, subject: str, seed: int
+) -> controls.Control:
+    if subject == "target":
+        return controls.Control(module, -1, 1.0)
+    if subject == "honest":
+        return controls.honest(module, pool, target.classes, seed=seed)
+    patch = controls.corner_patch(target.input_shape, target.bounds[1], seed=seed)
+    aim = seed % target.classes
+    if any(True for _ in module.parameters()):
+        made = controls.planted(module, pool, patch, aim, seed=seed)
+        if made.learnt >= controls.LEARNT:
+            return made
+    plain = controls.plain_network(target.input_shape, target.classes)
+    controls.train(plain, pool, steps=controls.HONEST_STEPS, seed=seed)
+    return controls.planted(plain, pool, patch, aim, seed=seed)
+
+
+def _search(
+    module: torch.nn.Module, pool: Pool, target: Target, shape: Shape, effort: Effort
+) -> dict[str, NDArray[Any]]:
+    generator = torch.Generator().manual_seed(effort.seed)
+    jobs = [Job(None, label) for label in range(target.classes)]
+    begin = start(jobs, target.input_shape, shape, generator=generator)
+    search = partial(
+        invert,
+        module,
+        pool,
+        bounds=target.bounds,
+        steps=effort.steps,
+        batch=effort.batch,
+        generator=generator,
+    )
+    found = search(jobs, begin)
+    sizes = found.sizes.double().numpy()
+    suspects = np.argsort(-anomaly_indices(sizes), kind="stable")[:SUSPECTS]
+    limits = size_limits(sizes, deviations=effort.deviations)[suspects]
+    bounded = search(
+        [jobs[row] for row in suspects],
+        found.pick(suspects.tolist()),
+        limits=torch.from_numpy(limits).float(),
+    )
+    return {
+        "sizes": sizes,
+        "suspects": suspects.astype(np.int64),
+    } | _opened(bounded, target.bounds)
+
+
+def _opened(triggers: Triggers, bounds: tuple[float, float]) -> dict[str, NDArray[Any]]:
+    low, high = bounds
+    patterns = low + (high - low) * torch.sigmoid(triggers.pattern_logits)
+    return {
+        "masks": torch.sigmoid(triggers.mask_logits).numpy(),
+        "patterns": patterns.numpy(),
+    }
+
+
+def _answers(
+    module: torch.nn.Module, held: NDArray[np.float32], found: dict[str, NDArray[Any]]
+) -> NDArray[np.int64]:
+    clean = torch.from_numpy(held)
+    answers = []
+    for mask, pattern in zip(found["masks"], found["patterns"], strict=True):
+        opacity = torch.from_numpy(mask)
+        triggered = (1 - opacity) * clean + opacity * torch.from_numpy(pattern)
+        with torch.no_grad():
+            answers.append(module(triggered).argmax(1).numpy())
+    return np.stack(answers).astype(np.int64)
