@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.services.ceph import Ceph, running_ceph
+from tests.services.postgres import Postgres, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ def s3_environment(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> Ceph:
     for name, value in ceph.environment.items():
         monkeypatch.setenv(name, value)
     return ceph
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with running_postgres() as server:
+        yield server

@@ -111,3 +111,9 @@ class ChildProtocolError(ChildError):
     """The child's answer was too long, malformed or not of the agreed types."""
 
     code = "sandbox.child_protocol"
+
+
+class InventoryError(ProofhouseError):
+    """The inventory's database refused, does not answer, or is of another version."""
+
+    code = "inventory.failed"

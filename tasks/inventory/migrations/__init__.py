@@ -1,0 +1,1 @@
+"""How the inventory's schema came to be; run when it is opened."""

@@ -1,0 +1,102 @@
+"""What the inventory tells: assets, runs, findings and changes of verdict."""
+
+from typing import Literal, Self
+
+from tasks.domain.bundle import BundleSpec
+from tasks.domain.frozen import Frozen
+
+State = Literal["quarantined", "approved", "live", "retired"]
+"""``quarantined`` and ``approved`` follow the latest verdict; people set ``live`` and ``retired``,
+and no verdict changes those: that is what the response is for."""
+
+
+class Asset(Frozen):
+    """A model or dataset: what it is, who answers for it, and how far it came.
+
+    ``asset`` is ``vendor/name@version``. Empty text means nobody said.
+    """
+
+    asset: str
+    vendor: str
+    name: str
+    version: str
+    owner: str = ""
+    purpose: str = ""
+    sensitivity: str = ""
+    tier: str = ""
+    licence: str = ""
+    provenance: str = ""
+    last_retrained: str = ""
+    state: State = "quarantined"
+
+    @classmethod
+    def of_bundle(cls, spec: BundleSpec) -> Self:
+        """Builds the asset from what the vendor's bundle says."""
+        return cls(
+            asset=spec.asset,
+            vendor=spec.vendor.name,
+            name=spec.model.name,
+            version=spec.model.version,
+            purpose=spec.model.intended_use,
+            licence=spec.claims.licence or "",
+            provenance=", ".join(spec.claims.training_data),
+        )
+
+    @classmethod
+    def of_id(cls, asset: str) -> Self:
+        """Builds an asset from its id alone."""
+        rest, _, version = asset.rpartition("@")
+        vendor, _, name = rest.partition("/")
+        return cls(asset=asset, vendor=vendor, name=name or asset, version=version)
+
+
+class Run(Frozen):
+    """One sealed run, with the digests that lead to its evidence."""
+
+    run: str
+    asset: str
+    bundle: str
+    plan: str
+    tier: str
+    battery: str
+    policy: str
+    occasion: str
+    attempt: int
+    state: str
+    verdict: str
+    started: str
+    sealed: str
+    statement: str
+    ledger_index: int
+    report: str
+
+
+class RunFinding(Frozen):
+    """One finding of a run."""
+
+    run: str
+    position: int
+    check: str
+    outcome: str
+    severity: str
+    question: str
+    value: float | None
+    low: float | None
+    high: float | None
+    confidence: float | None
+    n: int | None
+    threshold: float | None
+    detail: str
+    remediation: str
+    evidence: tuple[str, ...]
+
+
+class VerdictChange(Frozen):
+    """A run whose verdict differs from the one before it; ``before`` is empty for the first."""
+
+    asset: str
+    run: str
+    before: str
+    after: str
+    sealed: str
+    ledger_index: int

@@ -1,0 +1,107 @@
+"""The tables, as SQLAlchemy sees them. ``migrations/`` creates them; a test compares the two."""
+
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Dialect, Float, ForeignKey, Index, MetaData, Text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+class PlainText(TypeDecorator[str]):
+    """Text without NUL characters, which PostgreSQL cannot store and vendors can send."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - fixed by SQLAlchemy
+        """Replaces NUL by the replacement character."""
+        return value if value is None else value.replace("\x00", "\ufffd")
+
+
+class Table(DeclarativeBase):
+    """Base of all tables; constraint names are fixed so that migrations can name them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {str: PlainText, float: Float, int: BigInteger, Any: JSON}
+
+
+class AssetTable(Table):
+    """Models and datasets."""
+
+    __tablename__ = "assets"
+
+    asset: Mapped[str] = mapped_column(primary_key=True)
+    vendor: Mapped[str]
+    name: Mapped[str]
+    version: Mapped[str]
+    owner: Mapped[str]
+    purpose: Mapped[str]
+    sensitivity: Mapped[str]
+    tier: Mapped[str]
+    licence: Mapped[str]
+    provenance: Mapped[str]
+    last_retrained: Mapped[str]
+    state: Mapped[str]
+
+
+class BundleTable(Table):
+    """What was handed in, by the digest of the subject; one asset may come more than once."""
+
+    __tablename__ = "bundles"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    asset: Mapped[str] = mapped_column(ForeignKey("assets.asset"), index=True)
+    first_run_started: Mapped[str]
+
+
+class RunTable(Table):
+    """Sealed runs. Order comes from the ledger's index, never from a clock."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("ix_runs_asset_ledger_index", "asset", "ledger_index"),)
+
+    run: Mapped[str] = mapped_column(primary_key=True)
+    asset: Mapped[str] = mapped_column(ForeignKey("assets.asset"))
+    bundle: Mapped[str] = mapped_column(ForeignKey("bundles.digest"))
+    plan: Mapped[str]
+    tier: Mapped[str]
+    battery: Mapped[str]
+    policy: Mapped[str]
+    occasion: Mapped[str]
+    attempt: Mapped[int]
+    state: Mapped[str]
+    verdict: Mapped[str]
+    started: Mapped[str]
+    sealed: Mapped[str]
+    statement: Mapped[str]
+    ledger_index: Mapped[int]
+    report: Mapped[str]
+
+
+class FindingTable(Table):
+    """Findings, in the order of the record."""
+
+    __tablename__ = "findings"
+    __table_args__ = (Index("ix_findings_check_outcome", "check", "outcome"),)
+
+    run: Mapped[str] = mapped_column(ForeignKey("runs.run"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    check: Mapped[str]
+    outcome: Mapped[str]
+    severity: Mapped[str]
+    question: Mapped[str]
+    value: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    confidence: Mapped[float | None]
+    n: Mapped[int | None]
+    threshold: Mapped[float | None]
+    detail: Mapped[str]
+    remediation: Mapped[str]
+    evidence: Mapped[Any]
