@@ -1,4 +1,4 @@
-"""Sealing as a Prefect task: the record is fixed once, then signed, logged and recorded."""
+"""Sealing as a Prefect task: sign, log, claim, and record in the inventory."""
 
 from prefect import task
 
@@ -6,47 +6,36 @@ from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.run import RunRecord
 from tasks.inventory.database import Inventory
+from tasks.inventory.rows import Asset
 from tasks.ledger.keys import open_signer, trusted_keys
-from tasks.ledger.seal import Sealed, seal_run
+from tasks.ledger.seal import seal_run, sealed_run
 from tasks.ledger.witness import Witness
 from tasks.runtime import services
 
 
 @task(name="seal", task_run_name="seal", retries=2, retry_delay_seconds=1)
-def seal(record: str) -> dict[str, str | int]:
-    """Seals the record of a digest; returns the statement's digest and its ledger index."""
-    return seal_here(record)
+def seal(record: Digest) -> None:
+    """Seals the record of a digest. Safe to repeat at any point: the first record wins."""
+    seal_here(record)
 
 
-def seal_here(digest: str) -> dict[str, str | int]:
-    """Does the same in this process, without Prefect. Safe to repeat at any point."""
+def seal_here(digest: Digest) -> None:
+    """Does the same in this process, without Prefect."""
     here = services()
-    candidate = RunRecord.parse(here.store.get(Digest(digest)))
-    record = fixed_record(candidate)
     home = here.settings.home.resolve()
-    signer = open_signer(here.settings.signer or None, home=home)
+    record = RunRecord.parse(here.store.get(digest))
     subject = Subject.parse(here.store.get(record.subject))
-    sealed: Sealed = seal_run(
+    seal_run(
         record,
         store=here.store,
-        signer=signer,
+        signer=open_signer(here.settings.signer or None, home=home),
         files=subject.files,
         trust=trusted_keys(home),
         witness=Witness(home),
     )
+    found = sealed_run(here.store, record.run)
+    assert found is not None, "a run that was just sealed can be read"
+    kept, sealed = found
     inventory = Inventory(here.settings.database_url)
-    inventory.record_run(record, statement=sealed.statement, ledger_index=sealed.ledger_index)
-    return {"statement": sealed.statement, "ledger_index": sealed.ledger_index}
-
-
-def fixed_record(candidate: RunRecord) -> RunRecord:
-    """Returns the one record of this run: the first that was ever fixed, here or elsewhere.
-
-    A run that was killed between signing and sealing must not sign a second, slightly different
-    record (durations differ), so the record is claimed before anything is signed.
-    """
-    store = services().store
-    name = f"records/{candidate.run}"
-    store.claim(name, store.put(candidate.canonical()).digest.encode())
-    fixed = store.claimed(name)
-    return candidate if fixed is None else RunRecord.parse(store.get(Digest(fixed.decode())))
+    inventory.register_asset(Asset.of_bundle(subject.spec))
+    inventory.record_run(kept, statement=sealed.statement, ledger_index=sealed.ledger_index)
