@@ -55,6 +55,10 @@ def unpack(archive: Path, into: Path, *, quotas: Quotas) -> None:
             f"{shown(archive.name)} is a damaged or ambiguous archive: {shown(str(error))}. Pack "
             "the bundle again with a common tool."
         ) from error
+    except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
+        raise InvalidInputError(
+            refusal(["the archive uses one name for a file and for a folder"])
+        ) from error
     except gzip.BadGzipFile as error:
         raise InvalidInputError(f"{shown(archive.name)}: {shown(str(error))}.") from error
     except OSError as error:

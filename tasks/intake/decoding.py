@@ -25,7 +25,7 @@ class Undecodable(Exception):  # noqa: N818 - an answer, not an error
     """The file cannot be used; the text says why and how to mend it."""
 
 
-def decode_examples(  # noqa: PLR0913 - the keywords are the call from outside
+def decode_examples(
     *,
     path: str,
     inputs: str,
@@ -62,7 +62,8 @@ def decode_examples(  # noqa: PLR0913 - the keywords are the call from outside
     except Undecodable as reason:
         return Reply({}, {"problem": str(reason), "notes": []})
     except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
-        return Reply({}, {"problem": f"{type(error).__name__}: {shown(str(error))}", "notes": []})
+        problem = f"{type(error).__name__}: {shown(str(error).strip())}"
+        return Reply({}, {"problem": problem, "notes": []})
     return Reply({"inputs": kept, "labels": answers}, {"problem": "", "notes": notes})
 
 
@@ -208,7 +209,12 @@ def _column(table: Any, name: str) -> Array:
     column = table[name]
     if column.dtype.kind not in _NUMERIC:
         raise Undecodable(f"column {shown(name)} is not numeric; hand in the encoded numbers")
-    values: Array = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    whole = column.dtype.kind in "biu" and not column.hasnans
+    values: Array = (
+        column.to_numpy(dtype=np.int64)
+        if whole
+        else column.to_numpy(dtype=np.float64, na_value=np.nan)
+    )
     return values
 
 

@@ -29,11 +29,16 @@ class Resource(NamedTuple):
 
 
 class Statement(NamedTuple):
-    """What was signed. ``plain`` means whole files by SHA-256; others need the library."""
+    """What was signed. ``plain`` means whole files by SHA-256; others need the library.
+
+    ``shard_bytes`` is 0 for whole files; ``hash_type`` is the library's name of the hash.
+    """
 
     resources: tuple[Resource, ...]
     ignored: tuple[str, ...]
     plain: bool
+    hash_type: str
+    shard_bytes: int
 
 
 class Envelope(NamedTuple):
@@ -89,8 +94,9 @@ class _Item(_Loose):
 
 
 class _Serialization(_Loose):
-    method: str
-    hash_type: str
+    method: Literal["files", "shards"]
+    hash_type: Literal["sha256", "blake2", "blake2b", "blake3"]
+    shard_size: float = Field(default=0, ge=0, le=1 << 50)
     ignore_paths: tuple[str, ...] = ()
 
 
@@ -147,6 +153,8 @@ def parse_statement(payload: bytes) -> Statement:
         tuple(Resource(_path(item.name, cut), item.algorithm, item.digest) for item in items),
         serialization.ignore_paths,
         plain,
+        serialization.hash_type,
+        int(serialization.shard_size) if serialization.method == "shards" else 0,
     )
 
 

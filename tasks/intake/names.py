@@ -59,6 +59,7 @@ def _scripts(word: str) -> set[str]:
 
 
 def _escaped(char: str) -> str:
-    return (
-        char.encode("ascii", "backslashreplace").decode() if ord(char) > 126 else repr(char)[1:-1]
-    )
+    code = ord(char)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

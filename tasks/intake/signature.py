@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
@@ -233,11 +233,15 @@ class SignatureReading:
         """Lets ``model_signing`` verify a copy of the signed folder; returns what it objects to."""
         import model_signing.verifying  # noqa: PLC0415 - half a second, rarely needed
 
+        if self._shards(statement) > len(statement.resources):
+            return ["the signed list has fewer shards than the files need"]
+
         config = model_signing.verifying.Config()  # type: ignore[no-untyped-call]  # the library leaves it bare
         if key is not None:
             config.use_elliptic_key_verifier(public_key=key)
         else:
             config.use_certificate_verifier(certificate_chain=list(self._trusted.certificates))
+        config.set_hashing_config(_hashing(statement))
         with tempfile.TemporaryDirectory(dir=self._workspace, prefix="signed-") as folder:
             signature = Path(folder) / "model.sig"
             signature.write_bytes(data)
@@ -250,6 +254,17 @@ class SignatureReading:
                 words = str(error).replace(folder, "")
                 return [f"it does not verify: {type(error).__name__}: {shown(words)}"]
         return []
+
+    def _shards(self, statement: Statement) -> int:
+        """Counts the shards that the signed files would have, so that none are hashed in vain."""
+        if not statement.shard_bytes:
+            return 0
+        root = self._root(statement)
+        names = {
+            _joined(root, item.name, self._spec.model.artifact) for item in statement.resources
+        }
+        sizes = (self._files[name].size_bytes for name in names if name in self._files)
+        return sum(-(-size // statement.shard_bytes) for size in sizes)
 
     def _copied(self, root: str, into: Path) -> Path:
         told, artifact = self._spec.signature, self._spec.model.artifact
@@ -272,6 +287,21 @@ class SignatureReading:
 def _joined(root: str, name: str, artifact: str | None) -> str:
     """Returns a signed name as a path of the bundle; "." is the artifact, signed alone."""
     return artifact or name if root == "." else root + name
+
+
+def _hashing(statement: Statement) -> Any:
+    """Tells the library how to hash; left to itself it takes a shard size for a fraction."""
+    from model_signing import hashing  # noqa: PLC0415 - with the rest of the library
+
+    config = hashing.Config()  # type: ignore[no-untyped-call]  # the library leaves it bare
+    algorithm: Any = "blake2" if statement.hash_type == "blake2b" else statement.hash_type
+    if statement.shard_bytes:
+        config.use_shard_serialization(
+            hashing_algorithm=algorithm, shard_size=statement.shard_bytes
+        )
+    else:
+        config.use_file_serialization(hashing_algorithm=algorithm)
+    return config.set_ignored_paths(paths=statement.ignored, ignore_git_paths=False)
 
 
 def _made(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> bool:

@@ -87,7 +87,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _small_int(text: str) -> int:
-    if len(text) > MOST_DIGITS:
+    if len(text.lstrip("-")) > MOST_DIGITS:
         raise ValueError(f"an integer of {len(text)} digits does not fit 64 bits")
     return int(text)
 

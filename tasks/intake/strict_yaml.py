@@ -124,7 +124,7 @@ class _Builder:
         if text in _WORDS:
             return _WORDS[text]
         if _INTEGER.fullmatch(text):
-            if len(text) > MOST_DIGITS:
+            if len(text.lstrip("+-")) > MOST_DIGITS:
                 raise self._refusal(event, f"the number {shown(text, 24)} is too large; quote it")
             return int(text)
         if len(text) <= 64 and _DECIMAL.fullmatch(text):

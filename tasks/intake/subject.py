@@ -14,7 +14,7 @@ from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
 
 
-def build_subject(  # noqa: PLR0913 - keyword-only services
+def build_subject(
     bundle_path: Path,
     *,
     store: ObjectStore,
