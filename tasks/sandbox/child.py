@@ -7,11 +7,13 @@ none of it: a forged answer is a claim like any other.
 import faulthandler
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 HELLO = b"standing\n"
 """Written once the walls stand, before anything heavy is imported."""
+READY = b"ready...\n"
+"""Written once requests can be served, so that a call's deadline is the procedure's own."""
 _HIGH = 64
 _MESSAGE_CHARACTERS = 2000
 
@@ -29,36 +31,44 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     reply = fcntl.fcntl(reply, fcntl.F_DUPFD_CLOEXEC, _HIGH)
     os.write(reply, HELLO)
     faulthandler.enable()  # a segmentation fault leaves its Python stack in the log
-    from tasks.sandbox import frames  # noqa: PLC0415  - numpy, after the hello
+    from tasks.sandbox import frames, procedures, protocol  # noqa: PLC0415  - after the hello
 
-    kept: list[Any] = []
+    os.write(reply, READY)
+    bench = _Bench(procedures.procedure, protocol)
     while True:
         message = _receive(frames, request, int(options["bytes"]))
+        number = message.body["id"]
         try:
-            body, arrays = _serve(kept, message.body, message.arrays)
-            answer = frames.encode({"id": message.body["id"], **body}, arrays)
+            body, arrays = bench.serve(message.body, message.arrays)
+            answer = frames.encode({"id": number, **body}, arrays)
         except BaseException as error:  # noqa: BLE001  - SystemExit is an answer as well
-            answer = frames.encode({"id": message.body["id"], "raised": _described(error)}, {})
+            answer = frames.encode({"id": number, "raised": _described(error)}, {})
         _send(reply, answer)
         del message, answer
 
 
-def _serve(
-    kept: list[Any], body: dict[str, Any], arrays: dict[str, Any]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    from tasks.sandbox.procedures import procedure  # noqa: PLC0415  - after the hello
-    from tasks.sandbox.protocol import Reply, numeric  # noqa: PLC0415  - after the hello
+class _Bench:
+    """Runs procedures, on the opened object when there is one."""
 
-    opening = body["do"] == "open"
-    first = [] if opening else kept
-    result = procedure(body["procedure"])(*first, **arrays, **body["values"])
-    if opening:
-        described = result.describe()
-        kept[:] = [result]
-        return {"values": described}, {}
-    if not isinstance(result, Reply):
-        raise TypeError(f"{body['procedure']} returned {type(result).__name__}, not a Reply")
-    return {"values": result.values}, {k: numeric(v) for k, v in result.arrays.items()}
+    def __init__(self, resolve: Callable[[str], Callable[..., Any]], protocol: Any) -> None:
+        self._resolve = resolve
+        self._protocol = protocol
+        self._kept: tuple[Any, ...] = ()
+
+    def serve(
+        self, body: dict[str, Any], arrays: dict[str, Any]
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        name, values = body["procedure"], body["values"]
+        if body["do"] == "open":
+            opened = self._resolve(name)(**values)
+            described = opened.describe()
+            self._kept = (opened,)
+            return {"values": described}, {}
+        result = self._resolve(name)(*self._kept, **arrays, **values)
+        if not isinstance(result, self._protocol.Reply):
+            raise TypeError(f"{name} returned {type(result).__name__}, not a Reply")
+        checked = {key: self._protocol.numeric(array) for key, array in result.arrays.items()}
+        return {"values": result.values}, checked
 
 
 def _described(error: BaseException) -> dict[str, str]:

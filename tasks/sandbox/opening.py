@@ -1,6 +1,7 @@
 """Opening the sandbox: the best level whose every escape was tried here and stopped."""
 
 import os
+import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from tasks.sandbox.protocol import Level, Limits, Probe
 from tasks.sandbox.scratch import sweep
 from tasks.sandbox.selftest import probes_of
 from tasks.sandbox.session import ChildSession
+from tasks.sandbox.syscalls import MACHINES
 from tasks.sandbox.walls import Order, bubblewrap
 
 _PREFER = "PROOFHOUSE_SANDBOX_PREFER"
@@ -49,7 +51,7 @@ def open_sandbox(
     Raises:
         SandboxError: The machine proves less than ``required``; says what is missing.
     """
-    highest = prefer or Level(os.environ.get(_PREFER, Level.L3))
+    highest = prefer or _preferred()
     sweep(scratch_root)
     proof = _proof(highest, scratch_root)
     if proof.level < required:
@@ -61,11 +63,19 @@ def open_sandbox(
     return ProvedSandbox(proof, scratch_root)
 
 
+def _preferred() -> Level:
+    wish = os.environ.get(_PREFER, Level.L3)
+    try:
+        return Level(wish)
+    except ValueError:
+        raise SandboxError(f"{_PREFER} is {wish!r}; it must be one of {', '.join(Level)}") from None
+
+
 @lru_cache
 def _proof(highest: Level, scratch_root: Path | None) -> Proof:
     notes: list[str] = []
     for level in _DOWNWARDS[_DOWNWARDS.index(highest) :]:
-        uid, note = child_uid(level)
+        uid, note = child_uid(level, (str(scratch_root),) if scratch_root else ())
         probes, failure = _tried(level, uid, scratch_root)
         if failure is None:
             return Proof(level, probes, (*notes, *note))
@@ -76,6 +86,9 @@ def _proof(highest: Level, scratch_root: Path | None) -> Proof:
 def _tried(
     level: Level, uid: int | None, scratch_root: Path | None
 ) -> tuple[tuple[Probe, ...], str | None]:
+    machine = os.uname().machine
+    if level >= Level.L2 and machine not in MACHINES:
+        return (), f"there is no system call filter for {machine}"
     try:
         if level == Level.L3:
             bubblewrap()
@@ -92,6 +105,7 @@ class ProvedSandbox:
     def __init__(self, proof: Proof, scratch_root: Path | None) -> None:
         self._proof = proof
         self._scratch_root = scratch_root
+        self._base = scratch_root or Path(tempfile.gettempdir())
 
     @property
     def level(self) -> Level:
@@ -116,7 +130,7 @@ class ProvedSandbox:
             limits=limits,
             readable=files,
             scratch="",
-            uid=child_uid(self.level, files)[0],
+            uid=child_uid(self.level, (*files, str(self._base)))[0],
             program="child",
             options={"bytes": limits.memory_bytes},
         )

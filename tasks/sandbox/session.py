@@ -15,7 +15,7 @@ from tasks.domain.errors import (
     SandboxError,
 )
 from tasks.sandbox import frames
-from tasks.sandbox.child import HELLO
+from tasks.sandbox.child import HELLO, READY
 from tasks.sandbox.launcher import FAILED
 from tasks.sandbox.printable import printable
 from tasks.sandbox.process import Child
@@ -42,6 +42,7 @@ class ChildSession:
         self._busy = threading.Lock()
         self._ended = "it was never started"
         self._asked = 0
+        self._ready = False
 
     @property
     def pid(self) -> int | None:
@@ -49,12 +50,15 @@ class ChildSession:
         return self._child.pid if self._child else None
 
     def __enter__(self) -> Self:
+        if self._child is not None:
+            raise RuntimeError("this session is already entered")
         order = self._order
         try:
             if order.level != Level.L3:
                 self._scratch = make_scratch(self._scratch_root, order.uid)
                 order = order._replace(scratch=str(self._scratch))
             self._child = Child(order)
+            self._ready = False
             self._await_walls(self._child)
         except BaseException:
             self.close()
@@ -123,6 +127,8 @@ class ChildSession:
 
     def _exchange(self, child: Child, request: list[memoryview]) -> frames.Message:
         limits = self._order.limits
+        if not self._ready:
+            self._await_ready(child)
         wire = Wire(child, limits.call_seconds, lambda: self._look_after(child))
         if wire.has_unread():
             raise ChildProtocolError("the child spoke before it was asked")
@@ -145,6 +151,15 @@ class ChildSession:
         child.find()
         if said != HELLO or not child.is_confined():
             raise SandboxError("the child's walls cannot be seen from outside; it is not used")
+
+    def _await_ready(self, child: Child) -> None:
+        try:
+            said = Wire(child, _START_SECONDS, lambda: None).receive(len(READY)).tobytes()
+        except ClosedError:
+            raise _death(child) from None
+        if said != READY:
+            raise ChildProtocolError("the child did not say that it is ready")
+        self._ready = True
 
     def _look_after(self, child: Child) -> None:
         """Ends a child that uses too much of what no resource limit covers.

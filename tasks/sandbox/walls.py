@@ -61,6 +61,7 @@ def environment(order: Order) -> dict[str, str]:
     return {
         "HOME": scratch,
         "TMPDIR": scratch,
+        "JOBLIB_MULTIPROCESSING": "0",  # there are no other processes, and no warning about it
         "USER": "sandbox",  # libraries that name a cache folder after the user ask here first
         "LANG": "C.UTF-8",
         "PROOFHOUSE_SANDBOX_LEVEL": str(order.level),
