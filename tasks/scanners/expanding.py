@@ -23,12 +23,19 @@ class Decompressor(Protocol):
     """What bz2 and lzma offer; zlib is adapted to it."""
 
     @property
-    def eof(self) -> bool: ...
+    def eof(self) -> bool:
+        """Whether the end of the stream was seen."""
+
     @property
-    def unused_data(self) -> bytes: ...
+    def unused_data(self) -> bytes:
+        """Input behind the end of the stream."""
+
     @property
-    def needs_input(self) -> bool: ...
-    def decompress(self, data: bytes, max_length: int = -1) -> bytes: ...
+    def needs_input(self) -> bool:
+        """Whether everything given so far was read."""
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Returns at most ``max_length`` expanded bytes."""
 
 
 class Inflater:
@@ -125,7 +132,10 @@ def _zip_lzma(view: View) -> tuple[View, Callable[[], Decompressor]]:
     if first >= 225 or dictionary > _LZMA_MEMORY:
         raise ValueError("the LZMA properties ask for too much memory")
     chosen = {
-        "id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096),
-        "lc": first % 9, "lp": first // 9 % 5, "pb": first // 45,
-    }  # fmt: skip
+        "id": lzma.FILTER_LZMA1,
+        "dict_size": max(dictionary, 4096),
+        "lc": first % 9,
+        "lp": first // 9 % 5,
+        "pb": first // 45,
+    }
     return view.part(9), lambda: lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chosen])

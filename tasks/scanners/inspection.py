@@ -39,9 +39,7 @@ class Notes:
         )
         if self.dropped:
             text = f"{self.dropped} more findings are not listed"
-            kept.append(
-                Observation(rule="scan.more_findings", severity=Severity.INFO, detail=text)
-            )
+            kept.append(Observation(rule="scan.more_findings", severity=Severity.INFO, detail=text))
         return tuple(kept)
 
 
@@ -100,5 +98,7 @@ class Inspection:
 
 def printable(text: str, most: int) -> str:
     """Returns ``text`` with everything but plain printable characters escaped, and cut."""
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most])
+    safe = "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:most]
+    )
     return safe if len(safe) <= most else safe[: most - 1] + "…"

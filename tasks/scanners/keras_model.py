@@ -13,17 +13,54 @@ from tasks.scanners.inspection import Inspection
 from tasks.scanners.reading import View
 
 _MODULES = (
-    "keras.layers", "keras.models", "keras.initializers", "keras.optimizers", "keras.losses",
-    "keras.metrics", "keras.regularizers", "keras.constraints", "keras.activations", "keras.dtype_policies",
-    "keras.src.layers", "keras.src.models", "keras.src.initializers", "keras.src.optimizers",
-    "keras.src.losses", "keras.src.metrics", "keras.src.regularizers", "keras.src.constraints",
-    "keras.src.activations", "keras.src.dtype_policies", "keras.src.engine", "keras.engine", "keras",
-    "keras.random", "keras.src.random", "keras.backend", "keras.Sequential",
-)  # fmt: skip
-_CODE = frozenset({"Lambda", "__lambda__", "TFOpLambda", "SlicingOpLambda", "PyFunc", "PyFuncStateless"})
+    "keras.layers",
+    "keras.models",
+    "keras.initializers",
+    "keras.optimizers",
+    "keras.losses",
+    "keras.metrics",
+    "keras.regularizers",
+    "keras.constraints",
+    "keras.activations",
+    "keras.dtype_policies",
+    "keras.src.layers",
+    "keras.src.models",
+    "keras.src.initializers",
+    "keras.src.optimizers",
+    "keras.src.losses",
+    "keras.src.metrics",
+    "keras.src.regularizers",
+    "keras.src.constraints",
+    "keras.src.activations",
+    "keras.src.dtype_policies",
+    "keras.src.engine",
+    "keras.engine",
+    "keras",
+    "keras.random",
+    "keras.src.random",
+    "keras.backend",
+    "keras.Sequential",
+)
+_CODE = frozenset(
+    {"Lambda", "__lambda__", "TFOpLambda", "SlicingOpLambda", "PyFunc", "PyFuncStateless"}
+)
 _INNER_CODE = frozenset({"TFOpLambda", "SlicingOpLambda"})
-_REACHING = ("get_file", "load_model", "load_weights", "eval", "exec", "import_module", "system", "popen",
-             "subprocess", "urlretrieve", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer")  # fmt: skip
+_REACHING = (
+    "get_file",
+    "load_model",
+    "load_weights",
+    "eval",
+    "exec",
+    "import_module",
+    "system",
+    "popen",
+    "subprocess",
+    "urlretrieve",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+)
 
 
 def check_config(view: View, inspection: Inspection) -> None:
@@ -84,13 +121,17 @@ def _check_class(name: str, path: str, inspection: Inspection) -> None:
         text = f"{name} reaches for files, code or another framework"
         inspection.note("keras.reaching_class", Severity.HIGH, text, path)
     elif ">" in name and not name.startswith("keras"):
-        inspection.note("keras.registered_function", Severity.MEDIUM, f"{name} is not of Keras", path)
+        inspection.note(
+            "keras.registered_function", Severity.MEDIUM, f"{name} is not of Keras", path
+        )
 
 
 def _check_module(module: str, name: str, path: str, inspection: Inspection) -> None:
     if name in _REACHING:
         inspection.note("keras.reaching_class", Severity.HIGH, f"{module}.{name}", path)
-    if any(module == known or module.startswith(known + ".") for known in _MODULES if known != "keras"):
+    if any(
+        module == known or module.startswith(known + ".") for known in _MODULES if known != "keras"
+    ):
         return
     if module in ("keras", "builtins") and name not in _REACHING:
         if module == "builtins" and name not in ("function", "tuple", "list", "dict", "NoneType"):

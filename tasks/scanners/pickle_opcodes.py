@@ -11,6 +11,7 @@ from typing import Any
 from tasks.domain.severity import Severity
 from tasks.scanners.global_policy import ALLOWED, judge_global
 from tasks.scanners.inspection import Inspection
+from tasks.scanners.pickle_handlers import HANDLERS
 from tasks.scanners.pickle_machine import Machine
 from tasks.scanners.pickle_values import (
     Blob,
@@ -66,9 +67,7 @@ class Watch:
     def hidden(self, at: int) -> None:
         """An import whose name is computed."""
         self.severe = True
-        self._note(
-            "pickle.hidden_global", Severity.CRITICAL, "imports a name that is computed", at
-        )
+        self._note("pickle.hidden_global", Severity.CRITICAL, "imports a name that is computed", at)
 
     def called(self, function: Any, arguments: Any, at: int) -> None:
         """A call; what is called was judged when it was named."""
@@ -76,9 +75,7 @@ class Watch:
         if function == _LOADER:
             self._loads(arguments, at)
         elif not isinstance(function, Global):
-            self._note(
-                "pickle.indirect_call", Severity.HIGH, "calls a value that it computed", at
-            )
+            self._note("pickle.indirect_call", Severity.HIGH, "calls a value that it computed", at)
 
     def _loads(self, arguments: Any, at: int) -> None:
         inner = arguments.items[0] if isinstance(arguments, Items) and arguments.items else None
@@ -105,16 +102,11 @@ class Watch:
 
     def extension(self, code: int, at: int) -> None:
         """A call through the copyreg registry."""
-        self._note(
-            "pickle.extension_code", Severity.HIGH, f"calls registered extension {code}", at
-        )
+        self._note("pickle.extension_code", Severity.HIGH, f"calls registered extension {code}", at)
 
-    def deep(self, depth: int, at: int) -> None:
+    def deep(self, at: int) -> None:
         """Nesting that no pickler writes."""
-        if depth > 0:
-            self._note(
-                "pickle.nesting", Severity.MEDIUM, "values are nested more than 1000 deep", at
-            )
+        self._note("pickle.nesting", Severity.MEDIUM, "values are nested 1000 deep or more", at)
 
     def nested(self, view: View, at: int) -> str:
         """Bytes inside the pickle that may be something to open again."""
@@ -124,14 +116,16 @@ class Watch:
         return self.inspection.inside(view, f"bytes@{at}", around="bytes")
 
     def built(self, made: Made, machine: Machine, at: int) -> None:
-        """joblib puts an array's raw bytes behind the BUILD of its wrapper."""
+        """Joblib puts an array's raw bytes behind the BUILD of its wrapper."""
         if not (isinstance(made.function, Global) and made.function.path == _WRAPPER):
             return
         state = made.state if isinstance(made.state, dict) else {}
         kind = _dtype(state.get("dtype"))
         shape = state.get("shape")
-        if kind is None or not isinstance(shape, Items) or not all(
-            isinstance(length, int) for length in shape.items
+        if (
+            kind is None
+            or not isinstance(shape, Items)
+            or not all(isinstance(length, int) for length in shape.items)
         ):
             self._note(
                 "pickle.hidden_array", Severity.HIGH, "an array's size in the stream is hidden", at
@@ -156,12 +150,12 @@ class Watch:
         twin.stack, twin.marks = machine.stack[-64:], [0] * min(len(machine.marks), 8)
         twin.memo = dict(machine.memo) if len(machine.memo) < 10_000 else {}
         try:
-            twin.run()
+            twin.run(HANDLERS)
         except (Truncated, Malformed):
             return
 
     def _follow(self, tape: Tape, outer: Machine) -> None:
-        Machine(tape, self, outer.budget).run()
+        Machine(tape, self, outer.budget).run(HANDLERS)
 
     def _note(self, rule: str, severity: Severity, detail: str, at: int) -> None:
         self.inspection.note(rule, severity, detail, at)
@@ -198,7 +192,7 @@ def inspect_pickle(view: View, inspection: Inspection) -> bool:
         start = tape.offset
         machine = Machine(tape, watch, inspection.budget)
         try:
-            value = machine.run()
+            value = machine.run(HANDLERS)
         except (Truncated, Malformed, BudgetSpent) as fault:
             if not count:
                 return _first_fault(machine, watch, fault)

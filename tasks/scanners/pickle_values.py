@@ -47,9 +47,7 @@ class Items:
     @classmethod
     def of(cls, items: list[Any]) -> "Items":
         """Builds the tuple and counts how deep it nests."""
-        depth = 1 + max(
-            (item.depth for item in items[:16] if isinstance(item, Items)), default=0
-        )
+        depth = 1 + max((item.depth for item in items[:16] if isinstance(item, Items)), default=0)
         return cls(tuple(items) if depth <= 8 and len(items) <= 64 else (), depth)
 
 

@@ -46,7 +46,9 @@ class Budget:
         self.expanded += count
         if self.expanded > self.expanded_bytes:
             raise BudgetSpent(f"it expands to more than {self.expanded_bytes} bytes")
-        if self.root_bytes is not None and self.expanded > max(FREE_BYTES, MOST_RATIO * self.root_bytes):
+        if self.root_bytes is not None and self.expanded > max(
+            FREE_BYTES, MOST_RATIO * self.root_bytes
+        ):
             raise BudgetSpent(f"{self.root_bytes} bytes expand to more than {self.expanded}")
         self.check_clock()
 

@@ -6,8 +6,16 @@ from typing import NamedTuple
 
 from tasks.domain.severity import Severity
 from tasks.scanners import (
+    binary_file,
     compressed,
+    gguf_file,
+    hdf5_file,
+    npy_array,
+    onnx_graph,
     pickle_opcodes,
+    safetensors_file,
+    saved_model,
+    tar_archive,
     text_file,
     zip_archive,
     zip_container,
@@ -24,10 +32,26 @@ class Format(NamedTuple):
     inspect: Callable[[View, Inspection], str]
 
 
+def _has(answer: Callable[[View], str | None]) -> Callable[[View], bool]:
+    return lambda view: answer(view) is not None
+
+
 FORMATS: tuple[Format, ...] = (
     Format("zip", zip_container.looks_like_zip, zip_archive.inspect_zip),
-    Format("compressed", lambda v: compressed.codec_of(v) is not None, compressed.inspect_compressed),
-    Format("opaque", lambda v: compressed.opaque_of(v) is not None, compressed.inspect_opaque),
+    Format(
+        "safetensors", safetensors_file.looks_like_safetensors, safetensors_file.inspect_safetensors
+    ),
+    Format("onnx", onnx_graph.looks_like_onnx, onnx_graph.inspect_onnx),
+    Format("npy", npy_array.looks_like_npy, npy_array.inspect_npy),
+    Format("gguf", gguf_file.looks_like_gguf, gguf_file.inspect_gguf),
+    Format("hdf5", hdf5_file.looks_like_hdf5, hdf5_file.inspect_hdf5),
+    Format("tar", tar_archive.looks_like_tar, tar_archive.inspect_tar),
+    Format("compressed", _has(compressed.codec_of), compressed.inspect_compressed),
+    Format("opaque", _has(compressed.opaque_of), compressed.inspect_opaque),
+    Format("program", _has(binary_file.program_of), binary_file.inspect_program),
+    Format("picture", _has(binary_file.picture_of), binary_file.inspect_picture),
+    Format("saved_model", saved_model.looks_like_saved_model, saved_model.inspect_saved_model),
+    Format("binary", _has(binary_file.opaque_binary), binary_file.inspect_opaque_binary),
 )
 _JOBLIB = re.compile(r"\.(joblib|jbl)(\.\w+)?$", re.IGNORECASE)
 

@@ -6,13 +6,68 @@ from tasks.domain.severity import Severity
 from tasks.scanners.inspection import Inspection
 
 _KNOWN = frozenset(
-    "numpy scipy pandas torch torchvision torchaudio tensorflow keras scikit-learn transformers "
-    "huggingface-hub safetensors onnx onnxruntime joblib skops xgboost lightgbm catboost requests "
-    "urllib3 pillow matplotlib seaborn jupyter flask fastapi django pydantic pyyaml tokenizers "
-    "datasets accelerate diffusers opencv-python sentencepiece protobuf tqdm mlflow ray dask".split()
+    [
+        "numpy",
+        "scipy",
+        "pandas",
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "tensorflow",
+        "keras",
+        "scikit-learn",
+        "transformers",
+        "huggingface-hub",
+        "safetensors",
+        "onnx",
+        "onnxruntime",
+        "joblib",
+        "skops",
+        "xgboost",
+        "lightgbm",
+        "catboost",
+        "requests",
+        "urllib3",
+        "pillow",
+        "matplotlib",
+        "seaborn",
+        "jupyter",
+        "flask",
+        "fastapi",
+        "django",
+        "pydantic",
+        "pyyaml",
+        "tokenizers",
+        "datasets",
+        "accelerate",
+        "diffusers",
+        "opencv-python",
+        "sentencepiece",
+        "protobuf",
+        "tqdm",
+        "mlflow",
+        "ray",
+        "dask",
+    ]
 )
-_TWINS = frozenset("pytorch tensor-flow sklearn sk-learn nunpy opencv cv2 huggingface beautifulsoup yaml pil".split())
-_SOURCE = re.compile(r"^\s*(?:-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host)\b[=\s]", re.MULTILINE)
+_TWINS = frozenset(
+    [
+        "pytorch",
+        "tensor-flow",
+        "sklearn",
+        "sk-learn",
+        "nunpy",
+        "opencv",
+        "cv2",
+        "huggingface",
+        "beautifulsoup",
+        "yaml",
+        "pil",
+    ]
+)
+_SOURCE = re.compile(
+    r"^\s*(?:-i|--index-url|--extra-index-url|-f|--find-links|--trusted-host)\b[=\s]", re.MULTILINE
+)
 _DIRECT = re.compile(r"(?:git|hg|svn|bzr)\+|https?://|file:|^\s*(?:-e|--editable)\b", re.IGNORECASE)
 _NAME = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)")
 
@@ -35,7 +90,9 @@ def _check_name(name: str, number: int, inspection: Inspection) -> None:
     plain = re.sub(r"[-_.]+", "-", name).lower()
     if plain in _KNOWN:
         return
-    twin = next((known for known in sorted(_KNOWN) if len(known) > 4 and _one_apart(plain, known)), None)
+    twin = next(
+        (known for known in sorted(_KNOWN) if len(known) > 4 and _one_apart(plain, known)), None
+    )
     if plain in _TWINS or twin:
         text = f"{name} resembles {twin or 'a well-known package'} and is another one"
         inspection.note("requirements.look_alike", Severity.MEDIUM, text, number)

@@ -27,7 +27,9 @@ from tasks.scanners.report import FileReport, ScanReport, outcome_of
 HASH_STEP_BYTES = 1 << 20
 
 
-def scan_file(path: Path, display_path: str | None = None, budget: Budget | None = None) -> FileReport:
+def scan_file(
+    path: Path, display_path: str | None = None, budget: Budget | None = None
+) -> FileReport:
     """Returns what is in one file; never raises for anything the file holds or is.
 
     Args:

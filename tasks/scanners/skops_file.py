@@ -47,7 +47,9 @@ def _check_node(node: dict[str, Any], path: str, inspection: Inspection) -> None
         if inner is not None:
             _judge(inner, called, path, inspection)
     if node.get("__loader__") == "OperatorFuncNode" and name not in _SAFE_OPERATORS:
-        _note("skops.function", Severity.HIGH, f"operator.{name} is called on load", path, inspection)
+        _note(
+            "skops.function", Severity.HIGH, f"operator.{name} is called on load", path, inspection
+        )
 
 
 def _judge(module: Any, name: Any, path: str, inspection: Inspection) -> None:

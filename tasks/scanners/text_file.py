@@ -13,8 +13,11 @@ from tasks.scanners.reading import View
 
 MOST_BYTES = 32 << 20
 _SAMPLE = 1 << 16
-_CODE = re.compile(r"\.(py|pyw|pyi|sh|bash|zsh|bat|cmd|ps1|vbs|js|mjs|ts|rb|pl|php|lua|r|jl|java|c|cc|cpp|cu|"
-                   r"h|so|pyx|ipynb|pth|egg|jar|desktop|reg|scpt)$", re.IGNORECASE)  # fmt: skip
+_CODE = re.compile(
+    r"\.(py|pyw|pyi|sh|bash|zsh|bat|cmd|ps1|vbs|js|mjs|ts|rb|pl|php|lua|r|jl|java|c|cc|cpp|cu|"
+    r"h|so|pyx|ipynb|pth|egg|jar|desktop|reg|scpt)$",
+    re.IGNORECASE,
+)
 _ACTIVE = re.compile(
     r"<script[\s>/]|javascript:\s*[\w(]|<iframe[\s>]|<object[\s>]|<embed[\s>]|<svg[^<>]{0,200}\son\w{3,20}\s*=|"
     r"<(?:img|body|a|div|input|video|audio|details|form)\b[^<>]{0,300}\son\w{3,20}\s*=|"
@@ -39,12 +42,25 @@ _SECRETS = (
     ("a model provider key", re.compile(r"\bsk-(?:ant-|proj-)?[A-Za-z0-9_-]{32}")),
     ("a Google API key", re.compile(r"\bAIza[0-9A-Za-z_-]{35}\b")),
 )
-_YAML_TAG = re.compile(r"!!python/|!<tag:yaml\.org,2002:python|tag:yaml\.org,2002:python/|!!java|!ruby/|!!javax")
+_YAML_TAG = re.compile(
+    r"!!python/|!<tag:yaml\.org,2002:python|tag:yaml\.org,2002:python/|!!java|!ruby/|!!javax"
+)
 _ENTITY = re.compile(r"<!ENTITY\s", re.IGNORECASE)
-_XINCLUDE = re.compile(r"<!DOCTYPE[^>]{0,500}\b(?:SYSTEM|PUBLIC)\s+[\"'](?!-//|about:|http://www\.dmg|http://www\.w3)", re.IGNORECASE)
-_FORMULA = re.compile(r"""(?:^|[,;\t"'])\s{0,4}[=+@-]\s{0,4}(?:cmd\s{0,4}\||HYPERLINK\s{0,4}\(|WEBSERVICE\s{0,4}\(|DDE\s{0,4}\(|IMPORTXML\s{0,4}\(|EXEC\s{0,4}\()""", re.IGNORECASE | re.MULTILINE)
-_REQUIREMENTS = re.compile(r"(?:requirements|constraints)[\w.-]*\.(?:txt|in)$|^Pipfile$|^environment\.ya?ml$", re.IGNORECASE)
-_PYTHON = re.compile(r"^(?:import [\w.]+|from [\w.]+ import |def \w+\(|class \w+[(:])", re.MULTILINE)
+_XINCLUDE = re.compile(
+    r"<!DOCTYPE[^>]{0,500}\b(?:SYSTEM|PUBLIC)\s+[\"'](?!-//|about:|http://www\.dmg|http://www\.w3)",
+    re.IGNORECASE,
+)
+_FORMULA = re.compile(
+    r"""(?:^|[,;\t"'])\s{0,4}[=+@-]\s{0,4}(?:cmd\s{0,4}\||HYPERLINK\s{0,4}\(|WEBSERVICE\s{0,4}\(|DDE\s{0,4}\(|IMPORTXML\s{0,4}\(|EXEC\s{0,4}\()""",
+    re.IGNORECASE | re.MULTILINE,
+)
+_REQUIREMENTS = re.compile(
+    r"(?:requirements|constraints)[\w.-]*\.(?:txt|in)$|^Pipfile$|^environment\.ya?ml$",
+    re.IGNORECASE,
+)
+_PYTHON = re.compile(
+    r"^(?:import [\w.]+|from [\w.]+ import |def \w+\(|class \w+[(:])", re.MULTILINE
+)
 
 
 def looks_like_text(view: View) -> bool:
@@ -61,20 +77,18 @@ def looks_like_text(view: View) -> bool:
             return _is_latin(sample)
         text = sample[: error.start].decode("utf-8")
     odd = sum(1 for c in text if ord(c) < 32 and c not in "\t\n\r\f\x1b\b")
-    return odd <= len(text) // 100
+    return odd <= max(4, len(text) // 20)
 
 
 def inspect_text(view: View, inspection: Inspection) -> str:
     """Finds what would be active in the hands of whoever shows, runs or feeds on the text."""
     kind = _kind(view, inspection)
-    step = MOST_BYTES // 8
+    step, half = MOST_BYTES // 8, MOST_BYTES // 2
+    starts = [*range(0, min(view.size, MOST_BYTES), step)]
     if view.size > MOST_BYTES:
-        text = f"only the first and last {MOST_BYTES // 2} bytes of the text were searched"
+        text = f"only the first and last {half} bytes of the text were searched"
         inspection.note("text.sampled", Severity.LOW, text)
-    starts = range(0, min(view.size, MOST_BYTES), step)
-    if view.size > MOST_BYTES:
-        half = MOST_BYTES // 2
-        starts = (*range(0, half, step), *range(view.size - half, view.size, step))
+        starts = [*range(0, half, step), *range(view.size - half, view.size, step)]
     for start in starts:
         inspection.budget.check_clock()
         _search(_decoded(view.read(start, step + 512)), start, kind, inspection)
@@ -91,7 +105,9 @@ def _kind(view: View, inspection: Inspection) -> str:
     elif head.startswith(b"#!") or _CODE.search(name):
         text = f"{name} is source code or a script; a model bundle must not need it"
         inspection.note("file.executable_code", Severity.MEDIUM, text)
-    elif not re.search(r"\.(md|txt|rst|csv|tsv|json|jsonl|ya?ml|toml|html?|xml|log)$", name, re.IGNORECASE):
+    elif not re.search(
+        r"\.(md|txt|rst|csv|tsv|json|jsonl|ya?ml|toml|html?|xml|log)$", name, re.IGNORECASE
+    ):
         if len(_PYTHON.findall(_decoded(head))) >= 2:
             inspection.note("file.executable_code", Severity.MEDIUM, f"{name} holds Python source")
     if _REQUIREMENTS.search(name):
@@ -137,24 +153,56 @@ def _search(text: str, start: int, kind: str, inspection: Inspection) -> None:
         inspection.note("text.active_content", Severity.MEDIUM, shown, start)
     if found := _ESCAPES.search(text):
         inspection.note(
-            "text.terminal_escape", Severity.MEDIUM, "control characters drive a terminal", start + found.start()
+            "text.terminal_escape",
+            Severity.MEDIUM,
+            "control characters drive a terminal",
+            start + found.start(),
         )
     if found := _BIDI.search(text):
-        inspection.note("text.bidirectional", Severity.MEDIUM, "text is shown in another order than it is read", start + found.start())
+        inspection.note(
+            "text.bidirectional",
+            Severity.MEDIUM,
+            "text is shown in another order than it is read",
+            start + found.start(),
+        )
     if found := _INVISIBLE.search(text):
-        inspection.note("text.invisible", Severity.MEDIUM, "invisible characters carry hidden text", start + found.start())
+        inspection.note(
+            "text.invisible",
+            Severity.MEDIUM,
+            "invisible characters carry hidden text",
+            start + found.start(),
+        )
     if found := _INJECTION.search(text):
-        inspection.note("text.prompt_injection", Severity.LOW, f"speaks to a language model: {found.group()[:60]}", start)
+        inspection.note(
+            "text.prompt_injection",
+            Severity.LOW,
+            f"speaks to a language model: {found.group()[:60]}",
+            start,
+        )
     for what, pattern in _SECRETS:
         if found := pattern.search(text):
-            inspection.note("text.secret", Severity.MEDIUM, f"looks like {what}", start + found.start())
+            inspection.note(
+                "text.secret", Severity.MEDIUM, f"looks like {what}", start + found.start()
+            )
     if found := _YAML_TAG.search(text):
         severity = Severity.HIGH if kind in ("yaml", "yml") else Severity.MEDIUM
-        inspection.note("yaml.object_tag", severity, f"{found.group()} builds objects on load", start + found.start())
+        inspection.note(
+            "yaml.object_tag",
+            severity,
+            f"{found.group()} builds objects on load",
+            start + found.start(),
+        )
     if kind == "xml" and (_ENTITY.search(text) or _XINCLUDE.search(text)):
-        inspection.note("xml.entity", Severity.MEDIUM, "declares entities or an outside document type", start)
+        inspection.note(
+            "xml.entity", Severity.MEDIUM, "declares entities or an outside document type", start
+        )
     if kind in ("csv", "tsv") and (found := _FORMULA.search(text)):
-        inspection.note("table.formula", Severity.MEDIUM, "a cell is a formula that reaches outside", start + found.start())
+        inspection.note(
+            "table.formula",
+            Severity.MEDIUM,
+            "a cell is a formula that reaches outside",
+            start + found.start(),
+        )
 
 
 def _without_fences(text: str, kind: str) -> str:
@@ -173,6 +221,6 @@ def _decoded(data: bytes) -> str:
 
 
 def _is_latin(sample: bytes) -> bool:
-    odd = sum(1 for byte in sample if byte < 32 and byte not in b"\t\n\r\f" or 127 <= byte < 160)
+    odd = sum(1 for byte in sample if (byte < 32 and byte not in b"\t\n\r\f") or 127 <= byte < 160)
     high = sum(1 for byte in sample if byte >= 160)
     return not odd and high <= len(sample) // 5

@@ -15,10 +15,28 @@ _TENSOR = re.compile(
 _OPERATOR = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
 _CALL = re.compile(r"\btorch\.([A-Za-z_]\w*)\(")
 _BUILT_IN = frozenset(
-    "prim prims aten quantized quantized_decomposed torchvision torchaudio inductor onnx mkldnn "
-    "mkldnn_prepacked xnnpack sparse static_runtime image profiler".split()
+    [
+        "prim",
+        "prims",
+        "aten",
+        "quantized",
+        "quantized_decomposed",
+        "torchvision",
+        "torchaudio",
+        "inductor",
+        "onnx",
+        "mkldnn",
+        "mkldnn_prepacked",
+        "xnnpack",
+        "sparse",
+        "static_runtime",
+        "image",
+        "profiler",
+    ]
 )
-_REACHING = frozenset("from_file save load compile hub _load_from_bytes fopen get_file".split())
+_REACHING = frozenset(
+    ["from_file", "save", "load", "compile", "hub", "_load_from_bytes", "fopen", "get_file"]
+)
 _EXECUTABLES = (b"\x7fELF", b"MZ", b"PK\x03\x04", b"#!", b"\xcf\xfa\xed\xfe")
 
 

@@ -174,7 +174,9 @@ def _end_record(view: View, end: int, inspection: Inspection) -> tuple[int, int,
             raise BrokenZip("the zip64 end record cannot be followed")
         fields = _END64.unpack(record)
         wide = (fields[7], fields[8], fields[9])
-        for narrow, value, limit in zip((count, size, start), wide, (0xFFFF, *2 * (0xFFFFFFFF,)), strict=True):
+        for narrow, value, limit in zip(
+            (count, size, start), wide, (0xFFFF, *2 * (0xFFFFFFFF,)), strict=True
+        ):
             if narrow not in (limit, value):
                 _quarrel(inspection, "the two end records disagree", end)
         (count, size, start), directory_end = wide, at
@@ -200,9 +202,16 @@ def _members(
         if 0x7075 in dict(_extras(extra)):
             _quarrel(inspection, f"{_named(raw, f[3])} carries a second name", at)
         yield Member(
-            name=_named(raw, f[3]), raw_name=raw, flags=f[3], method=f[4], crc=f[7],
-            packed=packed, size=size, header=header, mode=f[15] >> 16,
-        )  # fmt: skip
+            name=_named(raw, f[3]),
+            raw_name=raw,
+            flags=f[3],
+            method=f[4],
+            crc=f[7],
+            packed=packed,
+            size=size,
+            header=header,
+            mode=f[15] >> 16,
+        )
         at += _CENTRAL.size + names + extras + comments
     if at != end:
         _quarrel(inspection, f"{end - at} bytes of the central directory are not members", at)
@@ -242,16 +251,27 @@ def _checked(view: View, member: Member, inspection: Inspection) -> Member:
     if size == 0xFFFFFFFF or packed == 0xFFFFFFFF:
         size, packed, _ = _wide(extra, size, packed, 0)
     later = bool(flags & 8)  # sizes and CRC follow the data
-    pairs = (("name", raw, member.raw_name), ("method", method, member.method),
-             ("flags", flags & ~6, member.flags & ~6))  # fmt: skip
-    sums = (("CRC", crc, member.crc), ("packed size", packed, member.packed), ("size", size, member.size))
+    pairs = (
+        ("name", raw, member.raw_name),
+        ("method", method, member.method),
+        ("flags", flags & ~6, member.flags & ~6),
+    )
+    sums = (
+        ("CRC", crc, member.crc),
+        ("packed size", packed, member.packed),
+        ("size", size, member.size),
+    )
     quarrels = [what for what, local, central in pairs if local != central]
-    quarrels += [what for what, local, central in sums if local != central and not (later and local == 0)]
+    quarrels += [
+        what for what, local, central in sums if local != central and not (later and local == 0)
+    ]
     if quarrels:
         text = f"{member.name}: local header and directory disagree on {', '.join(quarrels)}"
         _quarrel(inspection, text, member.header)
     if (flags | member.flags) & 0x2041:
-        inspection.note("zip.encrypted", Severity.HIGH, f"{member.name} is encrypted", member.header)
+        inspection.note(
+            "zip.encrypted", Severity.HIGH, f"{member.name} is encrypted", member.header
+        )
     start = member.header + _LOCAL.size + names + extras
     if start + member.packed > view.size:
         raise BrokenZip(f"{member.name} ends outside the file")
@@ -266,9 +286,13 @@ def _check_names(members: tuple[Member, ...], inspection: Inspection) -> None:
             _quarrel(inspection, f"{member.name} is there twice", member.header)
         seen.add(folded)
         if reason := unsafe_name(member.name):
-            inspection.note("archive.unsafe_name", Severity.HIGH, f"{member.name}: {reason}", member.header)
+            inspection.note(
+                "archive.unsafe_name", Severity.HIGH, f"{member.name}: {reason}", member.header
+            )
         if member.mode & 0o170000 == 0o120000:
-            inspection.note("archive.link", Severity.HIGH, f"{member.name} is a link", member.header)
+            inspection.note(
+                "archive.link", Severity.HIGH, f"{member.name} is a link", member.header
+            )
 
 
 def unsafe_name(name: str) -> str | None:
@@ -295,7 +319,12 @@ def _check_layout(
     for member in sorted(members, key=lambda each: each.header):
         gap = member.header - at
         if gap < 0:
-            inspection.note("zip.overlap", Severity.HIGH, f"{member.name} overlaps another member", member.header)
+            inspection.note(
+                "zip.overlap",
+                Severity.HIGH,
+                f"{member.name} overlaps another member",
+                member.header,
+            )
         elif gap > 0:
             where = "before the first member" if at == 0 else f"before {member.name}"
             _quarrel(inspection, f"{gap} bytes {where} belong to no member", at)
@@ -314,7 +343,11 @@ def _member_end(view: View, member: Member) -> int:
     for layout in ("<LLL", "<LQQ"):
         size = struct.calcsize(layout)
         fields = after[skip : skip + size]
-        if len(fields) == size and struct.unpack(layout, fields) == (member.crc, member.packed, member.size):
+        if len(fields) == size and struct.unpack(layout, fields) == (
+            member.crc,
+            member.packed,
+            member.size,
+        ):
             return end + skip + size
     return end
 
