@@ -20,7 +20,7 @@ from tasks.statistics.intervals import Floats
 
 BETS = np.linspace(0.02, 0.98, 25)
 """Shares of the largest bet that cannot lose everything."""
-GRID = 1000
+GRID = 500
 """Candidate means between 0 and 1 that a confidence sequence tries."""
 
 

@@ -47,8 +47,8 @@ def auc(positives: Floats, negatives: Floats, confidence: float = 0.95) -> Estim
     """Returns the chance that a positive scores above a negative, with DeLong's interval.
 
     Source: DeLong, DeLong and Clarke-Pearson 1988, Biometrics 44, 837-845. On the logit scale, so
-    that the interval stays between 0 and 1. A perfect separation has no spread to estimate from;
-    there the interval is that of Hanley and McNeil (:func:`hanley_mcneil`) at half a tie.
+    that the interval stays between 0 and 1. Where the scores show no spread, the interval comes
+    from the sizes: exact from disjoint pairs for a perfect separation, else Hanley and McNeil's.
 
     Raises:
         ValueError: A group is empty or holds NaN.
@@ -58,7 +58,9 @@ def auc(positives: Floats, negatives: Floats, confidence: float = 0.95) -> Estim
     below = 1 - _placements(negatives, positives)
     area = float(above.mean())
     m, n = len(positives), len(negatives)
-    if min(m, n) < 2 or not 0 < area < 1:
+    if area in {0.0, 1.0}:
+        return _from_pairs(area, m, n, confidence)
+    if min(m, n) < 2:
         return hanley_mcneil(area, m, n, confidence)
     error = float(np.sqrt(above.var(ddof=1) / m + below.var(ddof=1) / n))
     if error == 0:
@@ -73,23 +75,20 @@ def hanley_mcneil(
 
     Source: Hanley and McNeil 1982, Radiology 143, 29-36, equation 1.
     """
-    # An area of exactly 0 or 1 is taken half a comparison inwards: it has no spread otherwise.
-    edge = 0.5 / (positives * negatives)
-    inside = min(max(area, edge), 1 - edge)
-    first, second = inside / (2 - inside), 2 * inside**2 / (1 + inside)
+    # The formula is not symmetric; turned scores must give the turned interval.
+    if area < 0.5:
+        turned = hanley_mcneil(1 - area, positives, negatives, confidence)
+        ends = {"value": area, "low": 1 - turned.high, "high": 1 - turned.low}
+        return turned.model_copy(update=ends)
+    if area >= 1:
+        return _from_pairs(area, positives, negatives, confidence)
+    first, second = area / (2 - area), 2 * area**2 / (1 + area)
     variance = (
-        inside * (1 - inside)
-        + (positives - 1) * (first - inside**2)
-        + (negatives - 1) * (second - inside**2)
+        area * (1 - area)
+        + (positives - 1) * (first - area**2)
+        + (negatives - 1) * (second - area**2)
     ) / (positives * negatives)
-    found = _logit_interval(inside, float(np.sqrt(variance)), positives + negatives, confidence)
-    return Estimate(
-        value=area,
-        low=min(found.low, area),
-        high=max(found.high, area),
-        confidence=confidence,
-        n=found.n,
-    )
+    return _logit_interval(area, float(np.sqrt(variance)), positives + negatives, confidence)
 
 
 def tpr_at_fpr(
@@ -125,6 +124,13 @@ def best_threshold(positives: Floats, negatives: Floats) -> float:
     """
     curve = roc_curve(positives, negatives)
     return float(curve.thresholds[np.argmax(curve.true_positive - curve.false_positive)])
+
+
+def _from_pairs(area: float, positives: int, negatives: int, confidence: float) -> Estimate:
+    """Returns an area of 0 or 1 with the exact interval of as many disjoint pairs as there are."""
+    pairs = min(positives, negatives)
+    exact = binomial(pairs if area else 0, pairs, confidence)
+    return exact.model_copy(update={"n": positives + negatives})
 
 
 def _logit_interval(area: float, error: float, n: int, confidence: float) -> Estimate:
