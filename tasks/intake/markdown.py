@@ -13,6 +13,8 @@ from tasks.intake.strict_yaml import parse_yaml
 
 MOST_BYTES = 2 << 20
 _MOST_LINE = 4_000
+_LEVELS = 7
+"""Six by number signs, and lines in bold below them."""
 _ATX = re.compile(r" {0,3}(#{1,6})[ \t]+(\S.*)")
 _BOLD_LINE = re.compile(r"\*\*([^*]{2,100})\*\*:?")
 _STATED = re.compile(r"[\s>*+\-]{0,12}([A-Za-z][A-Za-z0-9 _\-/()]{0,40}?)[*_` ]{0,6}[:=|]([^\n]+)")
@@ -108,9 +110,14 @@ def _front_end(lines: list[str]) -> int:
 
 def _sections(lines: list[str]) -> Iterator[Section]:
     headings = list(_headings(lines))
-    for index, (start, level, heading) in enumerate(headings):
-        after = (line for line, other, _ in headings[index + 1 :] if other <= level)
-        yield Section(heading, level, "\n".join(lines[start + 1 : next(after, len(lines))]))
+    # Read backwards: where the nearest later heading of each level stands.
+    nearest = [len(lines)] * (_LEVELS + 1)
+    ends: list[int] = []
+    for start, level, _ in reversed(headings):
+        ends.append(min(nearest[: level + 1]))
+        nearest[level] = start
+    for (start, level, heading), end in zip(headings, reversed(ends), strict=True):
+        yield Section(heading, level, "\n".join(lines[start + 1 : end]))
 
 
 def _headings(lines: list[str]) -> Iterator[tuple[int, int, str]]:
@@ -126,7 +133,7 @@ def _headings(lines: list[str]) -> Iterator[tuple[int, int, str]]:
         elif number + 1 < len(lines) and _underline(lines[number + 1]):
             yield number, 1 if lines[number + 1].startswith("=") else 2, text
         elif match := _BOLD_LINE.fullmatch(text):
-            yield number, 7, match[1].rstrip(":")
+            yield number, _LEVELS, match[1].rstrip(":")
 
 
 def _underline(line: str) -> bool:

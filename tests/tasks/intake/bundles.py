@@ -42,7 +42,7 @@ def make_bundle(folder: Path, value: dict[str, Any] | None = None) -> Path:
     (folder / "data").mkdir()
     (folder / "model" / "digits.bin").write_bytes(b"weights" * 100)
     np.savez(folder / "data" / "eval.npz", x=DIGITS.images[:100], y=DIGITS.target[:100])
-    write_manifest(folder, value or manifest())
+    write_manifest(folder, manifest() if value is None else value)
     return folder
 
 

@@ -1,0 +1,188 @@
+"""Questionnaire, cards and BOMs of the real world."""
+
+import os
+import re
+import time
+from pathlib import Path
+
+import pytest
+
+from tasks.domain.bundle import BundleSpec
+from tasks.domain.errors import CatalogError, InvalidInputError
+from tasks.intake.artifact import ArtifactFacts
+from tasks.intake.bom import bom_observations
+from tasks.intake.card_claims import contradictions
+from tasks.intake.licences import contradicts, spdx
+from tasks.intake.manifest import parse_manifest
+from tasks.intake.markdown import active_content, parse_card, remote_images, stated
+from tasks.intake.model_card import card_observations, missing_topics
+from tasks.intake.questionnaire import Answer, impact_answers, parse_answers, read_questionnaire
+from tasks.judging.tiers import ImpactAnswers
+from tests.tasks.intake.bundles import manifest
+
+
+@pytest.fixture
+def spec() -> BundleSpec:
+    import yaml  # noqa: PLC0415 - one fixture
+
+    return parse_manifest(yaml.safe_dump(manifest()).encode())
+
+
+def test_the_shipped_questionnaire_is_whole() -> None:
+    entry = read_questionnaire()
+    assert len(entry.questions) >= 25
+    assert all(question.references for question in entry.questions)
+    rmf = re.compile(r"NIST AI RMF (GOVERN|MAP|MEASURE|MANAGE) \d\.\d{1,2}")
+    cited = [ref for q in entry.questions for ref in q.references if ref.startswith("NIST AI RMF")]
+    assert all(rmf.fullmatch(reference) for reference in cited)
+
+
+def test_impact_answers_are_those_the_risk_tier_asks_for() -> None:
+    entry = read_questionnaire()
+    marked = {q.id.rpartition(".")[2] for q in entry.questions if q.impact}
+    assert marked == set(ImpactAnswers.model_fields)
+    given: dict[str, Answer] = {
+        "use.impact": "serious",
+        "use.users": 5,
+        "use.regulated_use": False,
+        "x.y": "z",
+    }
+    answers = ImpactAnswers.model_validate(impact_answers(given))
+    assert answers == ImpactAnswers(impact="serious", users=5, regulated_use=False)
+
+
+def test_a_broken_questionnaire_of_ours_is_a_catalog_error(tmp_path: Path) -> None:
+    place = tmp_path / "questionnaires" / "vendor"
+    place.mkdir(parents=True)
+    (place / "standard.yaml").write_text("id: vendor.standard\nversion: 1\n")
+    with pytest.raises(CatalogError, match="questions"):
+        read_questionnaire(root=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (b"answers: {use.impact: minor}", 1),
+        (b"questionnaire: vendor.standard\nversion: 1\nuse.impact: minor\n", 1),
+        (b"answers: {}", 0),
+    ],
+)
+def test_answers_come_in_two_shapes(text: bytes, count: int) -> None:
+    assert len(parse_answers(text, place="q")) == count
+
+
+@pytest.mark.parametrize(
+    "text", [b"- a", b"", b"answers: [1]", b"questionnaire: other.one\nanswers: {}", b"\xff"]
+)
+def test_other_shapes_are_refused(text: bytes) -> None:
+    with pytest.raises(InvalidInputError):
+        parse_answers(text, place="q")
+
+
+def test_licences_contradict_only_when_both_are_certain() -> None:
+    assert spdx("Apache License, Version 2.0") == spdx("apache-2.0") == "apache-2.0"
+    assert contradicts("MIT", "Apache 2.0")
+    assert not contradicts("Apache-2.0", "apache 2")
+    assert not contradicts("Acme licence", "MIT")
+    assert not contradicts(None, "MIT")
+
+
+SAID: dict[str, tuple[str, ArtifactFacts, bool]] = {
+    "exact count": ("Parameters: 1,234", ArtifactFacts("", 1234), False),
+    "rounded count": ("Parameters: 1.2K", ArtifactFacts("", 1234), False),
+    "words": ("Number of parameters: 124 million", ArtifactFacts("", 124_439_808), False),
+    "other count": ("Parameters: 2M", ArtifactFacts("", 1234), True),
+    "prose": ("Parameters: see below", ArtifactFacts("", 1234), False),
+    "nothing to compare": ("Parameters: 2M", ArtifactFacts(), False),
+    "same format": ("Format: ONNX (opset 17)", ArtifactFacts("onnx"), False),
+    "other format": ("Format: TorchScript", ArtifactFacts("onnx"), True),
+    "format unknown": ("Format: ours", ArtifactFacts("onnx"), False),
+    "shape, other order": ("Input shape: (8, 8, 1)", ArtifactFacts(), False),
+    "shape with batch": ("Input shape: [N, 1, 8, 8]", ArtifactFacts(), False),
+    "other shape": ("Input size: 28x28", ArtifactFacts(), True),
+    "other classes": ("Classes: 3", ArtifactFacts(), True),
+    "named classes": ("Classes: cats and dogs", ArtifactFacts(), False),
+    "version": ("Version: v1.2.0", ArtifactFacts(), False),
+    "other version": ("Version: 1.3.0", ArtifactFacts(), True),
+    "vague version": ("Version: first", ArtifactFacts(), False),
+}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_only_certain_contradictions_count(spec: BundleSpec, name: str) -> None:
+    line, facts, contradicted = SAID[name]
+    card = parse_card(line.encode(), place="card")
+    assert bool(list(contradictions(stated(card), spec, facts))) is contradicted
+
+
+HARMLESS = (
+    "Read it as `x = 1`. On click of the button = nothing. See https://a.example/javascript.",
+    "The description of a linked form.",
+    "Ratios a<b and c>d; onset = 3.",
+    "![local](figures/roc.png)",
+)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_plain_prose_is_not_called_active(text: str) -> None:
+    assert list(active_content(text)) == []
+    assert not remote_images(text)
+
+
+SLOW = (
+    "<" * 100_000, "![" * 50_000, "<a " * 33_000, "**" * 50_000, "a" * 100_000 + ":",
+    "-" * 100_000, "<img " + " " * 100_000, "#" * 100_000, "a@" * 50_000, "[" * 100_000,
+    "0" * 100_000, "key: " + "1,000" * 20_000, "\n---" * 25_000, "<a" + " on" * 33_000,
+    "# a\n## b\n" * 10_000, "x" * 50_000 + "\n" + "a.b" * 20_000, "&#x" * 33_000,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SLOW)
+def test_hostile_cards_take_linear_time(spec: BundleSpec, text: str) -> None:
+    start = time.perf_counter()
+    list(card_observations(text.encode(), spec, (), ArtifactFacts("onnx", 7), path="card"))
+    assert time.perf_counter() - start < 0.5
+
+
+def _shared() -> Path:
+    folder = os.environ.get("PROOFHOUSE_TEST_DATA")
+    if not folder:
+        pytest.skip("PROOFHOUSE_TEST_DATA names no folder with the development data")
+    return Path(folder) / "governance"
+
+
+REAL_CARDS = {
+    "whisper": {"licence", "contact"},
+    "gpt2": {"training data", "licence"},
+    "clip": {"licence"},
+    "alpaca": set[str](),
+}
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", REAL_CARDS)
+def test_real_cards_are_read(name: str) -> None:
+    card = parse_card((_shared() / f"modelcard-{name}.md").read_bytes(), place=name)
+    assert set(missing_topics(card)) <= REAL_CARDS[name] | {"contact"}
+    assert list(active_content(card.text)) == []
+
+
+REAL_BOMS = {
+    "cyclonedx-mlbom-1.6": {"other_model", "artifact_not_covered"},
+    "cyclonedx-mlbom-1.5": {"other_model", "artifact_not_covered"},
+    "aibom-llama-3.2-1b": {"other_model", "artifact_not_covered"},
+    "aibom-flux1-dev": {"other_model", "artifact_not_covered"},
+    "sbom-dropwizard-1.3.15": {"no_model", "artifact_not_covered"},
+}
+
+
+@pytest.mark.shared_data
+@pytest.mark.parametrize("name", REAL_BOMS)
+def test_real_boms_are_read(spec: BundleSpec, name: str) -> None:
+    from tasks.domain.bundle import FileEntry  # noqa: PLC0415 - one test
+
+    data = (_shared() / f"{name}.json").read_bytes()
+    artifact = FileEntry(path="model/digits.bin", digest=f"sha256:{'0' * 64}", size_bytes=1)
+    found = list(bom_observations(data, spec, (artifact,), path="bom.json"))
+    rules = {item.rule.removeprefix("provenance.bom.") for item in found}
+    assert rules - {"file_missing"} == REAL_BOMS[name], found
