@@ -22,6 +22,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
     SSLError,
 )
+from botocore.exceptions import ConnectionError as NoConnectionError
 from pydantic import Field
 
 from tasks.domain.errors import ObjectMissingError, StoreError, StoreNotAnsweringError
@@ -57,6 +58,7 @@ _PASSING = (
     FlexibleChecksumError,
     HTTPClientError,
     IncompleteReadError,
+    NoConnectionError,
     ResponseStreamingError,
     ConnectionError,
     TimeoutError,

@@ -33,7 +33,7 @@ def open_store(
     parts = urlsplit(url)
     if parts.scheme == "s3":
         from tasks.store.calls import S3Settings  # noqa: PLC0415 - boto3 costs 0.5 s
-        from tasks.store.s3 import open_s3  # noqa: PLC0415
+        from tasks.store.connecting import open_s3  # noqa: PLC0415
 
         settings = S3Settings(
             deadline_seconds=deadline_seconds,

@@ -18,10 +18,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from tasks.domain.digest import CHUNK_BYTES, Digest, hexadecimal
 from tasks.domain.errors import (
     ObjectCorruptError,
@@ -29,8 +25,9 @@ from tasks.domain.errors import (
     StoreError,
     StoreNotAnsweringError,
 )
-from tasks.store.calls import Caller, Deadline, S3Settings
-from tasks.store.claims import SUFFIX, Claims
+from tasks.store.calls import Caller, Deadline
+from tasks.store.claims import Claims
+from tasks.store.content import Content, Nowhere, Upload, content_of
 from tasks.store.durable import open_regular
 from tasks.store.local import beside
 from tasks.store.names import object_name
@@ -39,18 +36,7 @@ from tasks.store.protocol import Guarantees, ObjectRef
 
 SINGLE_PUT_LIMIT_BYTES = 5 << 30
 """Multipart uploads escape conditional writes and whole-object checksums, so none are made."""
-OPENING_SECONDS = 20.0
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,54}[a-z0-9]")  # 63, less the suffix for claims
 _HEX = re.compile(r"[0-9a-f]{64}")
-_PREFIX = re.compile(r"([A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)?")
-
-
-class Content(NamedTuple):
-    """What is going to be put."""
-
-    digest: Digest
-    md5: bytes
-    size_bytes: int
 
 
 class Version(NamedTuple):
@@ -75,7 +61,7 @@ class S3Store:
 
     def put(self, data: bytes) -> ObjectRef:
         """Stores ``data``; returns the version that the store acknowledged."""
-        return self._store(_content_of(io.BytesIO(data)), io.BytesIO(data))
+        return self._store(content_of(io.BytesIO(data)), io.BytesIO(data))
 
     def put_file(self, path: Path) -> ObjectRef:
         """Stores a file in constant memory.
@@ -91,7 +77,7 @@ class S3Store:
                         f"{path} is {before.st_size} bytes; one S3 object holds at most "
                         f"{SINGLE_PUT_LIMIT_BYTES} when it is written in one piece"
                     )
-                content = _content_of(stream)
+                content = content_of(stream)
                 ref = self._store(content, stream)
                 after = os.fstat(stream.fileno())
         except OSError as error:
@@ -256,7 +242,7 @@ class S3Store:
             answer = self._client.put_object(
                 Bucket=self._place.bucket,
                 Key=self._key(content.digest),
-                Body=_Upload(stream, deadline),
+                Body=Upload(stream, deadline),
                 ContentLength=content.size_bytes,
                 ContentMD5=base64.b64encode(content.md5).decode(),  # Ceph 16 checks no other
                 ChecksumSHA256=base64.b64encode(raw).decode(),
@@ -345,7 +331,7 @@ class S3Store:
         return {
             etag
             for etag, version in by_etag.items()
-            if self._download(digest, version, _Nowhere()) != digest
+            if self._download(digest, version, Nowhere()) != digest
         }
 
     def _listed(self, start: str) -> Iterator[dict[str, Any]]:
@@ -371,106 +357,3 @@ _OBJECT_MARKS = {"ContinuationToken": "NextContinuationToken"}
 
 def _once(ask: Callable[[], dict[str, Any]], _: Deadline) -> dict[str, Any]:
     return ask()
-
-
-class _Upload(io.RawIOBase):
-    """A stream that notices when its upload takes too long."""
-
-    def __init__(self, stream: BinaryIO, deadline: Deadline) -> None:
-        self._stream = stream
-        self._deadline = deadline
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        self._deadline.check()
-        return self._stream.read(size)
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return self._stream.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._stream.tell()
-
-
-class _Nowhere(io.BytesIO):
-    """Takes bytes and keeps none."""
-
-    def write(self, data: Any, /) -> int:
-        return len(data)
-
-
-def open_s3(bucket: str, prefix: str, settings: S3Settings) -> S3Store:
-    """Opens a bucket with the credentials and endpoint of the environment.
-
-    Raises:
-        StoreNotAnsweringError: Nothing answers at the endpoint.
-        StoreError: The bucket is not there or not ours, or its name is impossible.
-    """
-    if not _BUCKET.fullmatch(bucket):
-        raise StoreError(
-            f"{bucket[:100]!r} cannot be used as a bucket: 3 to 56 lower-case letters, digits, "
-            f"'.' and '-' expected (a second bucket with {SUFFIX} at the end holds the claims)"
-        )
-    if not _PREFIX.fullmatch(prefix) or len(prefix) > 200:
-        raise StoreError(f"{prefix[:100]!r} cannot be a prefix: plain parts joined by '/' expected")
-    start = f"{prefix}/" if prefix else ""
-    session, config = boto3.session.Session(), _config(settings)
-    client = _client(session, config)
-    endpoint = client.meta.endpoint_url
-    caller = Caller(endpoint, settings)
-    caller.call(
-        f"opening bucket {bucket}",
-        lambda _: client.head_bucket(Bucket=bucket),
-        seconds=min(OPENING_SECONDS, settings.deadline_seconds),
-    )
-    place = Place(client, functools.partial(_stranger, session, config), bucket, start)
-    return S3Store(place, caller, Claims(client, caller, bucket + SUFFIX, start))
-
-
-def _config(settings: S3Settings) -> Config:
-    custom = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return Config(
-        connect_timeout=settings.connect_seconds,
-        read_timeout=settings.read_seconds,
-        retries={"total_max_attempts": 1},  # ours know the deadline
-        max_pool_connections=16,
-        request_checksum_calculation="when_supported",
-        s3={
-            # A service at an own address seldom has a DNS name per bucket.
-            "addressing_style": "path" if custom else "auto",
-            "payload_signing_enabled": True,
-        },
-    )
-
-
-def _client(session: Any, config: Config, **credentials: str) -> Any:
-    region = session.region_name or "us-east-1"
-    try:
-        return session.client("s3", region_name=region, config=config, **credentials)
-    except (BotoCoreError, ClientError, ValueError) as error:
-        raise StoreError(f"S3 cannot be set up from AWS_*: {error}") from error
-
-
-def _stranger(session: Any, config: Config) -> Any:
-    """Returns a client that knows our key id, but not the secret."""
-    known = session.get_credentials()
-    return _client(
-        session,
-        config,
-        aws_access_key_id=known.access_key if known else "nobody",
-        aws_secret_access_key="not-the-secret",  # noqa: S106 - wrong on purpose
-    )
-
-
-def _content_of(stream: BinaryIO) -> Content:
-    sha256, md5, size = hashlib.sha256(), hashlib.md5(usedforsecurity=False), 0
-    while chunk := stream.read(CHUNK_BYTES):
-        sha256.update(chunk)
-        md5.update(chunk)
-        size += len(chunk)
-    return Content(Digest("sha256:" + sha256.hexdigest()), md5.digest(), size)

@@ -63,6 +63,7 @@ osd objectstore = bluestore
 bluestore block size = 21474836480
 bluestore block create = true
 osd memory target = 1073741824
+osd client watch timeout = 2
 osd crush initial weight = 1
 [client.rgw.a]
 rgw frontends = beast endpoint=127.0.0.1:{port}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 
 from tasks.domain.bundle import BundleSpec
 from tasks.domain.digest import digest_of
@@ -29,7 +29,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def count(url: str, table: str) -> Any:
-    with create_engine(url).connect() as connection:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()  # noqa: S608 - our names
 
 
@@ -167,7 +167,7 @@ def test_processes_may_open_an_empty_database_together(url: str) -> None:
 
 def test_migrations_build_exactly_the_tables(url: str) -> None:
     Inventory(url)
-    with create_engine(url).connect() as connection:
+    with create_engine(url, poolclass=NullPool).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, Table.metadata) == []
 
@@ -188,7 +188,7 @@ def test_a_failed_recording_leaves_nothing_behind(
 
 def test_refuses_a_database_of_a_newer_version(url: str) -> None:
     Inventory(url)
-    with create_engine(url).begin() as connection:
+    with create_engine(url, poolclass=NullPool).begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(InventoryError, match="newer Proofhouse"):
         Inventory(url)
