@@ -18,6 +18,7 @@ OPENERS = {
     "torchscript": "torchscript.open_torchscript",
     "exported program": "exported_program.open_exported",
     "skops": "sklearn_skops.open_skops",
+    "pickle": "sklearn_joblib.open_joblib",
 }
 
 

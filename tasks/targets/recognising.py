@@ -14,7 +14,7 @@ SUFFIXES = {
 }
 PICKLES = {".joblib", ".pkl", ".pickle", ".sav"}
 CONVERT = (
-    "it can run code when opened, so it is not opened as a target here. "
+    "it can run code when opened, so it is not opened. "
     "Hand in safetensors with a layer list, ONNX or skops"
 )
 
@@ -23,7 +23,7 @@ def recognised(path: Path) -> str:
     """Names the kind of artifact at ``path``.
 
     Raises:
-        TargetError: Missing, empty, a pickle, or nothing that can be opened.
+        TargetError: Missing, empty, a pickle in disguise, or nothing that can be opened.
     """
     if not path.is_file():
         raise TargetError(f"there is no model file {path.name}")
@@ -32,15 +32,19 @@ def recognised(path: Path) -> str:
         raise TargetError("the model file is empty")
     if zipfile.is_zipfile(path):
         return _kind_of_zip(path)
-    if path.suffix.lower() in PICKLES or head[:1] == b"\x80":
-        raise TargetError(f"this is a pickle ({path.suffix or 'no suffix'}): {CONVERT}")
+    if path.suffix.lower() in PICKLES:
+        return "pickle"
+    if head[:1] == b"\x80":
+        raise TargetError(
+            f"this is a pickle that calls itself {path.suffix or 'nothing'}: {CONVERT}"
+        )
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
         return "safetensors"
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None or kind in {"exported program", "skops"}:
         raise TargetError(
             f"this {path.suffix or 'file without suffix'} is not a model that can be opened. "
-            "Known are safetensors, ONNX, TorchScript (.pt), exported program (.pt2) and skops"
+            "Known are safetensors, ONNX, TorchScript (.pt), exported program (.pt2), skops, joblib"
         )
     return kind
 

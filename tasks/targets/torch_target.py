@@ -142,9 +142,13 @@ class TorchTarget:
         self.meter = Meter()
         self.kind = kind
         self.notes = list(notes)
-        network.eval().requires_grad_(requires_grad=False)
-        self.parameters = sum(weight.numel() for weight in network.parameters())
-        self.scorer = RawScores(network, model, self.meter).eval()
+        network.eval()
+        weights = list(network.parameters())
+        for weight in weights:
+            weight.requires_grad = False
+        self.parameters = sum(weight.numel() for weight in weights)
+        self.scorer = RawScores(network, model, self.meter)
+        self.scorer.training = False  # the network is in evaluation mode already
         self.module: torch.nn.Module | None = self.scorer
         self.deterministic = self._inspect()
 
