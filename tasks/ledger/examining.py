@@ -3,7 +3,7 @@
 A problem names the object or claim and says what is wrong with it.
 """
 
-import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,11 +50,12 @@ class Examiner:
         notes: What the store says about versions of those objects; flagged, no failure.
     """
 
-    def __init__(self, store: ObjectStore, trust: Trust) -> None:
+    def __init__(self, store: ObjectStore, trust: Trust, *, scratch: Path) -> None:
         self.referenced: set[Digest] = set()
         self.notes: list[str] = []
         self._store = store
         self._trust = trust
+        self._scratch = scratch
         self._objects: dict[tuple[Digest, str | None], int | str] = {}
 
     def run_problems(self, run: str, view: LogView, size: int) -> Iterator[str]:
@@ -86,7 +87,7 @@ class Examiner:
     def _statement(self, run: str, sealed: Sealed) -> Statement:
         place = f"{sealed.statement} (statement of {run})"
         opened = verify_envelope(
-            read_capped(self._store, sealed.statement),
+            read_capped(self._store, sealed.statement, scratch=self._scratch),
             payload_type=PAYLOAD_TYPE,
             trust=self._trust,
             dated=statement_moment,
@@ -116,7 +117,7 @@ class Examiner:
         try:
             digest = read_digest(data, place=name)
             self.referenced.add(digest)
-            if RunRecord.parse(read_capped(self._store, digest)) != record:
+            if RunRecord.parse(read_capped(self._store, digest, scratch=self._scratch)) != record:
                 yield f"{name} leads to {digest}, which is another record than the sealed one"
         except ProofhouseError as error:
             yield error.message
@@ -150,7 +151,9 @@ class Examiner:
         Read as plain JSON: a subject of another release may have fields that this one lacks.
         """
         try:
-            subject = parse_strict(read_capped(self._store, digest), place=digest)
+            subject = parse_strict(
+                read_capped(self._store, digest, scratch=self._scratch), place=digest
+            )
             rows = subject["files"]
             return {str(row["path"]): Digest(str(row["digest"])) for row in rows}
         except (ProofhouseError, KeyError, TypeError):
@@ -217,10 +220,12 @@ class Examiner:
         """Reads an object against its digest; returns its size. Large ones in constant memory."""
         if version is not None or expected_bytes <= _IN_MEMORY_BYTES:
             return len(self._store.get(digest, version=version))
-        with tempfile.TemporaryDirectory(prefix="proofhouse-verify-") as folder:
-            path = Path(folder) / "object"
+        path = self._scratch / uuid.uuid4().hex
+        try:
             self._store.fetch(digest, path)
             return path.stat().st_size
+        finally:
+            path.unlink(missing_ok=True)
 
     def _audit(self, digest: Digest) -> None:
         audit = getattr(self._store, "audit", None)  # only versioned stores have something to say

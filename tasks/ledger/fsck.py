@@ -53,7 +53,7 @@ class Fsck:
                 leaves.add(leaf_name(entry.leaf))
                 yield from self._entry_problems(entry, index, named, runs)
             yield from self._head_problems(entry, index, tree, origin)
-        yield from self._strays(leaves)
+        yield from self._tail_problems(leaves, named)
 
     def _entry(self, index: int) -> Entry:
         place = entry_name(index)
@@ -100,30 +100,33 @@ class Fsck:
         if head.origin != origin:
             yield f"{place} belongs to {head.origin}, {ORIGIN} says {origin}: logs were mixed"
 
-    def _strays(self, leaves: set[str]) -> Iterator[str]:
-        tail = set[str]()
-        while (name := entry_name(self.size + len(tail))) in self._entries:
-            tail.add(name)
-        if tail:
+    def _tail_problems(self, leaves: set[str], named: dict[str, int]) -> Iterator[str]:
+        """Looks at what lies beyond the newest checkpoint, and where nothing should lie."""
+        index = self.size
+        while entry_name(index) in self._entries:
+            try:
+                entry = self._entry(index)
+            except ProofhouseError as error:
+                yield error.message
+            else:
+                leaves.add(leaf_name(entry.leaf))
+                if entry.name in named:
+                    first = entry_name(named[entry.name])
+                    yield f"{entry_name(index)} is about {entry.name}, as is {first}: doubled"
+            index += 1
+        if index > self.size:
             self.notes.append(
-                f"{len(tail)} entries have no checkpoint yet (from {min(tail)}): they were never "
-                "acknowledged, the next append covers them"
+                f"{index - self.size} entries from {entry_name(self.size)} on have no checkpoint "
+                "yet: they were never acknowledged, the next append covers them"
             )
-        entries = {entry_name(index) for index in range(self.size)} | tail
-        checkpoints = {checkpoint_name(size) for size in range(1, self.size + 1)}
-        for name in sorted((self._entries - entries) | (self._checkpoints - checkpoints)):
-            yield f"{name} stands where the log has no place for it"
-        strays = set(self._store.claims(LEAVES)) - leaves
-        for name in sorted(strays):
-            yield from self._stray_leaf(name)
+        yield from self._strays(index, leaves)
 
-    def _stray_leaf(self, name: str) -> Iterator[str]:
-        data = self._store.claimed(name) or b""
-        tail = {
-            str(self.size).encode()
-        }  # the writer may just have died between leaf and checkpoint
-        if data not in tail:
-            yield f"{name} leads to entry {data[:20]!r}, which is not that entry"
+    def _strays(self, end: int, leaves: set[str]) -> Iterator[str]:
+        entries = {entry_name(index) for index in range(end)}
+        checkpoints = {checkpoint_name(size) for size in range(1, self.size + 1)}
+        strays = (self._entries - entries) | (self._checkpoints - checkpoints)
+        for name in sorted(strays | (set(self._store.claims(LEAVES)) - leaves)):
+            yield f"{name} stands where the log has no place for it"
 
 
 def head_problems(

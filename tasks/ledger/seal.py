@@ -24,7 +24,7 @@ from tasks.ledger.statement import (
     write_statement,
 )
 from tasks.ledger.trust import Trust
-from tasks.ledger.view import read_capped
+from tasks.ledger.view import read_capped, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
@@ -77,9 +77,9 @@ def sealed_run(store: ObjectStore, run: str) -> tuple[RunRecord, Sealed] | None:
     if sealed is None:
         return None
     place = f"{sealed.statement} (statement of {run})"
-    envelope = read_envelope(
-        read_capped(store, sealed.statement), payload_type=PAYLOAD_TYPE, place=place
-    )
+    with scratch_folder() as scratch:
+        data = read_capped(store, sealed.statement, scratch=scratch)
+    envelope = read_envelope(data, payload_type=PAYLOAD_TYPE, place=place)
     record = read_statement(envelope.payload, place=place).record
     if record.run != run:
         raise LedgerError(f"{RUNS}{run} leads to the statement of {record.run}")
@@ -148,12 +148,10 @@ def _earlier(run: str, store: ObjectStore, trust: Trust) -> tuple[RunRecord, Dig
         raise LedgerError(f"{name} was claimed and is gone: the store forgets claims")
     digest = read_digest(claimed, place=name)
     place = f"{digest} ({name})"
+    with scratch_folder() as scratch:
+        data = read_capped(store, digest, scratch=scratch)
     opened = verify_envelope(
-        read_capped(store, digest),
-        payload_type=PAYLOAD_TYPE,
-        trust=trust,
-        dated=statement_moment,
-        place=place,
+        data, payload_type=PAYLOAD_TYPE, trust=trust, dated=statement_moment, place=place
     )
     record = read_statement(opened.payload, place=place).record
     if record.run != run:

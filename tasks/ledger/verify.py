@@ -11,7 +11,7 @@ from tasks.ledger.entry import ENTRIES, RUNS
 from tasks.ledger.examining import Examiner
 from tasks.ledger.fsck import Fsck, head_problems
 from tasks.ledger.trust import Trust
-from tasks.ledger.view import LogView
+from tasks.ledger.view import LogView, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
@@ -57,13 +57,15 @@ def verify_run(
         trust: Public keys that count; empty trust verifies nothing.
         witness: What was seen of the log before; moves on when all is well.
     """
-    examiner, view = Examiner(store, trust), LogView(store, trust)
-    try:
-        size = view.size()
-        head, problems = head_problems(view, size, witness)
-        problems += examiner.run_problems(run, view, size)
-    except ProofhouseError as error:
-        head, problems = None, [error.message]
+    view = LogView(store, trust)
+    with scratch_folder() as scratch:
+        examiner = Examiner(store, trust, scratch=scratch)
+        try:
+            size = view.size()
+            head, problems = head_problems(view, size, witness)
+            problems += examiner.run_problems(run, view, size)
+        except ProofhouseError as error:
+            head, problems = None, [error.message]
     if head and witness and not problems:
         _remember(witness, view, head.size)
     return _result(run, problems, examiner.notes)
@@ -75,13 +77,16 @@ def verify_all(store: ObjectStore, trust: Trust, witness: Witness | None = None)
     Arguments as in :func:`verify_run`. Never raises for bad evidence.
     """
     try:
-        return _verify_all(store, trust, witness)
+        with scratch_folder() as scratch:
+            return _verify_all(store, trust, witness, Examiner(store, trust, scratch=scratch))
     except ProofhouseError as error:
         return Verification(ok=False, runs=(), problems=(error.message,))
 
 
-def _verify_all(store: ObjectStore, trust: Trust, witness: Witness | None) -> Verification:
-    examiner, view = Examiner(store, trust), LogView(store, trust)
+def _verify_all(
+    store: ObjectStore, trust: Trust, witness: Witness | None, examiner: Examiner
+) -> Verification:
+    view = LogView(store, trust)
     fsck = Fsck(store, view)
     names = [name.removeprefix(RUNS) for name in store.claims(RUNS)]
     head, problems = head_problems(view, fsck.size, witness)
@@ -93,7 +98,7 @@ def _verify_all(store: ObjectStore, trust: Trust, witness: Witness | None) -> Ve
     return Verification(
         ok=ok,
         runs=runs,
-        problems=tuple(problems),
+        problems=tuple(dict.fromkeys(problems)),
         notes=(*fsck.notes, *examiner.notes),
         garbage=tuple(sorted(_garbage(store, examiner.referenced))),
         ledger_size=fsck.size,
@@ -103,7 +108,10 @@ def _verify_all(store: ObjectStore, trust: Trust, witness: Witness | None) -> Ve
 
 def _result(run: str, problems: list[str], notes: list[str] | None = None) -> RunVerification:
     return RunVerification(
-        run=run, ok=not problems, problems=tuple(problems), notes=tuple(notes or ())
+        run=run,
+        ok=not problems,
+        problems=tuple(dict.fromkeys(problems)),
+        notes=tuple(notes or ()),
     )
 
 

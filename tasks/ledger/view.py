@@ -1,6 +1,9 @@
 """Reading the log: its head, its checkpoints, and proofs between them. Never writes."""
 
+import contextlib
 import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from tasks.domain.digest import Digest
@@ -109,7 +112,16 @@ class LogView:
         return size in self._known or self._store.claimed(checkpoint_name(size)) is not None
 
 
-def read_capped(store: ObjectStore, digest: Digest, *, most_bytes: int = MOST_BYTES) -> bytes:
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Lends a private folder for :func:`read_capped`; one serves many reads."""
+    with tempfile.TemporaryDirectory(prefix="proofhouse-verify-") as folder:
+        yield Path(folder)
+
+
+def read_capped(
+    store: ObjectStore, digest: Digest, *, scratch: Path, most_bytes: int = MOST_BYTES
+) -> bytes:
     """Returns an object, unless it is larger than anything this version writes.
 
     The store streams it to a file first: an object of a gigabyte costs no memory.
@@ -118,10 +130,12 @@ def read_capped(store: ObjectStore, digest: Digest, *, most_bytes: int = MOST_BY
         StoreError: Missing or corrupt.
         TooLargeError: More than ``most_bytes``.
     """
-    with tempfile.TemporaryDirectory(prefix="proofhouse-verify-") as folder:
-        path = Path(folder) / "object"
+    path = scratch / uuid.uuid4().hex
+    try:
         store.fetch(digest, path)
         size = path.stat().st_size
         if size > most_bytes:
             raise TooLargeError(f"{digest} has {size} bytes, at most {most_bytes} are read")
         return path.read_bytes()
+    finally:
+        path.unlink(missing_ok=True)
