@@ -226,13 +226,22 @@ def beside(destination: Path) -> Iterator[BinaryIO]:
     try:
         with part.open("x+b") as stream:
             yield stream
-        destination.hardlink_to(part)
+        _give_name(part, destination)
     except FileExistsError:
         raise
     except OSError as error:
         _refused(f"{destination} cannot be written", error)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _give_name(part: Path, destination: Path) -> None:
+    try:
+        destination.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:  # no hard links here; unlike a claim, this name has one writer
+        part.replace(destination)
 
 
 def _source(path: Path) -> BinaryIO:

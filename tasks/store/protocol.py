@@ -42,7 +42,11 @@ class Guarantees(Frozen):
 
 
 class ObjectStore(Protocol):
-    """Bytes by digest, claims by name. All methods raise ``StoreError`` subclasses only."""
+    """Bytes by digest, claims by name. All methods raise ``StoreError`` subclasses only.
+
+    A store that keeps versions also has ``audit(digest) -> list[str]``: what someone did to an
+    object since it was put (other bytes stacked on it, delete markers), in words.
+    """
 
     def put(self, data: bytes) -> ObjectRef:
         """Stores ``data`` durably; returns after the store has acknowledged it."""
@@ -59,7 +63,11 @@ class ObjectStore(Protocol):
         """
 
     def fetch(self, digest: Digest, destination: Path) -> None:
-        """Writes the object to ``destination`` (which must not exist), checked like ``get``."""
+        """Writes the object to ``destination`` (which must not exist), checked like ``get``.
+
+        Raises:
+            FileExistsError: ``destination`` is there already; it is left as it is.
+        """
 
     def has(self, digest: Digest) -> bool:
         """Answers whether an object is stored, without reading it."""

@@ -198,13 +198,16 @@ class S3Store:
         if not same or head["ContentLength"] != content.size_bytes:
             return None
         version = str(head.get("VersionId", ""))
-        self._extend_lock(content.digest, version, head.get("ObjectLockRetainUntilDate"))
+        self._extend_lock(content.digest, version, head)
         return version
 
-    def _extend_lock(self, digest: Digest, version: str, until: datetime | None) -> None:
-        lock = self._lock_arguments()
+    def _extend_lock(self, digest: Digest, version: str, head: dict[str, Any]) -> None:
+        lock, until = self._lock_arguments(), head.get("ObjectLockRetainUntilDate")
         if not lock or (until and lock["ObjectLockRetainUntilDate"] - until < timedelta(days=1)):
             return
+        # A stricter lock that is already there may be extended, never weakened.
+        strict = head.get("ObjectLockMode") == "COMPLIANCE"
+        mode = "COMPLIANCE" if strict else lock["ObjectLockMode"]
         self._caller.call(
             f"extending the lock of {digest}",
             lambda _: self._client.put_object_retention(
@@ -212,7 +215,7 @@ class S3Store:
                 Key=self._key(digest),
                 VersionId=version,
                 Retention={
-                    "Mode": lock["ObjectLockMode"],
+                    "Mode": mode,
                     "RetainUntilDate": lock["ObjectLockRetainUntilDate"],
                 },
             ),

@@ -80,6 +80,19 @@ def test_a_hung_gateway_is_said_within_the_deadline(s3_environment: Ceph) -> Non
     assert store.get(digest) == b"before"
 
 
+@pytest.mark.slow
+def test_a_full_cluster_hangs_and_heals(s3_environment: Ceph) -> None:
+    store = open_s3(s3_environment, deadline=3)
+    digest = store.put(b"before").digest
+    with s3_environment.full():
+        with pytest.raises(StoreNotAnsweringError):
+            for number in range(200):  # the cluster needs a moment to notice
+                store.put(f"during {number}".encode())
+        assert store.get(digest) == b"before"
+    patient = open_s3(s3_environment, deadline=60)
+    assert patient.put(b"after").version
+
+
 def test_nothing_acknowledged_is_lost_when_the_gateway_is_killed(s3_environment: Ceph) -> None:
     store = open_s3(s3_environment, deadline=40)
     acknowledged: list[tuple[ObjectRef, bytes]] = []
@@ -229,6 +242,9 @@ def test_a_stacked_version_is_seen_through_and_named(store: S3Store, s3_environm
     [problem] = store.audit(ref.digest)
     assert stacked in problem
     assert ref.digest in problem
+    again = store.put(b"evidence")
+    assert again.version != stacked
+    assert store.get(ref.digest, version=again.version) == b"evidence"
 
 
 def test_a_delete_marker_hides_nothing_and_is_named(store: S3Store, s3_environment: Ceph) -> None:
@@ -291,12 +307,13 @@ def test_putting_again_extends_a_lock_that_runs_out(s3_environment: Ceph) -> Non
     short = open_s3(s3_environment, retention_days=1)
     ref = short.put(b"kept longer")
     url = f"s3://{s3_environment.bucket}/{short._place.prefix.strip('/')}"
-    longer = open_store(url, home=HOME, retention_days=9)
+    longer = open_store(url, home=HOME, retention_days=9, retention_mode="GOVERNANCE")
     assert longer.put(b"kept longer").version == ref.version
     head = s3_environment.client().head_object(
         Bucket=s3_environment.bucket, Key=key_of(short, ref.digest), VersionId=ref.version
     )
     assert head["ObjectLockRetainUntilDate"] - datetime.now(UTC) > timedelta(days=8)
+    assert head["ObjectLockMode"] == "COMPLIANCE"
 
 
 def test_the_probe_proves_what_this_endpoint_keeps(store: S3Store) -> None:

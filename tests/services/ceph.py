@@ -148,6 +148,19 @@ class Ceph:
         self.client().create_bucket(Bucket=name, ObjectLockEnabledForBucket=lock)
         return name
 
+    @contextlib.contextmanager
+    def full(self) -> Iterator[None]:
+        """Makes the cluster believe that its disk is full: writes then hang."""
+        try:
+            self._set_limits(nearfull=0.0001, backfillfull=0.0002, full=0.0003)
+            yield
+        finally:
+            self._set_limits(full=0.95, backfillfull=0.90, nearfull=0.85)
+
+    def _set_limits(self, **ratios: float) -> None:
+        for name, ratio in ratios.items():
+            self._run("ceph", "osd", f"set-{name}-ratio", str(ratio))
+
     def stop(self) -> None:
         for child in reversed(self.children):
             with contextlib.suppress(OSError):

@@ -217,3 +217,15 @@ def test_without_hard_links_it_fails_instead_of_pretending(
         action(store)
     assert list(store.digests()) == []
     assert list(store.claims()) == []
+
+
+def test_fetching_needs_no_hard_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    store = LocalStore(tmp_path / "store")
+    digest = store.put(b"bytes").digest
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    store.fetch(digest, tmp_path / "out")
+    assert (tmp_path / "out").read_bytes() == b"bytes"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "store"]
