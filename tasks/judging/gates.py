@@ -188,7 +188,8 @@ def _listed(seen: list[Observation]) -> str:
 
 
 def _joined(reason: str, detail: str) -> str:
-    return f"{reason} {detail}".strip()
+    whole = reason if reason.endswith((".", "…")) else f"{reason}."
+    return f"{whole} {detail}".strip()
 
 
 def _short(text: str) -> str:

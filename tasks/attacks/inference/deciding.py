@@ -17,15 +17,34 @@ from tasks.statistics.roc import LowTail, auc, best_threshold, tpr_at_fpr
 
 FEW = 10
 """With fewer members or others of a class to learn from, the class uses the common threshold."""
+EACH = 0.975
+"""Each of two axes at half of alpha, so that both intervals hold together at 95 %."""
 Mask = NDArray[np.bool_]
 
 
 class Decided(NamedTuple):
     """How one attack did on the half it did not learn from."""
 
-    learnt_area: float
+    learnt_accuracy: float
     accuracy: Estimate
     area: Estimate
+    caught: Estimate
+    """Members called members; with ``accused``, both intervals hold at 95 % together."""
+    accused: Estimate
+    """Others called members."""
+
+    @property
+    def epsilon(self) -> float:
+        """A lower bound on the privacy loss epsilon (delta 0) that these calls prove, or 0.
+
+        Source: Kairouz et al. 2015, arXiv 1311.0776, theorem 2.1: under epsilon, caught is at most
+        exp(epsilon) times accused, and the other way round for the ones not called.
+        """
+        ratios = [
+            self.caught.low / self.accused.high,
+            (1 - self.accused.high) / (1 - self.caught.low),
+        ]
+        return max(0.0, float(np.log(max(ratios))))
 
 
 class Verdicts(NamedTuple):
@@ -47,7 +66,7 @@ def decide(signals: Mapping[str, Floats], labels: Array, members: Mask, learning
     results = {
         name: _decided(signal, labels, members, learning) for name, signal in signals.items()
     }
-    chosen = max(results, key=lambda name: results[name].learnt_area)
+    chosen = max(results, key=lambda name: results[name].learnt_accuracy)
     return Verdicts(chosen, results)
 
 
@@ -71,10 +90,9 @@ def low_tail(signal: Floats, members: Mask, learning: Mask, *, rate: float) -> L
     learnt = tpr_at_fpr(signal[learning & members], signal[learning & ~members], rate)
     counted = signal > learnt.threshold
     inside, outside = members & ~learning, ~members & ~learning
-    # Each axis at half of alpha, so that both intervals hold together.
     return LowTail(
-        binomial(int(counted[inside].sum()), int(inside.sum()), 0.975),
-        binomial(int(counted[outside].sum()), int(outside.sum()), 0.975),
+        binomial(int(counted[inside].sum()), int(inside.sum()), EACH),
+        binomial(int(counted[outside].sum()), int(outside.sum()), EACH),
         learnt.threshold,
     )
 
@@ -88,11 +106,26 @@ def split(members: Mask, *, seed: int) -> Mask:
     return learning
 
 
+def _learnt_accuracy(signal: Floats, labels: Array, members: Mask, learning: Mask) -> float:
+    """Returns what an attacker expects: learnt on each quarter, counted on the other one."""
+    first, second = np.zeros_like(learning), np.zeros_like(learning)
+    first[learning] = split(members[learning], seed=0)
+    second[learning] = ~first[learning]
+    right = [
+        (votes(signal, labels, members, one) == members)[other]
+        for one, other in ((first, second), (second, first))
+    ]
+    return float(np.concatenate(right).mean())
+
+
 def _decided(signal: Floats, labels: Array, members: Mask, learning: Mask) -> Decided:
-    right = votes(signal, labels, members, learning) == members
+    called = votes(signal, labels, members, learning)
     counting = ~learning
+    right, inside, outside = called == members, counting & members, counting & ~members
     return Decided(
-        auc(signal[learning & members], signal[learning & ~members]).value,
+        _learnt_accuracy(signal, labels, members, learning),
         binomial(int(right[counting].sum()), int(counting.sum())),
-        auc(signal[counting & members], signal[counting & ~members]),
+        auc(signal[inside], signal[outside]),
+        binomial(int(called[inside].sum()), int(inside.sum()), EACH),
+        binomial(int(called[outside].sum()), int(outside.sum()), EACH),
     )

@@ -9,6 +9,7 @@ import numpy as np
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.data.profile import fingerprints, profile
 from tasks.detectors.data.rules import Demands, Rule, broken_rules, rules_for
+from tasks.domain.bundle import InputSpec
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Control, Measurement, Observation, Status
 from tasks.domain.severity import Severity
@@ -114,7 +115,7 @@ class _Bench:
     def _demands(self, table: Mapping[str, Array]) -> Demands:
         model = self.lab.subject.spec.model
         return Demands(
-            bounds=model.input.range if model.input else None,
+            bounds=_bounds(model.input) if model.input else None,
             classes=model.output.classes
             if model.output and model.task == "classification"
             else None,
@@ -157,6 +158,13 @@ class _Bench:
                 detail=", ".join(sorted(seen.rule for seen in accused)),
             ),
         )
+
+
+def _bounds(spec: InputSpec) -> tuple[float, float]:
+    """Returns the raw range; uint8 inputs without a stated range lie in 0..255, as targets do."""
+    if spec.dtype == "uint8" and spec.range == (0.0, 1.0):
+        return 0.0, 255.0
+    return spec.range
 
 
 def _spoilt(table: Mapping[str, Array]) -> dict[str, Array]:

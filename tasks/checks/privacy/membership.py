@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.attacks.inference.deciding import Verdicts, decide, low_tail, split
+from tasks.attacks.inference.deciding import Decided, Verdicts, decide, low_tail, split
 from tasks.attacks.inference.signals import (
     calibrated,
     correctness,
@@ -65,7 +65,7 @@ def measure(lab: Lab) -> Measurement:
         },
         observations=_observations(audit),
         controls=(_planted(lab, audit), _random(lab, audit, signals, learning)),
-        alarms=tuple(_alarms(lab, tail)),
+        alarms=tuple(_alarms(lab, best, tail)),
         limits=(
             "Success here is a witness; failure says only that these attacks failed.",
             f"{best.accuracy.n} items were counted; leaks of fewer than 1 in 100 are not seen.",
@@ -208,7 +208,7 @@ def _control(name: str, verdicts: Verdicts, *, planted: bool) -> Control:
     )
 
 
-def _alarms(lab: Lab, tail: LowTail) -> list[str]:
+def _alarms(lab: Lab, best: Decided, tail: LowTail) -> list[str]:
     """Names leaks that the average over all items hides."""
     alarms: list[str] = []
     caught, false = tail.true_positive, tail.false_positive
@@ -218,10 +218,10 @@ def _alarms(lab: Lab, tail: LowTail) -> list[str]:
             f"{false.value:.1%} of the others are"
         )
     claimed = lab.subject.spec.claims.dp_epsilon
-    proven = float(np.log(caught.low / false.high)) if caught.low > 0 else 0.0
-    if claimed is not None and proven > claimed:
+    if claimed is not None and best.epsilon > claimed:
         alarms.append(
-            f"the claimed privacy epsilon is {claimed:g}, these answers show at least {proven:.2f}"
+            f"the claimed privacy epsilon is {claimed:g}, these answers show at least "
+            f"{best.epsilon:.2f}"
         )
     return alarms
 
@@ -254,6 +254,7 @@ def _facts(audit: Audit, verdicts: Verdicts) -> dict[str, str | int | float | bo
         "members": int(audit.members.sum()),
         "others": int((~audit.members).sum()),
         "chosen": verdicts.chosen,
+        "epsilon proven at least": round(verdicts.results[verdicts.chosen].epsilon, 4),
     }
     for name, result in verdicts.results.items():
         facts[f"accuracy of {name}"] = round(result.accuracy.value, 4)

@@ -3,6 +3,7 @@
 import pytest
 
 from tasks.catalog.reading import Catalog
+from tasks.catalog.resolving import resolve_parameters
 from tasks.domain.finding import Finding, Outcome, RiskTier, Verdict
 from tasks.domain.severity import Severity
 from tasks.judging.policies import decide
@@ -78,3 +79,13 @@ def test_the_tiers_ask_for_more_the_higher_they_are() -> None:
     assert len(thresholds) == 3
     required = [{rule.check for rule in policy.rules if rule.required} for policy in policies]
     assert required[0] <= required[1] <= required[2]
+
+
+@pytest.mark.parametrize("tier", RiskTier)
+def test_the_parameters_of_each_battery_are_ones_its_checks_take(tier: RiskTier) -> None:
+    catalog = Catalog()
+    known = set(catalog.ids("checks"))
+    for strength in catalog.battery(catalog.policy_for(tier).battery).checks:
+        if strength.check in known:
+            resolved = resolve_parameters(catalog.check(strength.check), strength.parameters)
+            assert strength.parameters.items() <= resolved.items()

@@ -46,3 +46,22 @@ def test_the_low_tail_is_learnt_on_one_half_and_counted_on_the_other() -> None:
     assert tail.true_positive.n == tail.false_positive.n == 200
     assert tail.true_positive.value == pytest.approx(0.75, abs=0.2)
     assert tail.false_positive.low <= 0.01 <= tail.false_positive.high
+
+
+def test_the_proven_privacy_loss_is_a_lower_bound() -> None:
+    """Randomised response at epsilon 1 may seldom be refuted, and at epsilon 3 its size shows."""
+    for epsilon, least in ((1.0, 0.5), (3.0, 2.0)):
+        proven = []
+        for seed in range(30):
+            rng = np.random.default_rng(seed)
+            honest = rng.uniform(size=800) < 1 / (1 + np.exp(-epsilon))
+            told = np.where(honest, MEMBERS, ~MEMBERS).astype(np.float64)
+            found = decide({"told": told}, LABELS, MEMBERS, split(MEMBERS, seed=seed))
+            proven.append(found.results["told"].epsilon)
+        assert sum(bound > epsilon for bound in proven) <= 4
+        assert np.mean(proven) > least
+
+
+def test_equal_seeds_outside_and_inside_do_not_empty_the_learning_half() -> None:
+    found = decide({"seeing": shifted(3)}, LABELS, MEMBERS, split(MEMBERS, seed=0))
+    assert found.results["seeing"].learnt_accuracy > 0.8

@@ -8,6 +8,7 @@ import pytest
 from tasks.catalog.reading import Catalog
 from tasks.checks.data.validation import measure
 from tasks.checks.lab import NotAvailable
+from tasks.domain.bundle import InputSpec
 from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement, Observation
 from tasks.domain.severity import Severity
@@ -181,3 +182,10 @@ def test_regression_has_no_classes(tmp_path: Path) -> None:
 def test_tiny_sets_are_measured_too(n: int, tmp_path: Path) -> None:
     found = measured(tmp_path, evaluation=rows(n))
     assert "data.rows" in rules(found)
+
+
+def test_bytes_without_a_stated_range_run_to_255(tmp_path: Path) -> None:
+    inputs, labels = rows()
+    spec = InputSpec(shape=(1, 4, 4), dtype="uint8")
+    found = measured(tmp_path, evaluation=((inputs * 255).round(), labels), input=spec)
+    assert found.observations == ()
