@@ -148,6 +148,17 @@ class Lab:
             raise NotAvailable(f"the bundle has no file {bundle_path}")
         return self._fetched(entry.digest, Path(bundle_path).suffix)
 
+    def admit(self, *bundle_paths: str) -> tuple[Path, ...]:
+        """Starts the child with leave to read these files of the bundle; returns where they lie.
+
+        Must come before anything else is run or opened: what a child may read never grows.
+        """
+        if self._session is not None:
+            raise RuntimeError("the child is running already; admit files before the first run")
+        places = tuple(self.path(bundle_path) for bundle_path in bundle_paths)
+        self._child(places)
+        return places
+
     def _fetched(self, digest: Digest, suffix: str) -> Path:
         place = self._workspace / (digest.removeprefix("sha256:") + suffix)
         if not place.exists():

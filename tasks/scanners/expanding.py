@@ -93,34 +93,33 @@ def expanded(view: View, codec: str, budget: Budget, *, most: int | None = None)
 def _pieces(
     view: View, make: Callable[[], Decompressor], most: int | None, *, several: bool
 ) -> Iterator[bytes]:
-    stream, total, data = make(), 0, b""
-    offset = 0
+    offset = total = 0
     while True:
-        if stream.eof:
-            data = stream.unused_data
-            rest = view.size - offset + len(data)
-            if rest and not several:
-                raise ValueError(f"{rest} bytes follow the compressed stream")
-            if not rest:
-                return
-            stream = make()
-        elif stream.needs_input:
-            data = view.read(offset, STEP_BYTES)
+        stream = make()
+        while not stream.eof:
+            data = view.read(offset, STEP_BYTES) if stream.needs_input else b""
             offset += len(data)
-        piece = stream.decompress(data, STEP_BYTES)
-        starving = not piece and not data and offset >= view.size
-        data = b""
-        if starving and not stream.eof:
-            if total == most:
-                return  # a raw LZMA member may lack the end mark; the size says it is whole
-            raise EOFError("the compressed stream ends too early")
-        total += len(piece)
-        if total > FREE_BYTES and total > MOST_RATIO * view.size:
-            raise BombError(f"{view.size} bytes expand to more than {total}")
-        if piece:
-            yield piece
-        if most is not None and total > most:
+            piece = stream.decompress(data, STEP_BYTES)
+            total += len(piece)
+            _check_ratio(total, view.size)
+            if piece:
+                yield piece
+            if most is not None and total > most:
+                return
+            if not piece and not data and offset >= view.size:
+                if total == most:
+                    return  # a raw LZMA member may lack the end mark; its size says it is whole
+                raise EOFError("the compressed stream ends too early")
+        offset -= len(stream.unused_data)
+        if offset >= view.size:
             return
+        if not several:
+            raise ValueError(f"{view.size - offset} bytes follow the compressed stream")
+
+
+def _check_ratio(total: int, size: int) -> None:
+    if total > FREE_BYTES and total > MOST_RATIO * size:
+        raise BombError(f"{size} bytes expand to more than {total}")
 
 
 def _zip_lzma(view: View) -> tuple[View, Callable[[], Decompressor]]:

@@ -40,11 +40,16 @@ def inspect_config(value: Any, doubled: tuple[str, ...], inspection: Inspection)
 
 def check_string(text: str, path: str, inspection: Inspection) -> None:
     """A template that leaves its sandbox, or a shell line that fetches and runs."""
+    check_template(text, path, inspection)
+    if found := _SHELL.search(text):
+        inspection.note("text.shell_line", Severity.MEDIUM, f"holds {found.group()[:60]}", path)
+
+
+def check_template(text: str, path: str, inspection: Inspection) -> None:
+    """Jinja text that reaches for Python's insides."""
     if _TEMPLATE.search(text) and (found := TEMPLATE_REACH.search(text)):
         detail = f"the template reaches for {found.group()[:40]}"
         inspection.note("template.injection", Severity.HIGH, detail, path)
-    if found := _SHELL.search(text):
-        inspection.note("text.shell_line", Severity.MEDIUM, f"holds {found.group()[:60]}", path)
 
 
 def _check_keys(node: dict[str, Any], path: str, inspection: Inspection) -> None:

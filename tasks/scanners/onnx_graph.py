@@ -145,20 +145,23 @@ def _graph(view: View, walk: _Walk, depth: int) -> None:
             inputs, outputs = _node(field.payload, walk, depth)
             for name in outputs:
                 if name in produced:
-                    walk.inspection.note(
-                        "onnx.ambiguous", Severity.MEDIUM, f"two nodes produce {name}"
-                    )
+                    text = f"two nodes produce {name}"
+                    walk.inspection.note("onnx.ambiguous", Severity.MEDIUM, text)
                 produced[name] = len(needs)
             needs.append(inputs)
         elif field.number == 5:
             _tensor(field.payload, walk)
         elif field.number == 15:
-            for inner in fields(field.payload):
-                if inner.number in (1, 2):
-                    _tensor(inner.payload, walk)
+            _sparse(field.payload, walk)
     if any(produced.get(name, -1) >= index for index, names in enumerate(needs) for name in names):
         text = "nodes use values that only later nodes produce: the graph has a cycle or no order"
         walk.inspection.note("onnx.cycle", Severity.MEDIUM, text)
+
+
+def _sparse(view: View, walk: _Walk) -> None:
+    for inner in fields(view):
+        if inner.number in (1, 2):
+            _tensor(inner.payload, walk)
 
 
 def _node(view: View, walk: _Walk, depth: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -203,42 +206,36 @@ def _attribute(view: View, walk: _Walk, depth: int) -> None:
         elif field.number in (6, 11):
             _graph(field.payload, walk, depth + 1)
         elif field.number in (22, 23):
-            for inner in fields(field.payload):
-                if inner.number in (1, 2):
-                    _tensor(inner.payload, walk)
+            _sparse(field.payload, walk)
 
 
 def _tensor(view: View, walk: _Walk) -> None:
-    dims: list[int] = []
-    name, kind, external, raw = "", 0, {}, None
-    for field in fields(view):
-        if field.number == 1:
-            dims.extend(packed(field))
-        elif field.number == 2:
-            kind = field.value
-        elif field.number == 8:
-            name = field.text(256)
-        elif field.number == 9:
-            raw = field.payload.size
-        elif field.number == 13:
-            pair = {each.number: each.text() for each in fields(field.payload)}
-            if pair.get(1) in external:
-                walk.inspection.note(
-                    "onnx.ambiguous", Severity.HIGH, f"{name}: {pair.get(1)} is given twice"
-                )
-            external[pair.get(1, "")] = pair.get(2, "")
+    """Field numbers of TensorProto: 1 dims, 2 type, 8 name, 9 raw bytes, 13 external data."""
+    all_fields = list(fields(view))
+    last = {field.number: field for field in all_fields}
+    dims = [dim for field in all_fields if field.number == 1 for dim in packed(field)]
+    name = last[8].text(256) if 8 in last else ""
     signed = [dim - (1 << 64) if dim >= 1 << 63 else dim for dim in dims]
-    if any(dim < 0 for dim in signed) or math.prod(signed) > MOST_ELEMENTS:
-        text = f"{name} declares {'×'.join(map(str, signed[:8]))} elements"
+    elements = math.prod(signed)
+    width = _TYPES.get(last[2].value) if 2 in last else None
+    if any(dim < 0 for dim in signed) or elements > MOST_ELEMENTS:
+        text = f"{name} declares {'x'.join(map(str, signed[:8]))} elements"
         walk.inspection.note("onnx.dimensions", Severity.HIGH, text)
-    elif raw is not None and kind in _TYPES and raw != math.prod(signed) * _TYPES[kind]:
-        text = f"{name} has {raw} bytes, its shape needs {math.prod(signed) * _TYPES[kind]}"
+    elif 9 in last and width and last[9].payload.size != elements * width:
+        text = f"{name} has {last[9].payload.size} bytes, its shape needs {elements * width}"
         walk.inspection.note("onnx.length", Severity.MEDIUM, text)
-    if external:
+    if external := [field.payload for field in all_fields if field.number == 13]:
         _external(name, external, walk)
 
 
-def _external(name: str, external: dict[str, str], walk: _Walk) -> None:
+def _external(name: str, entries: list[View], walk: _Walk) -> None:
+    external: dict[str, str] = {}
+    for entry in entries:
+        pair = {field.number: field.text() for field in fields(entry)}
+        if pair.get(1, "") in external:
+            text = f"{name}: {pair.get(1)} is given twice"
+            walk.inspection.note("onnx.ambiguous", Severity.HIGH, text)
+        external[pair.get(1, "")] = pair.get(2, "")
     location = external.get("location", "")
     reason = unsafe_name(location) or ("is empty" if not location else None)
     if reason or "://" in location:

@@ -1,4 +1,4 @@
-"""Which formats these bytes could be read as: by content, every plausible reading, never by name."""
+"""Which formats these bytes could be read as: by content, in every plausible way, not by name."""
 
 import re
 from collections.abc import Callable

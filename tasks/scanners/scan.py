@@ -23,6 +23,7 @@ from tasks.scanners.reading import (
 )
 from tasks.scanners.recognition import read_all
 from tasks.scanners.report import FileReport, ScanReport, outcome_of
+from tasks.scanners.suffixes import check_suffix
 
 HASH_STEP_BYTES = 1 << 20
 
@@ -127,7 +128,7 @@ def _scanned(descriptor: int, size: int, shown: str, budget: Budget) -> FileRepo
 
 def _read_guarded(view: View, inspection: Inspection) -> str:
     try:
-        return read_all(view, inspection)
+        form = read_all(view, inspection)
     except BudgetSpent as reason:
         inspection.note("scan.budget", Severity.MEDIUM, f"the scan stopped early: {reason}")
     except OSError as error:
@@ -136,6 +137,9 @@ def _read_guarded(view: View, inspection: Inspection) -> str:
     except Exception as error:  # noqa: BLE001 - hostile bytes found a defect of ours: never a pass
         text = f"the scan broke on these bytes ({type(error).__name__}); treat them as hostile"
         inspection.note("scan.broke", Severity.MEDIUM, text)
+    else:
+        check_suffix(form, inspection)
+        return form
     return "unknown"
 
 

@@ -4,6 +4,7 @@ All patterns are linear: no nested repetition, bounded gaps.
 """
 
 import re
+from typing import NamedTuple
 
 from tasks.domain.severity import Severity
 from tasks.scanners import json_config, requirements_file
@@ -11,7 +12,10 @@ from tasks.scanners.config_walk import BrokenJson, strict_json
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.reading import View
 
-MOST_BYTES = 32 << 20
+MOST_BYTES = 512 << 20
+MOST_JSON_BYTES = 64 << 20
+STEP_BYTES = 4 << 20
+OVERLAP_BYTES = 512
 _SAMPLE = 1 << 16
 _CODE = re.compile(
     r"\.(py|pyw|pyi|sh|bash|zsh|bat|cmd|ps1|vbs|js|mjs|ts|rb|pl|php|lua|r|jl|java|c|cc|cpp|cu|"
@@ -45,8 +49,12 @@ _SECRETS = (
 _YAML_TAG = re.compile(
     r"!!python/|!<tag:yaml\.org,2002:python|tag:yaml\.org,2002:python/|!!java|!ruby/|!!javax"
 )
+_REMOTE = re.compile(
+    r"trust_remote_code['\"]?\s{0,4}[:=]\s{0,4}(?:true|yes|on)\b|^\s{0,20}auto_map\s{0,4}:",
+    re.IGNORECASE | re.MULTILINE,
+)
 _ENTITY = re.compile(r"<!ENTITY\s", re.IGNORECASE)
-_XINCLUDE = re.compile(
+_OUTSIDE = re.compile(
     r"<!DOCTYPE[^>]{0,500}\b(?:SYSTEM|PUBLIC)\s+[\"'](?!-//|about:|http://www\.dmg|http://www\.w3)",
     re.IGNORECASE,
 )
@@ -63,11 +71,14 @@ _PYTHON = re.compile(
 )
 
 
+_PLAIN = re.compile(r"\.(?:md|txt|rst|csv|tsv|json|jsonl|ya?ml|toml|html?|xml|log)$", re.IGNORECASE)
+
+
 def looks_like_text(view: View) -> bool:
     """Answers whether the bytes are UTF-8 (or UTF-16 with a mark) without binary content."""
     sample = view.read(0, _SAMPLE)
     if sample[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return True
+        return _is_utf16(sample)
     if b"\x00" in sample:
         return False
     try:
@@ -83,15 +94,12 @@ def looks_like_text(view: View) -> bool:
 def inspect_text(view: View, inspection: Inspection) -> str:
     """Finds what would be active in the hands of whoever shows, runs or feeds on the text."""
     kind = _kind(view, inspection)
-    step, half = MOST_BYTES // 8, MOST_BYTES // 2
-    starts = [*range(0, min(view.size, MOST_BYTES), step)]
     if view.size > MOST_BYTES:
-        text = f"only the first and last {half} bytes of the text were searched"
-        inspection.note("text.sampled", Severity.LOW, text)
-        starts = [*range(0, half, step), *range(view.size - half, view.size, step)]
-    for start in starts:
+        text = f"only the first {MOST_BYTES} bytes of the text were searched"
+        inspection.note("format.not_assessed", Severity.LOW, text)
+    for start in range(0, min(view.size, MOST_BYTES), STEP_BYTES):
         inspection.budget.check_clock()
-        _search(_decoded(view.read(start, step + 512)), start, kind, inspection)
+        _search(_decoded(view.read(start, STEP_BYTES + OVERLAP_BYTES)), start, kind, inspection)
     return kind
 
 
@@ -105,13 +113,10 @@ def _kind(view: View, inspection: Inspection) -> str:
     elif head.startswith(b"#!") or _CODE.search(name):
         text = f"{name} is source code or a script; a model bundle must not need it"
         inspection.note("file.executable_code", Severity.MEDIUM, text)
-    elif not re.search(
-        r"\.(md|txt|rst|csv|tsv|json|jsonl|ya?ml|toml|html?|xml|log)$", name, re.IGNORECASE
-    ):
-        if len(_PYTHON.findall(_decoded(head))) >= 2:
-            inspection.note("file.executable_code", Severity.MEDIUM, f"{name} holds Python source")
+    elif not _PLAIN.search(name) and len(_PYTHON.findall(_decoded(head))) >= 2:
+        inspection.note("file.executable_code", Severity.MEDIUM, f"{name} holds Python source")
     if _REQUIREMENTS.search(name):
-        requirements_file.inspect_requirements(_decoded(view.read(0, MOST_BYTES)), inspection)
+        requirements_file.inspect_requirements(_decoded(view.read(0, STEP_BYTES)), inspection)
         return "requirements"
     stripped = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     if stripped[:1] in (b"{", b"["):
@@ -123,7 +128,9 @@ def _kind(view: View, inspection: Inspection) -> str:
 
 
 def _json(view: View, name: str, inspection: Inspection) -> str:
-    if view.size > MOST_BYTES:
+    if view.size > MOST_JSON_BYTES:
+        text = f"JSON of more than {MOST_JSON_BYTES} bytes is searched, not walked"
+        inspection.note("format.not_assessed", Severity.LOW, text)
         return "json"
     data = view.read(0, view.size)
     try:
@@ -147,62 +154,44 @@ def _lines_are_json(data: bytes) -> bool:
     return True
 
 
+class _Rule(NamedTuple):
+    """One pattern, what it means, and in which kinds of text (None: in all)."""
+
+    name: str
+    severity: Severity
+    pattern: re.Pattern[str]
+    meaning: str
+    kinds: frozenset[str] | None = None
+
+
+_YAML = frozenset({"yaml", "yml", "toml"})
+_TABLES = frozenset({"csv", "tsv"})
+_RULES = (
+    _Rule("text.terminal_escape", Severity.MEDIUM, _ESCAPES, "control characters drive a terminal"),
+    _Rule("text.bidirectional", Severity.MEDIUM, _BIDI, "shown in another order than it is read"),
+    _Rule("text.invisible", Severity.MEDIUM, _INVISIBLE, "invisible characters carry hidden text"),
+    _Rule("text.prompt_injection", Severity.LOW, _INJECTION, "speaks to a language model"),
+    _Rule("yaml.object_tag", Severity.HIGH, _YAML_TAG, "a tag that builds objects on load", _YAML),
+    _Rule("config.remote_code", Severity.MEDIUM, _REMOTE, "code from elsewhere is allowed", _YAML),
+    _Rule("xml.entity", Severity.MEDIUM, _ENTITY, "declares entities", frozenset({"xml"})),
+    _Rule("xml.entity", Severity.MEDIUM, _OUTSIDE, "an outside document type", frozenset({"xml"})),
+    _Rule("table.formula", Severity.MEDIUM, _FORMULA, "a formula that reaches outside", _TABLES),
+    *(_Rule("text.secret", Severity.MEDIUM, each, f"looks like {what}") for what, each in _SECRETS),
+)
+
+
 def _search(text: str, start: int, kind: str, inspection: Inspection) -> None:
+    for rule in _RULES:
+        if rule.kinds is not None and kind not in rule.kinds:
+            continue
+        if found := rule.pattern.search(text):
+            at = start + found.start()
+            inspection.note(rule.name, rule.severity, rule.meaning, at)
     if kind != "torchscript_source" and (found := _ACTIVE.search(_without_fences(text, kind))):
         shown = f"active web content: {found.group()[:60]}"
         inspection.note("text.active_content", Severity.MEDIUM, shown, start)
-    if found := _ESCAPES.search(text):
-        inspection.note(
-            "text.terminal_escape",
-            Severity.MEDIUM,
-            "control characters drive a terminal",
-            start + found.start(),
-        )
-    if found := _BIDI.search(text):
-        inspection.note(
-            "text.bidirectional",
-            Severity.MEDIUM,
-            "text is shown in another order than it is read",
-            start + found.start(),
-        )
-    if found := _INVISIBLE.search(text):
-        inspection.note(
-            "text.invisible",
-            Severity.MEDIUM,
-            "invisible characters carry hidden text",
-            start + found.start(),
-        )
-    if found := _INJECTION.search(text):
-        inspection.note(
-            "text.prompt_injection",
-            Severity.LOW,
-            f"speaks to a language model: {found.group()[:60]}",
-            start,
-        )
-    for what, pattern in _SECRETS:
-        if found := pattern.search(text):
-            inspection.note(
-                "text.secret", Severity.MEDIUM, f"looks like {what}", start + found.start()
-            )
-    if found := _YAML_TAG.search(text):
-        severity = Severity.HIGH if kind in ("yaml", "yml") else Severity.MEDIUM
-        inspection.note(
-            "yaml.object_tag",
-            severity,
-            f"{found.group()} builds objects on load",
-            start + found.start(),
-        )
-    if kind == "xml" and (_ENTITY.search(text) or _XINCLUDE.search(text)):
-        inspection.note(
-            "xml.entity", Severity.MEDIUM, "declares entities or an outside document type", start
-        )
-    if kind in ("csv", "tsv") and (found := _FORMULA.search(text)):
-        inspection.note(
-            "table.formula",
-            Severity.MEDIUM,
-            "a cell is a formula that reaches outside",
-            start + found.start(),
-        )
+    if kind in _YAML or inspection.name.endswith((".jinja", ".jinja2", ".j2", ".tmpl")):
+        json_config.check_template(text, inspection.name, inspection)
 
 
 def _without_fences(text: str, kind: str) -> str:
@@ -218,6 +207,13 @@ def _decoded(data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return data.decode("utf-16", "replace")
     return data.decode("utf-8", "replace")
+
+
+def _is_utf16(sample: bytes) -> bool:
+    """Almost any bytes decode as UTF-16, so mostly Latin letters are asked for as well."""
+    text = sample[: len(sample) // 2 * 2].decode("utf-16", "replace")
+    latin = sum(1 for c in text if c in "\t\n\r\f" or 32 <= ord(c) < 592)
+    return len(sample) % 2 == 0 and latin >= 0.8 * len(text)
 
 
 def _is_latin(sample: bytes) -> bool:

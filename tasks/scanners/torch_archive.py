@@ -37,7 +37,6 @@ _BUILT_IN = frozenset(
 _REACHING = frozenset(
     ["from_file", "save", "load", "compile", "hub", "_load_from_bytes", "fopen", "get_file"]
 )
-_EXECUTABLES = (b"\x7fELF", b"MZ", b"PK\x03\x04", b"#!", b"\xcf\xfa\xed\xfe")
 
 
 def is_tensor(name: str) -> bool:
@@ -55,7 +54,7 @@ def around(flavour: str, name: str) -> str:
 def check_tensor(view: View, name: str, inspection: Inspection) -> None:
     """Numbers may look like anything; only a program or archive at their start is suspicious."""
     head = view.head(8)
-    if head.startswith(_EXECUTABLES[:1]) or (head.startswith(b"PK\x03\x04")):
+    if head.startswith((b"\x7fELF", b"PK\x03\x04")):
         inspection.inside(view, name, around="bytes")
         text = f"{name} holds a program or an archive instead of numbers"
         inspection.note("torch.hidden_content", Severity.HIGH, text)

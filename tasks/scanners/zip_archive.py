@@ -8,9 +8,12 @@ from tasks.scanners.inspection import Inspection
 from tasks.scanners.reading import View
 from tasks.scanners.zip_container import BrokenZip, Directory, Member, member_view, read_directory
 
-_TORCH = re.compile(r"^[^/]*/?data\.pkl$")
-_SCRIPT = re.compile(r"^[^/]+/code/")
-_EXPORTED = re.compile(r"^([^/]+/)?(archive_format|serialized_exported_program\.json)$")
+_SIGNS = (
+    ("torchscript", re.compile(r"^[^/]+/code/")),
+    ("torch_export", re.compile(r"^([^/]+/)?(archive_format|serialized_exported_program\.json)$")),
+    ("torch", re.compile(r"^[^/]*/?data\.pkl$")),
+    ("skops", re.compile(r"^schema\.json$")),
+)
 
 
 def inspect_zip(view: View, inspection: Inspection) -> str:
@@ -48,16 +51,9 @@ def _read_member(view: View, member: Member, flavour: str, inspection: Inspectio
 
 def _flavour(directory: Directory) -> str:
     names = [member.name for member in directory.members]
-    if any(_SCRIPT.match(name) for name in names):
-        return "torchscript"
-    if any(_EXPORTED.match(name) for name in names):
-        return "torch_export"
-    if any(_TORCH.match(name) for name in names):
-        return "torch"
-    if "schema.json" in names:
-        return "skops"
+    for flavour, pattern in _SIGNS:
+        if any(pattern.match(name) for name in names):
+            return flavour
     if "config.json" in names and any(name.endswith(".weights.h5") for name in names):
         return "keras"
-    if names and all(name.endswith(".npy") for name in names):
-        return "npz"
-    return "zip"
+    return "npz" if names and all(name.endswith(".npy") for name in names) else "zip"
