@@ -42,6 +42,8 @@ _MISSING = {"NoSuchKey", "NotFound", "404", "NoSuchVersion"}
 _LATER = {
     "SlowDown", "RequestTimeout", "InternalError", "ServiceUnavailable", "Throttling",
     "OperationAborted", "ConditionalRequestConflict",
+    # The bytes were damaged on the way: the next try may arrive whole.
+    "BadDigest", "XAmzContentSHA256Mismatch", "IncompleteBody",
 }  # fmt: skip
 _REMEDIES = {
     "NoSuchBucket": "Create the bucket (with object lock, for evidence that cannot be deleted).",

@@ -80,14 +80,18 @@ def test_a_hung_gateway_is_said_within_the_deadline(s3_environment: Ceph) -> Non
     assert store.get(digest) == b"before"
 
 
+def put_until_full(store: S3Store) -> None:
+    for number in range(200):  # the cluster needs a moment to notice
+        store.put(f"during {number}".encode())
+
+
 @pytest.mark.slow
 def test_a_full_cluster_hangs_and_heals(s3_environment: Ceph) -> None:
     store = open_s3(s3_environment, deadline=3)
     digest = store.put(b"before").digest
     with s3_environment.full():
         with pytest.raises(StoreNotAnsweringError):
-            for number in range(200):  # the cluster needs a moment to notice
-                store.put(f"during {number}".encode())
+            put_until_full(store)
         assert store.get(digest) == b"before"
     patient = open_s3(s3_environment, deadline=60)
     assert patient.put(b"after").version
@@ -192,6 +196,17 @@ def test_damage_on_the_way_is_noticed_and_read_again(
     proxy.break_next(fault, method="GET", part="/sha256/")
     store.fetch(digest, tmp_path / "out")
     assert (tmp_path / "out").read_bytes() == data
+
+
+def test_damage_on_the_way_there_is_refused_and_sent_again(
+    s3_environment: Ceph, proxy: Proxy
+) -> None:
+    store = open_s3(s3_environment)
+    proxy.break_next("flip_upload", "flip_upload", method="PUT", part="/sha256/")
+    ref = store.put(b"evidence")
+    assert proxy.requests == 3
+    assert store.get(ref.digest, version=ref.version) == b"evidence"
+    assert store.audit(ref.digest) == []
 
 
 def test_endless_damage_is_never_given_back(s3_environment: Ceph, proxy: Proxy) -> None:

@@ -38,7 +38,7 @@ class Child:
     def restart(self) -> None:
         self._process = self._spawn()
 
-    def stop(self, how: signal.Signals = signal.SIGTERM, *, patience_seconds: float = 5) -> None:
+    def stop(self, how: signal.Signals = signal.SIGTERM, *, patience_seconds: float = 3) -> None:
         if not self.running:
             return
         self.thaw()

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 
-Fault = Literal["busy", "broken", "truncate", "flip", "lose_answer"]
-"""503 SlowDown and 500 unasked; half the body; one bit flipped; done, but the answer is lost."""
+Fault = Literal["busy", "broken", "truncate", "flip", "flip_upload", "lose_answer"]
+"""503 SlowDown and 500 unasked; half the answer; one bit of the answer or of the upload flipped;
+done, but the answer is lost."""
 _STATUS: dict[str | None, tuple[int, str]] = {
     "busy": (503, "SlowDown"),
     "broken": (500, "InternalError"),
@@ -48,8 +49,12 @@ class Proxy:
             self.requests += 1
             return self.faults.pop(0) if self.faults else None
 
-    def forward(self, request: BaseHTTPRequestHandler) -> tuple[int, list[tuple[str, str]], bytes]:
+    def forward(
+        self, request: BaseHTTPRequestHandler, fault: Fault | None
+    ) -> tuple[int, list[tuple[str, str]], bytes]:
         body = request.rfile.read(int(request.headers.get("Content-Length", 0)))
+        if fault == "flip_upload":
+            body = _flipped(body)
         headers = {key: value for key, value in request.headers.items() if key != "Expect"}
         wire = http.client.HTTPConnection("127.0.0.1", self._target, timeout=30)
         with contextlib.closing(wire):
@@ -71,14 +76,14 @@ class Proxy:
                     body = f"<Error><Code>{code}</Code></Error>".encode()
                     self.reply(status, [], body, len(body))
                     return
-                status, headers, body = proxy.forward(self)
+                status, headers, body = proxy.forward(self, fault)
                 size = len(body)
                 if fault == "lose_answer":
                     return
                 if fault == "truncate":
                     body = body[: size // 2]
                 if fault == "flip":
-                    body = body[:-1] + bytes([body[-1] ^ 1])
+                    body = _flipped(body)
                 self.reply(status, headers, body, size)
 
             do_GET = do_PUT = do_HEAD = do_DELETE = do_POST = answer  # noqa: N815 - fixed names
@@ -101,6 +106,10 @@ class Proxy:
                 """Keeps quiet."""
 
         return Handler
+
+
+def _flipped(body: bytes) -> bytes:
+    return body[:-1] + bytes([body[-1] ^ 1])
 
 
 @contextlib.contextmanager

@@ -40,7 +40,8 @@ def failing(error: Exception, *, times: int) -> Any:
     "error",
     [
         answer(503, "SlowDown"), answer(500, "InternalError"), answer(429, "TooManyRequests"),
-        answer(400, "RequestTimeout"), answer(409, "ConditionalRequestConflict"),
+        answer(400, "RequestTimeout"), answer(400, "BadDigest"),
+        answer(409, "ConditionalRequestConflict"),
         EndpointConnectionError(endpoint_url="http://x"), ReadTimeoutError(endpoint_url="http://x"),
         ConnectionResetError(), TimeoutError(),
     ],
@@ -61,7 +62,7 @@ def test_passing_trouble_is_tried_again(error: Exception, pauses: list[float]) -
         (answer(403, "AccessDenied"), StoreError, "Check the credentials"),
         (answer(403, "SignatureDoesNotMatch"), StoreError, "AWS_SECRET_ACCESS_KEY"),
         (answer(403, "RequestTimeTooSkewed"), StoreError, "clock"),
-        (answer(400, "BadDigest"), StoreError, "400 BadDigest said so"),
+        (answer(400, "InvalidRequest"), StoreError, "400 InvalidRequest said so"),
     ],
 )
 def test_refusals_are_final_and_say_what_to_do(
