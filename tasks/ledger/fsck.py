@@ -1,6 +1,8 @@
 """What is wrong with the log as a whole: every entry, checkpoint and leaf is recomputed."""
 
+import contextlib
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 
 from tasks.domain.errors import ProofhouseError
 from tasks.ledger.checkpoint import Checkpoint
@@ -18,9 +20,13 @@ from tasks.ledger.entry import (
 )
 from tasks.ledger.merkle import Tree
 from tasks.ledger.rejections import LedgerError
+from tasks.ledger.statement import moment_of
 from tasks.ledger.view import LogView
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
+
+SKEW = timedelta(hours=1)
+"""Runs are dated before they are logged, so small steps back in time are normal."""
 
 
 class Fsck:
@@ -34,6 +40,7 @@ class Fsck:
     def __init__(self, store: ObjectStore, view: LogView) -> None:
         self.notes: list[str] = []
         self._store = store
+        self._newest: datetime | None = None
         self._view = view
         self._entries = set(store.claims(ENTRIES))
         self._checkpoints = set(store.claims(CHECKPOINTS))
@@ -51,9 +58,21 @@ class Fsck:
                 entry = None
             if entry is not None:
                 leaves.add(leaf_name(entry.leaf))
+                self._note_skew(entry, index)
                 yield from self._entry_problems(entry, index, named, runs)
             yield from self._head_problems(entry, index, tree, origin)
         yield from self._tail_problems(leaves, named)
+
+    def _note_skew(self, entry: Entry, index: int) -> None:
+        """Notes dates that run backwards: order comes from the log, so a clock was wrong."""
+        with contextlib.suppress(ProofhouseError):  # a date of no form fails its checkpoint
+            moment = moment_of(entry.dated, place=entry_name(index))
+            if self._newest is not None and self._newest - moment > SKEW:
+                self.notes.append(
+                    f"{entry_name(index)} is dated {entry.dated}, an earlier entry "
+                    f"{self._newest.isoformat()}: a clock was wrong"
+                )
+            self._newest = max(self._newest or moment, moment)
 
     def _entry(self, index: int) -> Entry:
         place = entry_name(index)

@@ -157,6 +157,24 @@ def test_bytes_that_parsers_disagree_about_are_malformed(name: str) -> None:
     assert time.perf_counter() - started < 1
 
 
+REASONS = {
+    "doubled key": "the key 'payload' is given twice",
+    "NaN": "NaN is not a JSON number",
+    "overflowing float": "does not fit 64 bits",
+    "huge integer": "an integer has 100000 digits",
+    "deep": "nested deeper than 32",
+    "deep and open": "nested deeper than 32",
+    "spaces": "not in canonical form",
+    "not UTF-8": "is not UTF-8",
+}
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_malformed_bytes_are_told_apart(name: str) -> None:
+    with pytest.raises(MalformedError, match=REASONS[name]):
+        opened(BYTES[name])
+
+
 def test_an_oversized_envelope_is_refused_without_being_read() -> None:
     data = b'{"payload":"' + b"A" * (4 << 20)
     tracemalloc.start()
