@@ -169,6 +169,8 @@ def _tensors(arrays: Mapping[str, Array]) -> list[memoryview]:
 
 
 def _travelling(name: str, array: Array) -> Array:
+    if name == "__metadata__":
+        raise ValueError("the layout keeps the name __metadata__ for itself")
     little = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     if little.dtype not in _NAMES:
         raise TypeError(f"array {name!r} of dtype {array.dtype} does not cross the boundary")

@@ -6,11 +6,13 @@ exec and may be a threaded Dask worker; the child goes on in the same process, s
 executed behind the walls. Only the standard library is imported before they stand.
 """
 
+import contextlib
 import importlib.util
 import json
 import os
 import resource
 import sys
+from pathlib import Path
 from typing import TypedDict
 
 FAILED = 97
@@ -67,6 +69,8 @@ def confine(plan: Plan) -> None:
     Raises:
         OSError: The kernel refused one of them.
     """
+    with contextlib.suppress(OSError):  # when memory runs out, this process goes, not the worker
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     os.umask(0o077)
     os.chdir(plan["scratch"])
     _close_all_but(plan["request"], plan["reply"])

@@ -1,6 +1,8 @@
 """Opening the sandbox: the best level whose every escape was tried here and stopped."""
 
+import compileall
 import os
+import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import NamedTuple
 
 from tasks.domain.errors import SandboxError
 from tasks.sandbox.identity import child_uid
+from tasks.sandbox.places import places
+from tasks.sandbox.procedures import ROOMS
 from tasks.sandbox.protocol import Level, Limits, Probe
 from tasks.sandbox.scratch import sweep
 from tasks.sandbox.selftest import probes_of
@@ -53,6 +57,7 @@ def open_sandbox(
     """
     highest = prefer or _preferred()
     sweep(scratch_root)
+    _compile_procedures()
     proof = _proof(highest, scratch_root)
     if proof.level < required:
         raise SandboxError(
@@ -61,6 +66,15 @@ def open_sandbox(
             f"To mend: {_MEND[required]}."
         )
     return ProvedSandbox(proof, scratch_root)
+
+
+@lru_cache
+def _compile_procedures() -> None:
+    # A child cannot write byte code, and most procedures are imported nowhere else: without this
+    # every child of a source checkout would compile them again.
+    if not sys.dont_write_bytecode:
+        for room in sorted(ROOMS):
+            compileall.compile_dir(Path(places().package, room), quiet=2, workers=1)
 
 
 def _preferred() -> Level:

@@ -38,7 +38,9 @@ class Places(NamedTuple):
 @lru_cache
 def places() -> Places:
     """Returns the places of the running interpreter (an editable install or a wheel)."""
-    interpreter = os.path.realpath(sys.executable)
+    # The one a virtual environment was made from: a copied binary needs files we do not mount.
+    base: str = getattr(sys, "_base_executable", None) or sys.executable
+    interpreter = os.path.realpath(base)
     search = tuple(dict.fromkeys(filter(os.path.isdir, _package_folders())))
     package = str(Path(__file__).resolve().parent.parent)
     wanted = (*_interpreter_files(interpreter), *search, package, *_SYSTEM_FACTS)

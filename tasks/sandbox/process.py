@@ -53,7 +53,7 @@ class Child:
         text = b""
         while chunk := os.read(info, 4096):
             text += chunk
-        with contextlib.suppress(ValueError, KeyError, ProcessLookupError):
+        with contextlib.suppress(ValueError, KeyError, OSError):
             self._init_pid = int(json.loads(text)["child-pid"])
             self._init = os.pidfd_open(self._init_pid)
 

@@ -60,6 +60,9 @@ class ChildSession:
             self._child = Child(order)
             self._ready = False
             self._await_walls(self._child)
+        except OSError as error:
+            self.close()
+            raise SandboxError(f"the child could not be started: {error}") from error
         except BaseException:
             self.close()
             raise

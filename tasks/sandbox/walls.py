@@ -14,6 +14,7 @@ from tasks.sandbox.places import WRITABLE_DEVICES, places
 from tasks.sandbox.protocol import Level, Limits
 
 _LAUNCHER = str(Path(__file__).with_name("launcher.py"))
+_LONGEST_ARGUMENT = 100_000  # the kernel takes 131072 bytes
 SCRATCH = "/scratch"
 """Where an L3 child finds its scratch: a file system of its own, gone with it."""
 
@@ -49,7 +50,10 @@ def command(order: Order, *, request: int, reply: int, info: int) -> list[str]:
         "program": order.program,
         "options": dict(order.options),
     }
-    python = [places().interpreter, "-I", "-S", "-B", _LAUNCHER, json.dumps(plan)]
+    text = json.dumps(plan)
+    if len(text) > _LONGEST_ARGUMENT:
+        raise ValueError(f"{len(order.readable)} readable paths are too many; name their folder")
+    python = [places().interpreter, "-I", "-S", "-B", _LAUNCHER, text]
     return [*_namespaces(order, info), *python] if inside else python
 
 

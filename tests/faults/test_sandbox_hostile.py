@@ -16,11 +16,11 @@ from tasks.domain.errors import (
     ChildProtocolError,
     ChildRaisedError,
     ChildTimeoutError,
-    SandboxError,
 )
 from tasks.sandbox.opening import ProvedSandbox, open_sandbox
 from tasks.sandbox.protocol import Level, Limits
 from tests.tasks.sandbox.hostile import processes_naming, wait_until_gone, write_pickle
+from tests.tasks.sandbox.machine import sandbox_of
 
 OPEN = "targets.unsafe_pickle.unsafe_pickle"
 PREDICT = "targets.unsafe_pickle.predictions"
@@ -31,10 +31,7 @@ INPUTS = np.zeros((2, 3), np.float32)
 def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProvedSandbox]:
     scratch_root = tmp_path / "scratch"
     scratch_root.mkdir()
-    try:
-        yield open_sandbox(required=request.param, prefer=request.param, scratch_root=scratch_root)
-    except SandboxError as error:
-        pytest.skip(f"this machine proves no {request.param}: {error}")
+    yield sandbox_of(request.param, scratch_root)
     wait_until_gone(str(tmp_path), seconds=1)
     assert list(scratch_root.iterdir()) == []
 
@@ -60,8 +57,8 @@ import threading, time
 threading.stack_size(32768)
 while True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 """,
-        ChildError,
-        "thread",
+        ChildDiedError,
+        "ran more than 64 threads",
     ),
     "exits": Case("import os; os._exit(3)", ChildDiedError, "exit status 3"),
     "leaves politely": Case("raise SystemExit(0)", ChildRaisedError, "SystemExit"),
@@ -105,6 +102,17 @@ os._exit(0)
 import os, struct
 for fd in range(3, 256):
     try: os.write(fd, struct.pack("<IQ", 22, 0) + b'{"id":9,"values":{  }}')
+    except OSError: pass
+""",
+        ChildProtocolError,
+        "not an answer to it",
+    ),
+    "forges the failure of another question": Case(
+        """
+import os, struct
+text = b'{"id":9,"raised":{"type":"E","message":"m"}}'
+for fd in range(3, 256):
+    try: os.write(fd, struct.pack("<IQ", len(text), 0) + text)
     except OSError: pass
 """,
         ChildProtocolError,
@@ -266,7 +274,7 @@ class Model:
         return inputs + 1
 """
     path = write_pickle(tmp_path / "model.pkl", source, "Model()")
-    with sandbox.session((path,)) as session:
+    with sandbox.session((path,), Limits(call_seconds=20)) as session:
         session.open(OPEN, path=str(path))
         reply = session.call(PREDICT, {"inputs": INPUTS})
     np.testing.assert_array_equal(reply.arrays["outputs"], INPUTS + 1)

@@ -66,6 +66,11 @@ def test_other_dtypes_do_not_travel(dtype: Any) -> None:
         frames.encode({}, {"a": np.zeros(2, dtype)})
 
 
+def test_the_reserved_name_is_refused_rather_than_lost() -> None:
+    with pytest.raises(ValueError, match="__metadata__"):
+        frames.encode({}, {"__metadata__": np.zeros(1)})
+
+
 BAD_JSON = {
     "not a number": b'{"a": NaN}',
     "infinity": b'{"a": -Infinity}',

@@ -22,6 +22,7 @@ from tasks.sandbox.opening import ProvedSandbox
 from tasks.sandbox.protocol import Level, Limits
 from tasks.sandbox.session import ChildSession
 from tests.tasks.sandbox.hostile import processes_naming, wait_until_gone, write_pickle
+from tests.tasks.sandbox.machine import sandbox_of
 
 OPEN = "targets.unsafe_pickle.unsafe_pickle"
 PREDICT = "targets.unsafe_pickle.predictions"
@@ -246,6 +247,24 @@ def test_a_child_that_cannot_be_confined_is_not_used(
     with pytest.raises(SandboxError, match="cannot be seen from outside"):
         sandbox.session().__enter__()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_child_goes_first_when_memory_runs_out(sandbox: ProvedSandbox) -> None:
+    with sandbox.session() as session:
+        assert Path(f"/proc/{session.pid}/oom_score_adj").read_text().strip() == "1000"
+
+
+def test_more_paths_than_a_command_line_holds(sandbox: ProvedSandbox, tmp_path: Path) -> None:
+    many = tuple(tmp_path / f"{number:04}" for number in range(4000))
+    with pytest.raises(ValueError, match="name their folder"):
+        sandbox.session(many).__enter__()
+
+
+def test_no_room_for_scratch_is_said(tmp_path: Path) -> None:
+    sandbox = sandbox_of(Level.L2, tmp_path)
+    gone = ProvedSandbox(sandbox._proof, tmp_path / "gone")
+    with pytest.raises(SandboxError, match="could not be started"):
+        gone.session().__enter__()
 
 
 def test_unreachable_inputs_stop_the_start_with_a_reason(
