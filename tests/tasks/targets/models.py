@@ -159,7 +159,10 @@ def _spec(model: Mapping[str, Any]) -> BundleSpec:
 
 
 def _stored(store: MemoryStore, examples: Examples) -> Dataset:
-    tensors: dict[str, Array] = {"inputs": examples.inputs, "labels": examples.labels}
+    tensors: dict[str, Array] = {
+        "inputs": np.ascontiguousarray(examples.inputs),  # safetensors writes raw memory
+        "labels": examples.labels,
+    }
     digest = store.put(safetensors.numpy.save(tensors)).digest
     return Dataset(
         role="evaluation",
