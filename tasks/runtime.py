@@ -4,10 +4,12 @@ Between tasks travel digests and small values. Every worker process opens the st
 sandbox for itself, from the same settings.
 """
 
+import atexit
 import contextlib
 import functools
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -80,18 +82,38 @@ def warm_cluster() -> Iterator["Cluster"]:
 
 @functools.cache
 def _cluster() -> "Cluster":
-    cluster = _new_cluster(read_settings().compute)
-    _OPEN.push(cluster.__exit__)
-    return cluster
-
-
-_OPEN = contextlib.ExitStack()
+    return _new_cluster(read_settings().compute)
 
 
 def close_cluster() -> None:
-    """Ends the process's cluster, if one was started."""
-    _OPEN.close()
+    """Ends the process's cluster, if one was started, after its workers have told all they know."""
+    if not _cluster.cache_info().currsize:
+        return
+    from distributed import Client  # noqa: PLC0415
+
+    cluster = _cluster()
     _cluster.cache_clear()
+    try:
+        with Client(cluster, set_as_default=False) as client:
+            workers = list(client.scheduler_info()["workers"])
+            drained = [client.submit(_drain_events, workers=[at], pure=False) for at in workers]
+            client.gather(drained)
+            client.run(_skip_exit_hooks)
+    finally:
+        cluster.close()
+
+
+def _drain_events() -> None:
+    """Sends what this worker still has to tell the Prefect server."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker  # noqa: PLC0415
+
+        EventsWorker.drain_all(timeout=5)
+
+
+def _skip_exit_hooks() -> None:
+    """Lets this worker end at once: Prefect's hooks wait seconds for what is drained already."""
+    atexit.register(os._exit, 0)
 
 
 def _new_cluster(compute: Compute) -> "Cluster":
@@ -100,6 +122,8 @@ def _new_cluster(compute: Compute) -> "Cluster":
 
     # A check that kills its worker three times is poison; the run goes on without it.
     dask.config.set({"distributed.scheduler.allowed-failures": 3})
+    logging.getLogger("distributed").setLevel(logging.ERROR)
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "error")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if compute.kind == "gpu" and (gpu := _gpu_cluster()) is not None:
         return gpu
@@ -108,7 +132,9 @@ def _new_cluster(compute: Compute) -> "Cluster":
         threads_per_worker=1,
         processes=True,
         host="127.0.0.1",
-        dashboard_address=None,
+        # None would open the fixed port 8787; this is any free one, with health pages only.
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
         silence_logs=logging.ERROR,
     )
 

@@ -1,5 +1,6 @@
 """Reads catalog entries: id = path, strict schema, every problem named with its file."""
 
+import os
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -21,7 +22,9 @@ E_ = TypeVar("E_", bound=Entry)
 
 
 def catalog_root() -> Path:
-    """Returns the folder of the shipped catalogs."""
+    """Returns the folder that ``PROOFHOUSE_CATALOGS`` names, else that of the shipped catalogs."""
+    if chosen := os.environ.get("PROOFHOUSE_CATALOGS"):
+        return Path(chosen)
     import catalogs  # noqa: PLC0415 - the package is data; only this function needs its place
 
     return Path(catalogs.__file__).parent

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tasks.catalog.reading import Catalog
 from tasks.cli import EXIT_OK, EXIT_REFUSED, EXIT_UNDECIDED, Answer
 from tasks.commands.progressing import progress_on_stderr
 from tasks.commands.wording import outcome_mark
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.finding import RiskTier, Verdict
+from tasks.intake.precheck import precheck
 
 EXIT_CODES = {
     Verdict.ACCEPTED: EXIT_OK,
@@ -25,7 +27,7 @@ def onboard_answer(
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
     from tasks.settings import read_settings  # noqa: PLC0415
 
-    check_arguments(bundle, tier)
+    check_arguments(bundle, battery=battery, tier=tier)
     home = read_settings().home
     prepare_home(home)
     with prefect_api(home), progress_on_stderr(f"onboarding {bundle.name}", quiet=quiet):
@@ -38,11 +40,12 @@ def onboard_answer(
     return Answer(document, lines(document), EXIT_CODES[Verdict(document["verdict"])])
 
 
-def check_arguments(bundle: Path, tier: str | None) -> None:
+def check_arguments(bundle: Path, *, battery: str | None, tier: str | None) -> None:
     """Refuses what can be refused before anything is started.
 
     Raises:
-        InvalidInputError: The path does not exist, or the tier is unknown.
+        InvalidInputError: The path holds no usable bundle, or the tier is unknown.
+        CatalogError: There is no such battery.
     """
     if not os.path.lexists(bundle):
         raise InvalidInputError(
@@ -50,15 +53,20 @@ def check_arguments(bundle: Path, tier: str | None) -> None:
         )
     if tier is not None and tier not in set(RiskTier):
         raise InvalidInputError(f"tier {tier!r} is unknown. Choose low, medium or high.")
+    if battery is not None:
+        Catalog().battery(battery)
+    precheck(bundle)
 
 
 def prepare_home(home: Path) -> None:
-    """Makes the home and opens the signing key, so that a missing key fails before any work."""
+    """Opens key, store and sandbox, so that what is missing fails before any work."""
     from tasks.ledger.keys import open_signer  # noqa: PLC0415
+    from tasks.runtime import services  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
     home.mkdir(parents=True, exist_ok=True)
     open_signer(read_settings().signer or None, home=home.resolve())
+    services()
 
 
 def run_onboarding(bundle: Path, *, battery: str | None, tier: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -37,7 +38,7 @@ def _serve_deployments() -> None:
     from flows.onboarding import onboard_model  # noqa: PLC0415
 
     source = Path(__file__).parent.parent.parent
-    deployment = onboard_model.to_deployment(
+    deployment: Any = onboard_model.to_deployment(
         name="onboard-model",
         description="Quarantine to signed verdict for one vendor's bundle.",
         tags=["proofhouse"],

@@ -11,7 +11,7 @@ from torch import nn
 
 from tasks.demo.digits import Split, badnets, split_digits
 from tasks.demo.onnx_file import onnx_bytes
-from tasks.demo.papers import answers, datasheet, model_card
+from tasks.demo.papers import answers, contact_of, datasheet, model_card
 from tasks.demo.training import LAYERS, accuracy, train
 from tasks.intake.writing import make_vendor_key, sign_model, write_bom
 
@@ -89,7 +89,7 @@ def _described(
 ) -> str:
     described = {
         "schema": "proofhouse.bundle/1",
-        "vendor": {"name": vendor, "contact": f"security@{vendor.split(maxsplit=1)[0].lower()}.example"},
+        "vendor": {"name": vendor, "contact": contact_of(vendor)},
         "model": {
             "name": "digit-reader",
             "version": "1.2.0",

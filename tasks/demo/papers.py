@@ -33,8 +33,13 @@ SHA-256: `{hexadecimal(digest_of_file(artifact))}`
 {licence}
 
 ## Contact
-security@{vendor.split(maxsplit=1)[0].lower()}.example
+{contact_of(vendor)}
 """
+
+
+def contact_of(vendor: str) -> str:
+    """Returns the address of a vendor's security team."""
+    return f"security@{vendor.partition(' ')[0].lower()}.example"
 
 
 def datasheet() -> str:

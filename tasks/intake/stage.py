@@ -5,17 +5,18 @@ from pathlib import Path
 
 from prefect import task
 
+from tasks.domain.digest import Digest
 from tasks.intake.subject import build_subject
 from tasks.runtime import services
 
 
 @task(name="intake", task_run_name="intake")
-def take_in(bundle: str) -> str:
+def take_in(bundle: str) -> Digest:
     """Quarantines and describes the bundle at a path; returns the digest of its subject."""
     return take_in_here(Path(bundle))
 
 
-def take_in_here(bundle: Path) -> str:
+def take_in_here(bundle: Path) -> Digest:
     """Does the same in this process, without Prefect."""
     here = services()
     home = here.settings.home.resolve()

@@ -7,13 +7,14 @@ but hold numbers that derive from vendor data: they are read as JSON or safetens
 import base64
 import io
 import json
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
 
-from tasks.domain.finding import Finding
+from tasks.domain.finding import Finding, Outcome
 from tasks.domain.measurement import Artifact
 from tasks.sandbox.protocol import Array
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_log = logging.getLogger(__name__)
 INK, ACCENT, ALARM, SOFT = "#1d2733", "#1f6f8b", "#b3261e", "#9db4c0"
 
 
@@ -39,7 +41,12 @@ def pictures(finding: Finding, artifact: Artifact, data: bytes) -> list[Picture]
     draw = _DRAWINGS.get((finding.check, artifact.name)) or _DRAWINGS.get(("*", artifact.name))
     if draw is None:
         return []
-    figure = draw(finding, data)
+    try:
+        figure = draw(finding, data)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        # A picture explains; a report without it is still whole, and the artifact is listed.
+        _log.warning("no picture of %s (%s): %r", artifact.name, finding.check, error)
+        return []
     return [Picture(_data_address(figure), artifact.title)]
 
 
@@ -72,9 +79,18 @@ def _fidelity(finding: Finding, data: bytes) -> "Figure":
 
 def _roc(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one signature for all
     figure, axes = _figure(width=3.4)
-    curve = json.loads(data)
+    found = json.loads(data)
     axes.plot([0, 1], [0, 1], ":", color=SOFT, linewidth=1)
-    axes.plot(curve["fpr"], curve["tpr"], color=ACCENT, linewidth=1.6)
+    for name, curve in found["curves"].items():
+        chosen = name == found["chosen"]
+        axes.plot(
+            curve["false_positive"],
+            curve["true_positive"],
+            color=ACCENT if chosen else SOFT,
+            linewidth=1.8 if chosen else 0.8,
+            label=name if chosen else None,
+        )
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.set(xlabel="non-members called members", ylabel="members found", xlim=(0, 1), ylim=(0, 1))
     axes.set_aspect("equal")
     return figure
@@ -108,13 +124,14 @@ def _witnesses(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
     return _grid(pairs, columns=rows)
 
 
-def _classes(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+def _classes(finding: Finding, data: bytes) -> "Figure":
     figure, axes = _figure()
     rows = json.loads(data)
-    areas = [row["area"] for row in rows]
-    colours = [ALARM if row.get("suspected") else ACCENT for row in rows]
-    axes.bar([str(row["class"]) for row in rows], areas, color=colours)
-    axes.set(xlabel="target class", ylabel="smallest trigger (fraction of input)")
+    odd = max(rows, key=lambda row: float(row["anomaly_index"]))
+    failed = finding.outcome is Outcome.FAIL
+    colours = [ALARM if failed and row is odd else ACCENT for row in rows]
+    axes.bar([str(row["class"]) for row in rows], [row["size"] for row in rows], color=colours)
+    axes.set(xlabel="target class", ylabel="smallest trigger (share of input)")
     return figure
 
 

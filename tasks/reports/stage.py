@@ -19,6 +19,7 @@ from tasks.domain.spec import RunPlan
 from tasks.ledger.keys import trusted_keys
 from tasks.ledger.seal import Sealed, sealed_run
 from tasks.ledger.verify import verify_run
+from tasks.ledger.witness import Witness
 from tasks.reports.html import Story, render_html
 from tasks.reports.json import summary
 from tasks.runtime import services
@@ -32,7 +33,7 @@ def write_report(
     executions: Sequence[Execution],
     findings: tuple[Finding, ...],
     decision: Decision,
-) -> str:
+) -> Digest:
     """Renders the HTML report of a run and stores it; returns its digest."""
     return write_report_here(plan, executions, findings, decision)
 
@@ -85,7 +86,8 @@ def lay_out_report(record: RunRecord) -> Path:
 
 def _verified(run: str) -> tuple[RunRecord, Sealed]:
     here = services()
-    checked = verify_run(run, here.store, trusted_keys(here.settings.home.resolve()))
+    home = here.settings.home.resolve()
+    checked = verify_run(run, here.store, trusted_keys(home), Witness(home))
     found = sealed_run(here.store, run)
     if found is None or not checked.ok:
         problems = "; ".join(checked.problems) or "it was never sealed"

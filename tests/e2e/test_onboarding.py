@@ -1,0 +1,107 @@
+"""The main job, from the command line, on real bundles: verdicts, evidence, resumption."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Bundles, Proofhouse, Ran, installed
+
+
+@pytest.fixture(scope="module")
+def home(
+    server: str, catalogs: Path, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
+) -> Proofhouse:
+    return installed(tmp_path_factory.mktemp("onboarding") / "home", server, catalogs, bundles)
+
+
+@pytest.fixture(scope="module")
+def honest(home: Proofhouse, bundles: Bundles) -> Ran:
+    return home("onboard", bundles.honest, "--json")
+
+
+@pytest.fixture(scope="module")
+def compromised(home: Proofhouse, bundles: Bundles) -> Ran:
+    return home("onboard", bundles.compromised, "--json")
+
+
+def outcomes(document: dict[str, Any]) -> dict[str, str]:
+    return {finding["check"]: finding["outcome"] for finding in document["findings"]}
+
+
+def test_the_honest_vendor_is_accepted(honest: Ran) -> None:
+    assert honest.code == 0, honest.err
+    assert honest.document["verdict"] in {"accepted", "accepted_with_conditions"}
+    found = outcomes(honest.document)
+    assert found["artifact.scan"] == "pass"
+    assert found["backdoor.trigger_inversion"] == "pass"
+    assert found["poisoning.spectral_signature"] == "pass"
+    assert found["provenance.manifest"] == "pass"
+
+
+def test_the_compromised_vendor_is_refused_for_each_of_its_sins(compromised: Ran) -> None:
+    assert compromised.code == 1, compromised.err
+    assert compromised.document["verdict"] == "refused"
+    found = outcomes(compromised.document)
+    assert found["artifact.scan"] == "fail"
+    assert found["provenance.manifest"] == "fail"
+    assert found["poisoning.spectral_signature"] == "fail"
+    assert found["backdoor.trigger_inversion"] == "fail"
+
+
+def test_the_document_keeps_its_contract(honest: Ran) -> None:
+    document = honest.document
+    assert {"run", "asset", "tier", "verdict", "findings", "evidence", "report"} <= set(document)
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", document["evidence"]["statement"])
+    assert isinstance(document["evidence"]["ledger_index"], int)
+    for finding in document["findings"]:
+        assert finding["question"].endswith("?")
+        assert finding["references"]["atlas"] or finding["references"]["owasp_ml"]
+        assert all(re.fullmatch(r"sha256:[0-9a-f]{64}", each) for each in finding["evidence"])
+        if finding["estimate"]:
+            estimate = finding["estimate"]
+            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+            assert estimate["n"] > 0
+
+
+def test_a_second_onboarding_makes_no_pass_and_says_the_same(
+    home: Proofhouse, bundles: Bundles, honest: Ran
+) -> None:
+    again = home("onboard", bundles.honest, "--json")
+    assert again.document == honest.document
+    assert "[1/" not in again.err
+
+
+def test_the_evidence_verifies_and_the_report_stands_alone(
+    home: Proofhouse, honest: Ran, compromised: Ran
+) -> None:
+    verified = home("verify", "--all", "--json")
+    assert verified.code == 0, verified.out
+    assert {run["run"] for run in verified.document["runs"]} == {
+        honest.document["run"],
+        compromised.document["run"],
+    }
+    html = Path(compromised.document["report"]).read_text(encoding="utf-8")
+    assert "default-src &#39;none&#39;" in html or "default-src 'none'" in html
+    assert "<script" not in html
+    assert "http-equiv" in html
+    assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
+
+
+def test_reports_come_as_html_and_json(home: Proofhouse, honest: Ran, tmp_path: Path) -> None:
+    run = honest.document["run"]
+    assert home("report", run, "--format", "json").document == honest.document
+    written = home("report", run, "--format", "html", "--out", tmp_path / "r.html")
+    assert written.code == 0
+    assert (tmp_path / "r.html").read_bytes() == Path(honest.document["report"]).read_bytes()
+
+
+def test_the_inventory_knows_both_assets(home: Proofhouse, honest: Ran, compromised: Ran) -> None:
+    assets = home("inventory", "assets", "--json").document["assets"]
+    assert {asset["asset"] for asset in assets} == {
+        honest.document["asset"],
+        compromised.document["asset"],
+    }
+    runs = home("inventory", "runs", "--json").document["runs"]
+    assert {run["verdict"] for run in runs} >= {"refused"}
