@@ -6,7 +6,10 @@ import pytest
 from hypothesis import settings
 
 from tests.services.ceph import Ceph, running_ceph
+from tests.services.installed import bundles, catalogs, proofhouse, server
 from tests.services.postgres import Postgres, running_postgres
+
+__all__ = ["bundles", "catalogs", "proofhouse", "server"]  # fixtures, found by their names here
 
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("unhurried", deadline=None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import Bundles, Proofhouse
+from tests.services.installed import Bundles, Proofhouse
 
 Spoil = Callable[[Path], None]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Bundles, Proofhouse, Ran, installed
+from tests.services.installed import Bundles, Proofhouse, Ran, installed
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import pytest
 
 from tasks.catalog.reading import catalog_root
-from tasks.demo.bundles import build_compromised, build_honest
 from tasks.serving import local_server
 
 FAST = """id: test.fast
@@ -81,6 +80,8 @@ class Proofhouse:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
+    from tasks.demo.bundles import build_compromised, build_honest  # noqa: PLC0415 - torch
+
     folder = tmp_path_factory.mktemp("bundles")
     honest, compromised = folder / "acme-vision", folder / "northwind-models"
     key = build_honest(honest, folder / "keys")

@@ -1,0 +1,126 @@
+"""Real processes killed while a bundle is onboarded: nothing is lost, doubled or left behind."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.services.installed import Bundles, Proofhouse
+
+FAST = ("--battery", "test.fast", "--json")
+PATIENCE_SECONDS = 120
+
+
+def processes_of(home: Path) -> list[int]:
+    """Every live process that works for this home, by its environment."""
+    mark = f"PROOFHOUSE_HOME={home}".encode()
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                environment = (entry / "environ").read_bytes()
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue  # it ended while we looked, or is not ours to read
+            if mark in environment.split(b"\0") and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def children_of(pid: int) -> list[int]:
+    listing = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False
+    )
+    return [int(line) for line in listing.stdout.split()]
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s for {what}"
+        time.sleep(0.05)
+
+
+def claims(home: Path, kind: str) -> list[Path]:
+    folder = home / "store" / "claims" / kind
+    return sorted(file for file in folder.rglob("*") if file.is_file()) if folder.exists() else []
+
+
+def workers(flow: int) -> list[int]:
+    """Dask worker processes: spawned below the flow's process."""
+    return [
+        pid
+        for pid in processes_of_tree(flow)
+        if "multiprocessing" in command_line(pid) and "spawn_main" in command_line(pid)
+    ]
+
+
+def sandboxes(flow: int) -> list[int]:
+    return [pid for pid in processes_of_tree(flow) if "launcher.py" in command_line(pid)]
+
+
+def processes_of_tree(pid: int) -> list[int]:
+    below = children_of(pid)
+    return [*below, *(deeper for child in below for deeper in processes_of_tree(child))]
+
+
+@pytest.mark.slow
+def test_a_killed_flow_leaves_no_process_and_resumes(
+    proofhouse: Proofhouse, bundles: Bundles
+) -> None:
+    flow = proofhouse.start("onboard", bundles.honest, *FAST)
+    wait_until(lambda: bool(claims(proofhouse.home, "measurements")), "a first measurement")
+    flow.kill()
+    flow.wait()
+    wait_until(lambda: processes_of(proofhouse.home) == [], "the workers and children to end")
+    known = claims(proofhouse.home, "measurements")
+
+    resumed = proofhouse("onboard", bundles.honest, *FAST)
+    assert resumed.code == 0, resumed.err
+    assert resumed.document["verdict"].startswith("accepted")
+    assert set(known) <= set(claims(proofhouse.home, "measurements"))
+    assert len(claims(proofhouse.home, "ledger/entries")) == 1
+    assert len(claims(proofhouse.home, "runs")) == 1
+    assert proofhouse("verify", "--all").code == 0
+
+
+@pytest.mark.slow
+def test_a_killed_dask_worker_costs_no_verdict(proofhouse: Proofhouse, bundles: Bundles) -> None:
+    flow = proofhouse.start("onboard", bundles.honest, *FAST)
+    wait_until(lambda: bool(sandboxes(flow.pid) and workers(flow.pid)), "a check at work")
+    os.kill(workers(flow.pid)[0], signal.SIGKILL)
+    assert flow.wait(timeout=PATIENCE_SECONDS) == 0
+    assert len(claims(proofhouse.home, "ledger/entries")) == 1
+    assert proofhouse("verify", "--all").code == 0
+    assert processes_of(proofhouse.home) == []
+
+
+@pytest.mark.slow
+def test_a_killed_sandbox_child_is_a_finding_and_the_next_attempt_succeeds(
+    proofhouse: Proofhouse, bundles: Bundles
+) -> None:
+    flow = proofhouse.start("onboard", bundles.honest, *FAST)
+    wait_until(
+        lambda: len(claims(proofhouse.home, "measurements")) >= 2 and bool(sandboxes(flow.pid)),
+        "a check after the gatekeepers",
+    )
+    for pid in sandboxes(flow.pid):
+        os.kill(pid, signal.SIGKILL)
+    code = flow.wait(timeout=PATIENCE_SECONDS)
+    assert code == 3, "a check that died leaves the verdict to a person"
+    again = proofhouse("onboard", bundles.honest, *FAST)
+    assert again.code == 0, again.err
+    assert len(claims(proofhouse.home, "runs")) == 2
+    assert proofhouse("verify", "--all").code == 0
+    assert processes_of(proofhouse.home) == []
