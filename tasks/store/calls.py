@@ -157,7 +157,7 @@ class Caller:
         if attempt == ATTEMPTS or deadline.remaining < pause + longest:
             return False
         time.sleep(pause)
-        return True
+        return deadline.remaining >= longest  # a busy machine sleeps longer than it was told
 
     def _translated(self, what: str, error: Exception) -> StoreError:
         if isinstance(error, ClientError):

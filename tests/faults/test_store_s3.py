@@ -29,6 +29,8 @@ from tests.services.proxy import Fault, Proxy, running_proxy
 
 pytestmark = pytest.mark.s3
 HOME = Path("unused")
+SLACK_SECONDS = 3
+"""A test machine may be busy; without a deadline of its own a hang lasts minutes."""
 BUSY: Fault = "busy"
 FLIP: Fault = "flip"
 TRUNCATE: Fault = "truncate"
@@ -74,7 +76,7 @@ def test_a_hung_gateway_is_said_within_the_deadline(s3_environment: Ceph) -> Non
             start = time.monotonic()
             with pytest.raises(StoreNotAnsweringError, match="does not answer"):
                 action()
-            assert time.monotonic() - start < 4.5
+            assert time.monotonic() - start < 4 + SLACK_SECONDS
     finally:
         s3_environment.gateway.thaw()
     assert store.get(digest) == b"before"
@@ -180,7 +182,7 @@ def test_an_endless_storm_ends_in_bounded_attempts(s3_environment: Ceph, proxy: 
     start = time.monotonic()
     with pytest.raises(StoreNotAnsweringError, match="503 SlowDown"):
         store.get(digest_of(b"x"))
-    assert time.monotonic() - start < 4.5
+    assert time.monotonic() - start < 4 + SLACK_SECONDS
     assert proxy.requests <= 16
 
 

@@ -128,6 +128,7 @@ class Ceph:
             "AWS_REGION": "us-east-1",
         }
 
+    @functools.cache  # noqa: B019 - one cluster per session; a client costs 0.3 s
     def client(self) -> Any:
         """Returns a plain boto3 client, for preparing and for attacking."""
         import boto3  # noqa: PLC0415 - only tests with a server pay for it
