@@ -50,7 +50,12 @@ def services() -> Services:
     home.mkdir(parents=True, exist_ok=True)
     return Services(
         settings=settings,
-        store=open_store(settings.store_url, home=home),
+        store=open_store(
+            settings.store_url,
+            home=home,
+            deadline_seconds=settings.storage.deadline_seconds,
+            retention_days=settings.storage.retention_days,
+        ),
         sandbox=open_sandbox(required=Level(settings.sandbox.required)),
         limits=Limits(
             memory_bytes=settings.sandbox.memory_mib << 20,
