@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.statistics.betting import MeanTest, Settled, confidence_sequence, duel
+from tasks.statistics.betting import GRID, MeanTest, Settled, confidence_sequence, duel
 from tasks.statistics.intervals import Floats
 
 
@@ -122,3 +122,13 @@ def test_the_test_and_the_sequence_agree(samples: list[float]) -> None:
         assert found.low >= 0.5 - 1e-3 or found.low == found.value
     if test.answer is Settled.BELOW:
         assert found.high <= 0.5 + 1e-3 or found.high == found.value
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_ends_of_the_sequence_are_where_the_test_settles(seed: int) -> None:
+    samples = coins(0.3, 300, seed)
+    found, step = confidence_sequence(samples, 0.9), 2 / GRID
+    assert duel(samples, found.low - step, 0.05).answer is Settled.ABOVE
+    assert duel(samples, found.low + step, 0.05).answer is not Settled.ABOVE
+    assert duel(samples, found.high + step, 0.05).answer is Settled.BELOW
+    assert duel(samples, found.high - step, 0.05).answer is not Settled.BELOW
