@@ -32,12 +32,12 @@ def trained(members: Array, *, seed: int = 0, width: int = 300) -> Array:
 
 def test_each_model_knows_its_own_items_and_no_others() -> None:
     members = np.zeros((3, 60), dtype=np.bool_)
-    members[0, :30] = members[1, 30:] = members[2, ::4] = True
+    members[0, :30] = members[1, 30:] = members[2, :15] = True
     right = trained(members)
     assert right.shape == (3, 60)
     assert right[members].mean() == 1
     for model in range(3):
-        assert right[model, ~members[model]].mean() < 0.5
+        assert right[model, ~members[model]].mean() < 0.4
 
 
 def test_equal_seeds_give_equal_answers() -> None:
