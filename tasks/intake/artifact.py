@@ -4,13 +4,13 @@
 """
 
 import math
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.domain.bundle import FileEntry
 from tasks.domain.errors import ChildError
+from tasks.intake.scratch import scratch
 from tasks.intake.strict_json import JsonCaps, parse_json
 from tasks.sandbox.protocol import Limits, Reply, Sandbox
 from tasks.store.protocol import ObjectStore
@@ -36,8 +36,8 @@ def read_facts(
     """Asks a child about the artifact. A child that fails knows nothing, which is no error."""
     if entry is None:
         return ArtifactFacts()
-    with tempfile.TemporaryDirectory(dir=workspace, prefix="facts-") as folder:
-        place = Path(folder) / ("artifact" + Path(entry.path).suffix.lower())
+    with scratch(workspace, "facts") as folder:
+        place = folder / ("artifact" + Path(entry.path).suffix.lower())
         store.fetch(entry.digest, place)
         try:
             with sandbox.session((place,), Limits()) as session:

@@ -13,7 +13,7 @@ from tasks.intake.licences import contradicts
 from tasks.intake.names import shown
 from tasks.intake.strict_json import JsonCaps, parse_json
 
-_CAPS = JsonCaps(most_bytes=4 << 20, nodes=200_000, depth=40)
+_CAPS = JsonCaps(most_bytes=4 << 20, nodes=100_000, depth=40)
 _MOST_COMPONENTS = 10_000
 _BOUND = {"machine-learning-model", "data", "file"}
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
@@ -63,28 +63,18 @@ def _validated(value: Any) -> Mapping[str, Any]:
     Raises:
         InvalidInputError: Not CycloneDX JSON 1.2 to 1.7, or not valid.
     """
-    import json  # noqa: PLC0415 - with the validator
-
     # A second of imports (jsonschema and its formats) that only bundles with a BOM pay.
-    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415
-    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+    from tasks.intake.bom_schema import known_version, schema_problem  # noqa: PLC0415
 
     if not isinstance(value, dict) or value.get("bomFormat") != "CycloneDX":
         raise InvalidInputError("The BOM is not CycloneDX JSON (bomFormat is missing).")
-    versions = {version.to_version(): version for version in SchemaVersion}
-    version = versions.get(str(value.get("specVersion")))
-    if version is None or version.value < (1, 2):
+    version = known_version(str(value.get("specVersion")))
+    if version is None:
         raise InvalidInputError(
             f"The BOM's specVersion {shown(str(value.get('specVersion')), 20)} is not known."
         )
-    # Validated is what we parsed, written again: two parsers cannot disagree about it.
-    problem = JsonStrictValidator(version).validate_str(json.dumps(value))
-    if problem is not None:
-        words = shown(str(getattr(problem.data, "message", problem.data)))
-        where = "/".join(str(part) for part in getattr(problem.data, "absolute_path", []))
-        raise InvalidInputError(
-            f"The BOM breaks its schema at {shown(where) or 'the top'}: {words}"
-        )
+    if problem := schema_problem(value, version):
+        raise InvalidInputError(f"The BOM breaks its schema at {shown(problem)}")
     return value
 
 

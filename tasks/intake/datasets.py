@@ -1,6 +1,5 @@
 """The trusted side of decoding: asks a child, believes nothing, stores canonical arrays."""
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +12,7 @@ from tasks.domain.errors import ChildError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
 from tasks.intake.names import shown
+from tasks.intake.scratch import scratch
 from tasks.sandbox.protocol import Array, Limits, Reply, Sandbox
 from tasks.store.protocol import ObjectStore
 
@@ -76,14 +76,14 @@ class _Decoder:
         self._workspace = workspace
 
     def decoded(self, role: Role, data: DataSpec, entry: FileEntry) -> Decoded:
+        if self._spec.model.task == "chat":
+            why = "conversations are text; no arrays are made of them"
+            return Decoded(_undecoded(role, data, entry, why), ())
         reply = self._asked(data, entry)
         problem = str(reply.values.get("problem", "")) or _disbelief(reply, self._spec)
         if problem:
-            dataset = Dataset(
-                role=role, path=data.path, source=entry.digest, digest=None, problem=problem[:2000]
-            )
             told = _observed("data.undecodable", "high", f"{role}: {problem}", data)
-            return Decoded(dataset, (told,))
+            return Decoded(_undecoded(role, data, entry, problem), (told,))
         inputs, labels = reply.arrays["inputs"], reply.arrays["labels"]
         stored = self._store.put(safetensors.numpy.save({"inputs": inputs, "labels": labels}))
         dataset = Dataset(
@@ -96,14 +96,14 @@ class _Decoder:
         return Decoded(dataset, notes)
 
     def _asked(self, data: DataSpec, entry: FileEntry) -> Reply:
-        with tempfile.TemporaryDirectory(dir=self._workspace, prefix="decode-") as folder:
-            place = Path(folder) / ("data" + Path(data.path).suffix.lower())
+        with scratch(self._workspace, "decode") as folder:
+            place = folder / ("data" + Path(data.path).suffix.lower())
             self._store.fetch(entry.digest, place)
             try:
                 return self._called(place, data)
             except ChildError as error:
                 # The child's last words may name its folder, which differs from run to run.
-                words = shown(error.message.replace(folder, ""))
+                words = shown(error.message.replace(str(folder), ""))
                 return Reply({}, {"problem": f"the decoder failed ({error.code}): {words}"})
 
     def _called(self, place: Path, data: DataSpec) -> Reply:
@@ -120,6 +120,10 @@ class _Decoder:
                 classes=model.output.classes if model.output else None,
                 value_range=list(model.input.range) if model.input else None,
             )
+
+
+def _undecoded(role: Role, data: DataSpec, entry: FileEntry, why: str) -> Dataset:
+    return Dataset(role=role, path=data.path, source=entry.digest, digest=None, problem=why[:2000])
 
 
 def _disbelief(reply: Reply, spec: BundleSpec) -> str:

@@ -5,7 +5,6 @@ Formats: DSSE protocol 1.0.0; in-toto Statement v1 with predicate
 """
 
 import base64
-import binascii
 import hashlib
 import re
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -124,7 +123,7 @@ def parse_envelope(data: bytes) -> Envelope:
             base64.b64decode(envelope.payload, validate=True),
             base64.b64decode(envelope.signatures[0].sig, validate=True),
         )
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidInputError(f"The signature is not base64: {error}.") from error
 
 

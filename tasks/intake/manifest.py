@@ -1,6 +1,5 @@
 """``bundle.yaml``: found, parsed strictly, and held against the files that came with it."""
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from tasks.domain.severity import Severity
 from tasks.intake.archives import unpack
 from tasks.intake.names import is_invisible, mixes_scripts, shown
 from tasks.intake.quarantine import QUOTAS, Quotas, quarantine
+from tasks.intake.scratch import scratch
 from tasks.intake.strict_yaml import parse_yaml
 from tasks.store.protocol import ObjectStore
 
@@ -96,9 +96,9 @@ def _folder(path: Path, workspace: Path, quotas: Quotas) -> Iterator[Path]:
     elif path.name == MANIFEST and path.is_file():
         yield path.parent
     elif path.is_file():
-        with tempfile.TemporaryDirectory(dir=workspace, prefix="unpacked-") as into:
-            unpack(path, Path(into), quotas=quotas)
-            yield _top(Path(into))
+        with scratch(workspace, "unpacked") as into:
+            unpack(path, into, quotas=quotas)
+            yield _top(into)
     else:
         raise InvalidInputError(
             f"{shown(str(path))} is neither a folder nor a plain file. Name the folder that holds "

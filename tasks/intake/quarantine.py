@@ -8,7 +8,6 @@ and hashed while it is copied, so that what was hashed is what is stored.
 import hashlib
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from tasks.domain.digest import CHUNK_BYTES, Digest
 from tasks.domain.errors import InvalidInputError, StoreError
 from tasks.domain.frozen import Frozen
 from tasks.intake.names import name_problem, shown
+from tasks.intake.scratch import scratch
 from tasks.store.protocol import ObjectStore
 
 MOST_PROBLEMS = 20
@@ -74,8 +74,8 @@ def quarantine(
     root = _open_root(folder)
     try:
         surveyed = survey(root, quotas)
-        with tempfile.TemporaryDirectory(dir=workspace, prefix="spool-") as spool:
-            return tuple(_taken(root, file, store, Path(spool) / "file") for file in surveyed)
+        with scratch(workspace, "spool") as spool:
+            return tuple(_taken(root, file, store, spool / "file") for file in surveyed)
     except OSError as error:
         raise InvalidInputError(
             f"{shown(str(folder))} cannot be read: {error.strerror}. Check that every file of the "

@@ -7,7 +7,6 @@ computed, without copying the model again. Other serializations and certificates
 
 import contextlib
 import io
-import tempfile
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +23,7 @@ from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
 from tasks.intake.envelope import Envelope, Statement, parse_envelope, parse_statement
 from tasks.intake.names import shown
+from tasks.intake.scratch import scratch
 from tasks.store.protocol import ObjectStore
 
 # Hash by curve, as the Sigstore key details demand (PKIX_ECDSA_P256_SHA_256 …).
@@ -242,16 +242,16 @@ class SignatureReading:
         else:
             config.use_certificate_verifier(certificate_chain=list(self._trusted.certificates))
         config.set_hashing_config(_hashing(statement))
-        with tempfile.TemporaryDirectory(dir=self._workspace, prefix="signed-") as folder:
-            signature = Path(folder) / "model.sig"
+        with scratch(self._workspace, "signed") as folder:
+            signature = folder / "model.sig"
             signature.write_bytes(data)
-            model = self._copied(self._root(statement), Path(folder) / "model")
+            model = self._copied(self._root(statement), folder / "model")
             try:
                 # The library prints a warning about old signatures to stdout.
                 with contextlib.redirect_stdout(io.StringIO()):
                     config.verify(model, signature)
             except Exception as error:  # noqa: BLE001 - it raises what its parsers raise
-                words = str(error).replace(folder, "")
+                words = str(error).replace(str(folder), "")
                 return [f"it does not verify: {type(error).__name__}: {shown(words)}"]
         return []
 

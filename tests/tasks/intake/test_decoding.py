@@ -302,3 +302,14 @@ def test_a_child_is_not_believed(tmp_path: Path, name: str) -> None:
     assert item.dataset.digest is None
     assert item.dataset.problem
     assert item.observations[0].severity.value == "high"
+
+
+def test_conversations_stay_text(tmp_path: Path) -> None:
+    value = manifest()
+    value["model"] = {"name": "m", "version": "1", "task": "chat", "artifact": "model/digits.bin"}
+    folder = make_bundle(tmp_path / "b", value)
+    subject = take_in(folder, tmp_path / "w")
+    data = subject.dataset("evaluation")
+    assert data is not None
+    assert data.digest is None
+    assert "data.undecodable" not in rules(subject)

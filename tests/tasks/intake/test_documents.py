@@ -1,5 +1,6 @@
 """Questionnaire, cards and BOMs of the real world."""
 
+import json
 import os
 import re
 import time
@@ -186,3 +187,40 @@ def test_real_boms_are_read(spec: BundleSpec, name: str) -> None:
     found = list(bom_observations(data, spec, (artifact,), path="bom.json"))
     rules = {item.rule.removeprefix("provenance.bom.") for item in found}
     assert rules - {"file_missing"} == REAL_BOMS[name], found
+
+
+def _bom(*components: dict[str, object], **more: object) -> bytes:
+    head = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1}
+    return json.dumps(head | {"components": components} | more).encode()
+
+
+def _library(**more: object) -> dict[str, object]:
+    return {"type": "library", "name": "x"} | more
+
+
+def _link(url: str) -> dict[str, object]:
+    return {"type": "website", "url": url}
+
+
+HOSTILE_BOMS = {
+    "many components": _bom(*(_library(version=str(n)) for n in range(3000))),
+    "many slow addresses": _bom(
+        _library(externalReferences=[_link("http://" + "a" * 1900 + str(n)) for n in range(50)])
+    ),
+    "one long address": _bom(_library(externalReferences=[_link("a:" * 300_000)])),
+    "long mail": _bom(_library(authors=[{"name": "x", "email": "a@" * 100_000}])),
+    "long serial": _bom(serialNumber="urn:uuid:" + "0" * 500_000),
+    "the same twice": _bom(_library(), _library()),
+    "a list": b"[]",
+    "a number for components": b'{"bomFormat":"CycloneDX","specVersion":"1.6","components":3}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE_BOMS)
+def test_hostile_boms_are_judged_in_bounded_time(spec: BundleSpec, name: str) -> None:
+    list(bom_observations(_bom(), spec, (), path="bom.json"))  # pays for the imports
+    start = time.perf_counter()
+    found = list(bom_observations(HOSTILE_BOMS[name], spec, (), path="bom.json"))
+    assert time.perf_counter() - start < 8
+    assert found[0].rule in {"provenance.bom.no_model", "provenance.bom.unreadable"}
+    assert all(item.detail.isprintable() for item in found)
