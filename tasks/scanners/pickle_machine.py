@@ -17,6 +17,7 @@ from tasks.scanners.pickle_values import (
     Made,
     Malformed,
     Tape,
+    Truncated,
 )
 from tasks.scanners.reading import Budget, View
 
@@ -24,7 +25,22 @@ MOST_STACK = 4_000_000
 MOST_DEPTH = 1_000
 _BATCH = 1024
 
-_PADDING = re.compile(rb"(?:[N\x88\x89\])}]0|K.0|M..0|J.{4}0|G.{8}0|\x8c\x000|\(1)++", re.DOTALL)
+_STOP = 0x2E
+
+_ONE = rb"(?:[N\x88\x89\])}]|K.|M..|J.{4}|G.{8}|\x8c\x00|\x8c\x01.)"
+_NO_OPS = (
+    rb"%b0",
+    rb"%b20{2}",
+    rb"%b\x850",
+    rb"%b{2}\x860",
+    rb"%b{3}\x870",
+    rb"\(%b{0,8}+(?:1|[tl]0)",
+)
+"""What leaves the stack as it was: values that are popped again, alone or as a small tuple."""
+
+_PADDING = re.compile(
+    rb"(?:" + rb"|".join(each.replace(b"%b", _ONE) for each in _NO_OPS) + rb")++", re.DOTALL
+)
 _SCALAR = re.compile(rb"[N\x88\x89]|K.|M..|J.{4}|G.{8}", re.DOTALL)
 _SCALARS = re.compile(rb"(?:[N\x88\x89]|K.|M..|J.{4}|G.{8}){16,}+", re.DOTALL)
 
@@ -91,13 +107,17 @@ class Machine:
         while True:
             if not self.opcodes % _BATCH and self.opcodes:
                 self._pace()
-            self.at = tape.offset
-            code = tape.take(1)[0]
+            if tape.at >= len(tape.buffer) and not tape.fill(1):
+                raise Truncated("the pickle ends without STOP")
+            at = tape.at
+            code = tape.buffer[at]
+            tape.at = at + 1
+            self.at = tape.base + at
             handler = table[code]
             if handler is None:
                 raise Malformed(f"0x{code:02x} is no opcode")
             self.opcodes += 1
-            if code == 0x2E:
+            if code == _STOP:
                 return self.pop()
             handler(self)
             if not self.opcodes % 31:  # odd, so that runs of two-opcode padding are met at either

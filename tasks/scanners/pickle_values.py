@@ -94,10 +94,14 @@ class Tape:
         Raises:
             Truncated: There are fewer. Nothing is allocated for a declared size.
         """
-        if count > self.view.size - self.offset or not self.fill(count):
-            raise Truncated(f"{count} bytes are declared, {self.view.size - self.offset} are left")
-        data = self.buffer[self.at : self.at + count]
-        self.at += count
+        end = self.at + count
+        if end > len(self.buffer):
+            if count > self.view.size - self.offset or not self.fill(count):
+                left = self.view.size - self.offset
+                raise Truncated(f"{count} bytes are declared, {left} are left")
+            end = self.at + count
+        data = self.buffer[self.at : end]
+        self.at = end
         return data
 
     def skip(self, count: int) -> int:

@@ -138,24 +138,45 @@ def open_regular(path: Path) -> tuple[int, int]:
     return descriptor, status.st_size
 
 
+class _Scratch:
+    """An unlinked scratch file that closes when the last view on it is gone."""
+
+    def __init__(self) -> None:
+        descriptor, name = tempfile.mkstemp(prefix="expanded-")
+        os.unlink(name)  # noqa: PTH108 - the name was ours for one line only
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Appends all of ``data``."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self.descriptor, rest) :]
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Reads like ``pread``."""
+        return os.pread(self.descriptor, count, offset)
+
+
 def spooled(pieces: Iterable[bytes], budget: Budget) -> View:
     """Keeps expanded bytes, in memory while they are few, else in an unlinked scratch file."""
     kept: list[bytes] = []
     size = 0
-    spill = None
+    spill: _Scratch | None = None
     for piece in pieces:
         budget.spend_bytes(len(piece))
         size += len(piece)
         if spill is None and size > MEMORY_BYTES:
-            spill = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the view
-            spill.writelines(kept)
+            spill = _Scratch()
+            spill.write(b"".join(kept))
             kept.clear()
-        kept.append(piece) if spill is None else spill.write(piece)
-    if spill is None:
-        return View.of_bytes(b"".join(kept))
-    spill.flush()
-    file = spill  # the closure keeps the file open while any view on it lives
-    return View(lambda offset, count: os.pread(file.fileno(), count, offset), 0, size)
+        if spill is None:
+            kept.append(piece)
+        else:
+            spill.write(piece)
+    return View.of_bytes(b"".join(kept)) if spill is None else View(spill.read_at, 0, size)
 
 
 def _kind(mode: int) -> str:

@@ -76,6 +76,6 @@ def is_openable(report: ScanReport, path: str) -> tuple[bool, str]:
     if file.outcome != "pass":
         worst = max(file.findings, key=lambda finding: finding.severity.rank)
         return False, f"{path} did not pass the artifact scan: {worst.rule}: {worst.detail}"
-    if file.format not in OPENED:
+    if file.format.partition("+")[0] not in OPENED:
         return False, f"{path} is {file.format}, a format that is never opened"
     return True, f"{path} is {file.format} and passed the artifact scan"

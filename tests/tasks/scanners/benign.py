@@ -1,7 +1,7 @@
 """Honest files as their own libraries write them, made at test time."""
 
 import bz2
-import datetime
+import datetime as dt
 import gzip
 import io
 import json
@@ -17,8 +17,34 @@ from pathlib import Path
 
 import joblib
 import numpy as np
+import pandas as pd
 import safetensors.numpy
+import scipy.sparse
+import skops.io
 import torch
+from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+    StackingClassifier,
+)
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.feature_selection import SelectKBest
+from sklearn.gaussian_process import GaussianProcessClassifier
+from sklearn.linear_model import LogisticRegression, SGDClassifier
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 
 def _bytes_of_torch(value: object, **options: bool) -> bytes:
@@ -62,7 +88,7 @@ def torch_files() -> Iterator[tuple[str, bytes]]:
         "epoch": 3,
         "loss": np.float32(0.5),
         "rng": torch.get_rng_state(),
-        "when": datetime.datetime(2025, 1, 1, tzinfo=datetime.UTC),
+        "when": dt.datetime(2025, 1, 1, tzinfo=dt.UTC),
         "names": {"a", "b"},
     }
     yield "checkpoint.ckpt", _bytes_of_torch(checkpoint)
@@ -74,7 +100,7 @@ def torch_files() -> Iterator[tuple[str, bytes]]:
             ("traced.pt", torch.jit.trace(model.eval(), torch.zeros(1, 1, 8, 8))),
         ):
             buffer = io.BytesIO()
-            torch.jit.save(script, buffer)  # type: ignore[no-untyped-call]  # torch ships no type here
+            torch.jit.save(script, buffer)
             yield name, buffer.getvalue()
         buffer = io.BytesIO()
         torch.export.save(torch.export.export(model.eval(), (torch.zeros(1, 1, 8, 8),)), buffer)
@@ -82,30 +108,6 @@ def torch_files() -> Iterator[tuple[str, bytes]]:
 
 
 def sklearn_models() -> list[object]:
-    from sklearn.cluster import KMeans
-    from sklearn.compose import ColumnTransformer
-    from sklearn.datasets import load_iris
-    from sklearn.decomposition import PCA
-    from sklearn.ensemble import (
-        GradientBoostingClassifier,
-        HistGradientBoostingClassifier,
-        IsolationForest,
-        RandomForestClassifier,
-        StackingClassifier,
-    )
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.feature_selection import SelectKBest
-    from sklearn.gaussian_process import GaussianProcessClassifier
-    from sklearn.linear_model import LogisticRegression, SGDClassifier
-    from sklearn.model_selection import GridSearchCV
-    from sklearn.naive_bayes import GaussianNB
-    from sklearn.neighbors import KNeighborsClassifier
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
-    from sklearn.svm import SVC
-    from sklearn.tree import DecisionTreeClassifier
-
     x, y = load_iris(return_X_y=True)
     small = [
         LogisticRegression(max_iter=200),
@@ -138,8 +140,6 @@ def sklearn_models() -> list[object]:
 
 
 def sklearn_files() -> Iterator[tuple[str, bytes]]:
-    import skops.io
-
     for index, model in enumerate(sklearn_models()):
         name = f"{index:02d}_{type(model).__name__}"
         buffer = io.BytesIO()
@@ -181,9 +181,6 @@ def array_files() -> Iterator[tuple[str, bytes]]:
 
 
 def plain_pickles() -> Iterator[tuple[str, bytes]]:
-    import pandas as pd
-    import scipy.sparse
-
     value = {
         "a": [1, 2.5, None, True],
         "b": ("x", b"bytes", {1, 2}),
@@ -191,7 +188,7 @@ def plain_pickles() -> Iterator[tuple[str, bytes]]:
         "d": defaultdict(list),
         "e": Path("/a"),
         "f": np.float64(2),
-        "g": datetime.date(2025, 1, 1),
+        "g": dt.date(2025, 1, 1),
         "h": complex(1, 2),
     }
     for protocol in range(6):
@@ -207,11 +204,10 @@ def plain_pickles() -> Iterator[tuple[str, bytes]]:
 
 
 def other_files() -> Iterator[tuple[str, bytes]]:
-    import pandas as pd
-
     yield (
         "card.md",
-        b"# Model card\n\n<div align='center'><img src='a.png'></div>\n\n```html\n<script>\n```\nUse `torch.load`.\n",
+        (b"# Model card\n\n<div align='center'><img src='a.png'></div>\n\n"
+        b"```html\n<script>\n```\nUse `torch.load`.\n"),
     )
     yield "LICENSE", b"Apache License\nVersion 2.0\n"
     yield "data.csv", b"col1,col2\n1,-2\n3,4\n"
@@ -219,9 +215,7 @@ def other_files() -> Iterator[tuple[str, bytes]]:
     yield (
         "tokenizer_config.json",
         json.dumps(
-            {
-                "chat_template": "{% for m in messages %}{{ m['role'] + ': ' + m['content'] }}{% endfor %}"
-            }
+            {"chat_template": "{% for m in messages %}{{ m['role'] + ': ' }}{% endfor %}"}
         ).encode(),
     )
     yield (
