@@ -5,6 +5,7 @@ again, because archives lie about sizes. The unpacked folder then goes through t
 any other folder.
 """
 
+import errno
 import gzip
 import os
 import stat
@@ -24,6 +25,12 @@ _COPY_BYTES = 1 << 20
 _MOST_RATIO = 1_100  # deflate cannot do better than 1032:1 (zlib technical notes)
 _EOCD = struct.Struct("<4s4H2LH")
 _EOCD64 = struct.Struct("<4sQ2H2L4Q")
+# What the libraries raise on damaged or deliberately odd archives (RuntimeError also covers
+# NotImplementedError, ValueError also broken text).
+_DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error, struct.error,
+    RuntimeError, ValueError, OverflowError,
+)  # fmt: skip
 _DIRECTORY_BYTES = 700  # a central directory record with a long name and extra fields
 
 
@@ -50,7 +57,7 @@ def unpack(archive: Path, into: Path, *, quotas: Quotas) -> None:
                 raise InvalidInputError(
                     f"{shown(archive.name)} is neither a folder nor a .zip, .tar or .tar.gz file."
                 )
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, struct.error) as error:
+    except _DAMAGE as error:
         raise InvalidInputError(
             f"{shown(archive.name)} is a damaged or ambiguous archive: {shown(str(error))}. Pack "
             "the bundle again with a common tool."
@@ -59,9 +66,9 @@ def unpack(archive: Path, into: Path, *, quotas: Quotas) -> None:
         raise InvalidInputError(
             refusal(["the archive uses one name for a file and for a folder"])
         ) from error
-    except gzip.BadGzipFile as error:
-        raise InvalidInputError(f"{shown(archive.name)}: {shown(str(error))}.") from error
     except OSError as error:
+        if error.errno == errno.EINVAL:  # an offset that no file has
+            raise InvalidInputError(f"{shown(archive.name)} is a damaged archive.") from error
         raise StoreError(
             f"The archive could not be unpacked to {into}: {error.strerror or error}. Free some "
             "space, then try again."

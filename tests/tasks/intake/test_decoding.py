@@ -121,6 +121,17 @@ def _lying_header(path: Path) -> Path:
     return path
 
 
+def _padded(path: Path) -> Path:
+    """Holds more bytes than its header says: a place to hide something."""
+    npz(path)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data + b"hidden")
+    return path
+
+
 def _bomb(path: Path) -> Path:
     with path.open("wb") as stream:
         np.savez_compressed(stream, x=np.zeros((1 << 22,), np.float32), y=Y)
@@ -149,6 +160,7 @@ BAD: dict[str, tuple[str, Callable[[Path], Path], dict[str, Any], str]] = {
     "text labels": ("d.npz", lambda p: npz(p, X, Y.astype(str)), {}, "not numbers"),
     "complex": ("d.npz", lambda p: npz(p, X.astype(complex)), {}, "not numbers"),
     "lying header": ("d.npz", _lying_header, {}, "are allowed"),
+    "padded": ("d.npz", _padded, {}, "claims"),
     "bomb": ("d.npz", _bomb, {}, "are allowed"),
     "NaN": ("d.npz", _nan, {}, "2 of 40 rows"),
     "no rows": ("d.npz", lambda p: npz(p, X[:0], Y[:0]), {}, "empty"),

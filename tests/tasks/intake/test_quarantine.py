@@ -250,6 +250,14 @@ def _lying(path: Path) -> Path:
     return path
 
 
+def _flagged(path: Path, flag: int) -> Path:
+    """Sets a general purpose flag of the one member, in the central directory."""
+    data = bytearray(_zip(path, ("a", b"x" * 100)).read_bytes())
+    data[data.index(b"PK\x01\x02") + 8] |= flag
+    path.write_bytes(data)
+    return path
+
+
 ARCHIVES: dict[str, Callable[[Path], Path]] = {
     "zip-slip": lambda p: _zip(p, ("../evil", b"x")),
     "zip absolute": lambda p: _zip(p, ("/evil", b"x")),
@@ -278,6 +286,8 @@ ARCHIVES: dict[str, Callable[[Path], Path]] = {
     ),
     "tar huge name": lambda p: _tar(p, _member("n" * (3 << 20))),
     "gz of nothing": lambda p: (p.write_bytes(b"\x1f\x8b\x08\x00junk"), p)[1],
+    "zip patched": lambda p: _flagged(p, 0x20),
+    "zip encrypted": lambda p: _flagged(p, 0x01),
     "text": lambda p: (p.write_bytes(b"hello"), p)[1],
     "empty": lambda p: (p.write_bytes(b""), p)[1],
 }
