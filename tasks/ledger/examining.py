@@ -176,6 +176,8 @@ class Examiner:
     def _verify_logged(self, entry: Entry, sealed: Sealed, view: LogView, size: int) -> None:
         index = sealed.ledger_index
         if index >= size:
+            size = view.size(size)  # the run may have been sealed since the size was read
+        if index >= size:
             raise LedgerError(
                 f"{RUNS}{entry.name} is entry {index} of the log, but its newest checkpoint covers "
                 f"{size}: the log was rolled back or its end removed"

@@ -22,7 +22,7 @@ from tasks.ledger.merkle import Tree
 from tasks.ledger.rejections import LedgerError
 from tasks.ledger.statement import moment_of
 from tasks.ledger.view import LogView
-from tasks.ledger.witness import Witness
+from tasks.ledger.witness import Seen
 from tasks.store.protocol import ObjectStore
 
 SKEW = timedelta(hours=1)
@@ -88,7 +88,8 @@ class Fsck:
         if entry.name in named:
             yield f"{place} is about {entry.name}, as is {entry_name(named[entry.name])}: doubled"
         named.setdefault(entry.name, index)
-        if entry.name not in runs:
+        # Asked again, because a run may have been sealed since the runs were listed.
+        if entry.name not in runs and self._store.claimed(RUNS + entry.name) is None:
             yield (
                 f"{RUNS}{entry.name} is missing, though {place} logs it: the claim was removed, or "
                 "sealing was interrupted (onboard again to finish it)"
@@ -149,12 +150,14 @@ class Fsck:
 
 
 def head_problems(
-    view: LogView, size: int, witness: Witness | None
+    view: LogView, size: int, known: dict[str, Seen]
 ) -> tuple[Checkpoint | None, list[str]]:
-    """Returns the head of ``size`` entries, and what contradicts what was seen before."""
+    """Returns the head of ``size`` entries, and what contradicts what was seen before.
+
+    ``known`` must have been read before ``size`` was: the log may grow in between.
+    """
     try:
         head = view.checkpoint(size) if size else None
-        known = witness.seen() if witness else {}
         if not known:
             return head, []
         origin = view.origin()

@@ -101,6 +101,8 @@ class Log:
 
     def _catch_up(self) -> None:
         view = LogView(self._store, self._trust)
+        # Memory first, log second: what another process appends in between is no rollback.
+        seen = self._witness.seen() if self._witness and not self._opened else {}
         size = view.size(self.size)
         if size > self.size:
             if self._head:
@@ -114,8 +116,7 @@ class Log:
                 f"{checkpoint_name(size)} belongs to {self._head.origin}, {ORIGIN} says "
                 f"{self._origin}: two logs were mixed. Restore the store from its backup."
             )
-        known = self._witness.seen().get(self._origin) if self._witness else None
-        if known:
+        if known := seen.get(self._origin):
             view.verify_continues(known, size)
         self._opened = True
 

@@ -9,6 +9,7 @@ import random
 import signal
 import time
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import pytest
@@ -173,8 +174,7 @@ def test_two_processes_seal_fifty_runs_each(tmp_path: Path) -> None:
         )
         for n in range(2)
     ]
-    for child in children:
-        child.start()
+    _start(children, ends)
     indices = [ends[n][0].recv() for n in range(2) for _ in range(50)]
     for child in children:
         child.join()
@@ -182,6 +182,13 @@ def test_two_processes_seal_fifty_runs_each(tmp_path: Path) -> None:
     assert sorted(indices) == list(range(100))
     whole = verify_all(LocalStore(root), trusting(signer), Witness(tmp_path))
     assert (whole.ok, whole.ledger_size, whole.garbage) == (True, 100, ())
+
+
+def _start(children: list[ForkProcess], ends: list[tuple[Connection, Connection]]) -> None:
+    for child in children:
+        child.start()
+    for _, theirs in ends:
+        theirs.close()  # a child that dies is then the end of its pipe, not a wait for ever
 
 
 def _seal_same(root: Path, signer: Signer, home: Path, told: Connection) -> None:
@@ -200,8 +207,7 @@ def test_two_processes_that_seal_the_same_runs_agree(tmp_path: Path) -> None:
     children = [
         FORK.Process(target=_seal_same, args=(root, signer, tmp_path, end[1])) for end in ends
     ]
-    for child in children:
-        child.start()
+    _start(children, ends)
     seals = [[end[0].recv() for _ in range(15)] for end in ends]
     for child in children:
         child.join()

@@ -189,6 +189,24 @@ def test_a_rolled_back_log_is_not_continued(tmp_path: Path) -> None:
         Log(store, SIGNER, witness=witness).append(entry(9))
 
 
+def test_growth_while_the_log_is_opened_is_no_rollback(tmp_path: Path) -> None:
+    class Busy(MemoryStore):
+        """Another process appends right after the size of the log was read."""
+
+        busy = False
+
+        def claim(self, name: str, data: bytes) -> bool:
+            if self.busy and name == "ledger/origin":
+                self.busy = False
+                Log(self, SIGNER, witness=Witness(tmp_path)).append(entry(7))
+            return super().claim(name, data)
+
+    store = Busy()
+    Log(filled(4, store), SIGNER, witness=Witness(tmp_path)).append(entry(4))
+    store.busy = True
+    assert Log(store, SIGNER, witness=Witness(tmp_path)).append(entry(8)) == 6
+
+
 def test_a_forked_log_is_not_continued(tmp_path: Path) -> None:
     store, witness = filled(4), Witness(tmp_path)
     fork = MemoryStore()
