@@ -13,7 +13,7 @@ from torch import nn
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Scores, Target, product
 
-STEPS, BATCH = 400, 64
+STEPS, BATCH = 300, 64
 LEARNING_RATE = 3e-3
 WIDTH = 64
 SMALLEST_IMAGE = 8

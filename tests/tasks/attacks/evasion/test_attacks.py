@@ -1,0 +1,198 @@
+"""Evasion attacks: a contract for each of them, closed forms, and other people's code as oracle."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tasks.attacks.evasion.linear_control import linear_target, linf_distances
+from tasks.attacks.evasion.linf_apgd import checkpoint_windows, linf_apgd
+from tasks.attacks.evasion.square import side_of, square
+from tasks.domain.bundle import ModelSpec
+from tasks.domain.errors import TargetError
+from tasks.sandbox.protocol import Reply
+from tasks.targets.protocol import Images, Labels, Target, predicted
+from tasks.targets.torch_target import TorchTarget
+from tests.tasks.targets.models import description, digits, trained
+
+EPSILON = 0.1
+
+
+def victim(*, adversarial_epsilon: float = 0.0) -> TorchTarget:
+    model = ModelSpec.model_validate(description())
+    return TorchTarget(trained(adversarial_epsilon=adversarial_epsilon), model, kind="test")
+
+
+def correct(target: Target, count: int = 40) -> tuple[Images, Labels]:
+    inputs, labels = digits().test
+    kept = np.flatnonzero(predicted(target, inputs) == labels)[:count]
+    return inputs[kept], labels[kept]
+
+
+def by_ce(target: Target, **settings: Any) -> Reply:
+    return linf_apgd(target, loss="ce", steps=20, **settings)
+
+
+def by_dlr(target: Target, **settings: Any) -> Reply:
+    return linf_apgd(target, loss="dlr_targeted", steps=20, targets=3, **settings)
+
+
+def by_square(target: Target, **settings: Any) -> Reply:
+    return square(target, queries=150, **settings)
+
+
+ATTACKS = pytest.mark.parametrize("attack", [by_ce, by_dlr, by_square])
+
+
+@ATTACKS
+def test_stays_in_the_budget_and_tells_the_truth(attack: Any) -> None:
+    target = victim()
+    inputs, labels = correct(target)
+    reply = attack(target, inputs=inputs, labels=labels, epsilon=EPSILON)
+    moved, found = reply.arrays["candidates"], reply.arrays["found"]
+    assert np.abs(moved - inputs).max() <= EPSILON + 1e-6
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    np.testing.assert_array_equal(predicted(target, moved) != labels, found)
+    assert 0.2 < found.mean() < 1
+
+
+@ATTACKS
+def test_a_point_does_not_depend_on_its_batch(attack: Any) -> None:
+    target = victim()
+    inputs, labels = correct(target, 12)
+    whole = attack(target, inputs=inputs, labels=labels, epsilon=EPSILON)
+    half = attack(target, inputs=inputs[6:], labels=labels[6:], epsilon=EPSILON)
+    np.testing.assert_array_equal(whole.arrays["found"][6:], half.arrays["found"])
+    np.testing.assert_allclose(whole.arrays["candidates"][6:], half.arrays["candidates"], atol=1e-3)
+
+
+def _flat() -> TorchTarget:
+    return linear_target(np.zeros((4, 24), np.float32), np.array([1, 0, 0, 0], np.float32))
+
+
+@ATTACKS
+def test_equal_seeds_give_equal_outputs(attack: Any) -> None:
+    # A flat victim keeps the random start visible; on a slope every start may end alike.
+    inputs = np.full((3, 24), 0.5, np.float32)
+    labels = np.zeros(3, np.int64)
+    first, again, other = (
+        attack(_flat(), inputs=inputs, labels=labels, epsilon=EPSILON, seed=seed).arrays[
+            "candidates"
+        ]
+        for seed in (7, 7, 8)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@ATTACKS
+def test_counts_what_it_asked(attack: Any) -> None:
+    target = victim()
+    inputs, labels = correct(target, 10)
+    before = target.meter.passes
+    reply = attack(target, inputs=inputs, labels=labels, epsilon=EPSILON)
+    assert reply.values["passes"] == target.meter.passes - before > 0
+
+
+@ATTACKS
+def test_no_points_are_no_work(attack: Any) -> None:
+    target = victim()
+    inputs, labels = correct(target, 1)
+    reply = attack(target, inputs=inputs[:0], labels=labels[:0], epsilon=EPSILON)
+    assert reply.arrays["candidates"].shape == (0, 1, 8, 8)
+    assert reply.values["passes"] == 0
+
+
+def _linear() -> tuple[TorchTarget, Images, Labels, NDArray[np.float64]]:
+    rng = np.random.default_rng(3)
+    weights = rng.normal(size=(5, 30)).astype(np.float32)
+    bias = rng.normal(size=5).astype(np.float32)
+    inputs = rng.uniform(0.3, 0.7, (100, 30)).astype(np.float32)
+    labels = (inputs @ weights.T + bias).argmax(axis=1).astype(np.int64)
+    return linear_target(weights, bias), inputs, labels, linf_distances(
+        weights, bias, inputs, labels
+    )  # fmt: skip
+
+
+def test_a_linear_model_falls_exactly_where_the_closed_form_says() -> None:
+    target, inputs, labels, distances = _linear()
+    epsilon = float(np.median(distances))
+    reply = linf_apgd(
+        target, inputs=inputs, labels=labels, epsilon=epsilon, steps=50, loss="dlr_targeted"
+    )
+    sure = np.abs(distances - epsilon) > 1e-4 * epsilon
+    np.testing.assert_array_equal(reply.arrays["found"][sure], (distances < epsilon)[sure])
+
+
+def test_stops_at_the_first_witness() -> None:
+    target, inputs, labels, distances = _linear()
+    near = distances < np.quantile(distances, 0.2)
+    reply = linf_apgd(
+        target, inputs=inputs[near], labels=labels[near], epsilon=0.3, steps=100, loss="ce"
+    )
+    assert reply.arrays["found"].all()
+    assert reply.values["passes"] < 2 * 20 * near.sum()
+
+
+def test_notices_a_flat_start() -> None:
+    inputs, labels = np.full((3, 24), 0.5, np.float32), np.zeros(3, np.int64)
+    reply = linf_apgd(_flat(), inputs=inputs, labels=labels, epsilon=0.1, steps=3)
+    assert reply.arrays["flat"].all()
+
+
+def test_refuses_a_target_without_gradients() -> None:
+    target = victim()
+    target.module = None
+    inputs, labels = correct(target, 2)
+    with pytest.raises(TargetError, match="needs gradients"):
+        linf_apgd(target, inputs=inputs, labels=labels, epsilon=0.1)
+
+
+def test_steps_are_checked_as_in_the_reference() -> None:
+    # auto-attack with 100 iterations checks after these many (22, then 3 fewer each, 6 at least).
+    expected = [22, 41, 57, 70, 80, 87, 93, 99]
+    assert np.flatnonzero(checkpoint_windows(100)).tolist() == expected
+    assert all(len(checkpoint_windows(steps)) == steps + 1 for steps in range(30))
+
+
+def test_squares_shrink() -> None:
+    sides = [side_of(query, 5000, 784) for query in range(5000)]
+    assert sides == sorted(sides, reverse=True)
+    assert (sides[0], sides[-1]) == (25, 1)
+
+
+@pytest.mark.parametrize("adversarial_epsilon", [0.0, 0.1], ids=["plain", "hardened"])
+def test_breaks_at_least_what_the_toolbox_breaks(adversarial_epsilon: float) -> None:
+    """Oracle: AutoProjectedGradientDescent of the Adversarial Robustness Toolbox, same steps."""
+    from art.attacks.evasion import (  # noqa: PLC0415 - slow to import
+        AutoProjectedGradientDescent,
+    )
+    from art.estimators.classification import PyTorchClassifier  # noqa: PLC0415
+
+    target = victim(adversarial_epsilon=adversarial_epsilon)
+    inputs, labels = correct(target, 100)
+    classifier = PyTorchClassifier(
+        trained(adversarial_epsilon=adversarial_epsilon),
+        loss=torch.nn.CrossEntropyLoss(),
+        input_shape=(1, 8, 8),
+        nb_classes=10,
+        clip_values=(0, 1),
+        device_type="cpu",
+    )
+    theirs = AutoProjectedGradientDescent(
+        classifier,
+        eps=EPSILON,
+        eps_step=EPSILON / 4,
+        max_iter=20,
+        nb_random_init=1,
+        loss_type="cross_entropy",
+        verbose=False,
+        batch_size=100,
+    ).generate(inputs, np.eye(10)[labels])
+    broken = predicted(target, theirs.astype(np.float32)) != labels
+    ours = by_ce(target, inputs=inputs, labels=labels, epsilon=EPSILON).arrays["found"]
+    assert (ours & broken).sum() >= broken.sum() - 2
+    assert ours.sum() >= broken.sum()
