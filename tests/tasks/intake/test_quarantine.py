@@ -21,7 +21,7 @@ from tasks.domain.bundle import FileEntry
 from tasks.domain.digest import digest_of
 from tasks.domain.errors import InvalidInputError, StoreError
 from tasks.intake import quarantine as quarantine_module
-from tasks.intake.archives import unpack
+from tasks.intake.archives import _Metered, _write, unpack
 from tasks.intake.names import name_problem
 from tasks.intake.quarantine import QUOTAS, Quotas, quarantine
 from tests.simulators.store import MemoryStore
@@ -343,3 +343,58 @@ def test_what_is_stored_is_what_lay_there(tmp_path: Path) -> None:
         FileEntry(path="d/x", digest=digest_of(b"abc"), size_bytes=3),
         FileEntry(path="empty", digest=digest_of(b""), size_bytes=0),
     )
+
+
+def test_each_guard_holds_alone(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    root = os.open(tmp_path, os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="symbolic links"):
+            quarantine_module._open_file(root, "link")
+    finally:
+        os.close(root)
+    with pytest.raises(tarfile.ReadError, match="megabyte"):
+        _Metered(io.BytesIO(), 1 << 30).read(2 << 20)
+    with pytest.raises(InvalidInputError, match="quota"):
+        _Metered(io.BytesIO(b"abc"), 2).read(3)
+    for promised in (2, 4):
+        with pytest.raises(InvalidInputError, match="more or less"):
+            _write(io.BytesIO(b"abc"), tmp_path / str(promised), promised)
+
+
+def test_a_file_that_grows_with_its_time_set_back_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b").mkdir()
+    victim = tmp_path / "b" / "a"
+    victim.write_bytes(b"first")
+    before = victim.stat()
+    spooled = quarantine_module._spooled
+
+    def grown(source: int, spool: Path, most: int) -> Any:
+        with victim.open("ab") as stream:
+            stream.write(b" and more")
+        os.utime(victim, ns=(before.st_atime_ns, before.st_mtime_ns))
+        return spooled(source, spool, most)
+
+    monkeypatch.setattr(quarantine_module, "_spooled", grown)
+    with pytest.raises(InvalidInputError, match="changed while"):
+        take(tmp_path / "b", tmp_path / "w")
+
+
+def test_a_file_swapped_for_another_after_the_survey_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "a").write_text("plain")
+    (tmp_path / "other").write_text("other")
+    survey = quarantine_module.survey
+
+    def then_swap(root: int, quotas: Quotas) -> Any:
+        seen = survey(root, quotas)
+        (tmp_path / "other").replace(tmp_path / "b" / "a")
+        return seen
+
+    monkeypatch.setattr(quarantine_module, "survey", then_swap)
+    with pytest.raises(InvalidInputError, match="changed while"):
+        take(tmp_path / "b", tmp_path / "w")
