@@ -12,7 +12,7 @@ _CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_code", "code_rev
 TEMPLATE_REACH = re.compile(
     r"__(?:class|globals|builtins|subclasses|mro|base|bases|init|import|getattribute|code|dict|reduce)__|"
     r"\b(?:cycler|joiner|lipsum|namespace|get_flashed_messages|url_for|self)\s*\.\s*__|\|\s*attr\s*\(|"
-    r"\b(?:os|subprocess|sys|builtins)\s*\.\s*\w+\s*\(|\b(?:popen|eval|exec|open|import_module)\s*\(|"
+    r"\b(?:os|subprocess|sys|builtins)\s*\.\s*\w+\s*\(|\b(?:popen|eval|exec|import_module)\s*\(|"
     r"\\x5f\\x5f|getattr\s*\(|request\s*\.\s*(?:application|args)|_TemplateReference__context|\bmro\s*\(",
     re.IGNORECASE,
 )

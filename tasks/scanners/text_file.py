@@ -28,9 +28,10 @@ _ACTIVE = re.compile(
     r"<meta[^<>]{0,100}http-equiv\s*=\s*.?refresh|data:text/html|vbscript:",
     re.IGNORECASE,
 )
-_ESCAPES = re.compile(r"\x1b[\[\]PX^_]|[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\x9b]")
+_ESCAPES = re.compile(r"\x1b[\[\]PX^_]")
+_CONTROLS = re.compile(r"[\x00-\x07\x0e-\x1a\x1c-\x1f]")
 _BIDI = re.compile("[\u202a-\u202e\u2066-\u2069]")
-_INVISIBLE = re.compile("[\U000e0000-\U000e007f]|[\u200b\u2060]{4,}")
+_INVISIBLE = re.compile("[\U000e0000-\U000e007f]{8,}")  # shorter runs are flags in emoji
 _INJECTION = re.compile(
     r"(?:ignore|disregard|forget)\s+(?:all\s+|any\s+)?(?:of\s+)?(?:the\s+|your\s+)?(?:previous|prior|above|earlier)\s+"
     r"(?:instructions|prompts|rules)|you\s+are\s+now\s+(?:in\s+)?(?:dan|developer\s+mode)|"
@@ -164,11 +165,13 @@ class _Rule(NamedTuple):
     kinds: frozenset[str] | None = None
 
 
+_PROSE = frozenset({"md", "text", "xml", "yaml", "yml", "toml"})  # vocabularies hold any character
 _YAML = frozenset({"yaml", "yml", "toml"})
 _TABLES = frozenset({"csv", "tsv"})
 _RULES = (
     _Rule("text.terminal_escape", Severity.MEDIUM, _ESCAPES, "control characters drive a terminal"),
-    _Rule("text.bidirectional", Severity.MEDIUM, _BIDI, "shown in another order than it is read"),
+    _Rule("text.control_character", Severity.LOW, _CONTROLS, "unprintable control characters"),
+    _Rule("text.bidirectional", Severity.MEDIUM, _BIDI, "shown in another order than read", _PROSE),
     _Rule("text.invisible", Severity.MEDIUM, _INVISIBLE, "invisible characters carry hidden text"),
     _Rule("text.prompt_injection", Severity.LOW, _INJECTION, "speaks to a language model"),
     _Rule("yaml.object_tag", Severity.HIGH, _YAML_TAG, "a tag that builds objects on load", _YAML),

@@ -206,8 +206,10 @@ def plain_pickles() -> Iterator[tuple[str, bytes]]:
 def other_files() -> Iterator[tuple[str, bytes]]:
     yield (
         "card.md",
-        (b"# Model card\n\n<div align='center'><img src='a.png'></div>\n\n"
-        b"```html\n<script>\n```\nUse `torch.load`.\n"),
+        (
+            b"# Model card\n\n<div align='center'><img src='a.png'></div>\n\n"
+            b"```html\n<script>\n```\nUse `torch.load`.\n"
+        ),
     )
     yield "LICENSE", b"Apache License\nVersion 2.0\n"
     yield "data.csv", b"col1,col2\n1,-2\n3,4\n"
