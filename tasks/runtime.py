@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from tasks.domain.errors import SettingsError
@@ -159,3 +160,19 @@ def _gpu_cluster() -> "Cluster | None":
         )
         return None
     return cluster
+
+
+def serve_deployments() -> None:
+    """Registers every deployment with the server and runs what is asked for, until stopped."""
+    from prefect import serve  # noqa: PLC0415 - PREFECT_API_URL must be set before this import
+
+    from flows.onboarding import onboard_model  # noqa: PLC0415
+
+    deployment: Any = onboard_model.to_deployment(
+        name="onboard-model",
+        description="Quarantine to signed verdict for one vendor's bundle.",
+        tags=["proofhouse"],
+    )
+    # Flow runs load the flow by its path from here.
+    os.chdir(Path(__file__).parent.parent)
+    serve(deployment, limit=1, print_starting_message=False)

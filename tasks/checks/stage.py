@@ -1,10 +1,11 @@
 """Checks as Prefect tasks on Dask workers."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prefect import task
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
 
 from tasks import progress
@@ -54,9 +55,9 @@ def measure_all(specs: Sequence[CheckSpec], subject: Digest, blocked: str = "") 
         for spec in specs
         if spec not in known
     }
-    done = [_told(_inline(spec, subject), len(specs), index) for index, spec in enumerate(known)]
-    for future in _finished(waiting):
-        done.append(_told(_result(future, waiting[future]), len(specs), len(done)))
+    board = Board(len(specs))
+    done = [board.told(_inline(spec, subject)) for spec in known]
+    done += [board.told(_result(future, waiting[future])) for future in as_completed([*waiting])]
     order = {spec.digest: index for index, spec in enumerate(specs)}
     return sorted(done, key=lambda execution: order[execution.spec])
 
@@ -68,10 +69,6 @@ def _named(spec: CheckSpec) -> Any:
 def _inline(spec: CheckSpec, subject: Digest) -> Execution:
     named = measure.with_options(task_run_name=f"{spec.check} (known)")
     return Execution.model_validate(named(spec.model_dump(mode="json"), subject, ""))
-
-
-def _finished(waiting: dict[Any, CheckSpec]) -> Iterable[Any]:
-    return as_completed(list(waiting))
 
 
 def _result(future: PrefectFuture[Any], spec: CheckSpec) -> Execution:
@@ -91,7 +88,26 @@ def _result(future: PrefectFuture[Any], spec: CheckSpec) -> Execution:
         )
 
 
-def _told(execution: Execution, total: int, before: int) -> Execution:
-    how = "known" if execution.reused else f"{execution.seconds:.1f} s"
-    progress.tell(before + 1, total, f"{execution.check} ({how})")
-    return execution
+class Board:
+    """Tells the operator and the Prefect UI how many checks are done."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._done = 0
+        self._shown = self._try(create_progress_artifact, 0.0, description="checks done")
+
+    def told(self, execution: Execution) -> Execution:
+        """Counts one check and passes it on."""
+        self._done += 1
+        how = "known" if execution.reused else f"{execution.seconds:.1f} s"
+        progress.tell(self._done, self._total, f"{execution.check} ({how})")
+        if self._shown is not None:
+            self._try(update_progress_artifact, self._shown, 100 * self._done / self._total)
+        return execution
+
+    def _try(self, call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+        try:
+            return call(*arguments, **more)
+        except Exception as error:  # noqa: BLE001 - the UI is a convenience, the run is not
+            _log.warning("the Prefect UI shows no progress: %s", error)
+            return None

@@ -59,14 +59,20 @@ def check_arguments(bundle: Path, *, battery: str | None, tier: str | None) -> N
 
 
 def prepare_home(home: Path) -> None:
-    """Opens key, store and sandbox, so that what is missing fails before any work."""
-    from tasks.ledger.keys import open_signer  # noqa: PLC0415
+    """Opens key, store and sandbox, so that what is missing fails before any work.
+
+    Finishes what an earlier command was killed in the middle of sealing.
+    """
+    from tasks.ledger.keys import open_signer, trusted_keys  # noqa: PLC0415
+    from tasks.ledger.seal import reconcile  # noqa: PLC0415
+    from tasks.ledger.witness import Witness  # noqa: PLC0415
     from tasks.runtime import services  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
     home.mkdir(parents=True, exist_ok=True)
-    open_signer(read_settings().signer or None, home=home.resolve())
-    services()
+    home = home.resolve()
+    signer = open_signer(read_settings().signer or None, home=home)
+    reconcile(services().store, signer, trust=trusted_keys(home), witness=Witness(home))
 
 
 def run_onboarding(bundle: Path, *, battery: str | None, tier: str | None) -> dict[str, Any]:

@@ -30,5 +30,8 @@ def verify_answer(run: str | None) -> Answer:
         for entry in document["runs"]
     ]
     told += [f"ledger: {problem}" for problem in document.get("problems", [])]
+    told += [f"note: {note}" for note in document.get("notes", [])]
+    if garbage := document.get("garbage"):
+        told.append(f"{len(garbage)} objects belong to no sealed run (interrupted or under way)")
     told.append(f"{len(document['runs'])} runs: {'all verify' if document['ok'] else 'NOT OK'}")
     return Answer(document, told, EXIT_OK if document["ok"] else EXIT_REFUSED)
