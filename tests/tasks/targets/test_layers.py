@@ -114,6 +114,21 @@ def test_follows_a_weights_map(tmp_path: Path, *, backwards: bool) -> None:
     assert (predicted(opened(tmp_path), digits().test.inputs) == digits().test.labels).mean() > 0.95
 
 
+def test_layers_of_one_shape_follow_the_numbers_in_their_names(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    plain = nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
+    layers: list[Any] = ["flatten", {"linear": {"in": 64, "out": 64}}, "relu"]
+    layers += [{"linear": {"in": 64, "out": 64}}, "relu", {"linear": {"in": 64, "out": 10}}]
+    names = {"1": "net.2", "3": "net.10", "5": "net.11"}
+    written(tmp_path, renamed(plain.state_dict(), names), {"layers": layers})
+    inputs = digits().test.inputs[:20]
+    with torch.no_grad():
+        expected = plain(torch.from_numpy(inputs)).numpy()
+    np.testing.assert_allclose(opened(tmp_path).scores(inputs), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_same_shapes_in_doubtful_order_are_not_guessed(tmp_path: Path) -> None:
     layers = [
         "flatten",

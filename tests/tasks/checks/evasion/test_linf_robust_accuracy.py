@@ -121,7 +121,8 @@ def test_a_lying_attack_breaks_nothing(tmp_path: Path, lie: str) -> None:
         "out of range": inputs - np.float32(0.05),
     }[lie]
     liar: Any = Liar(lab, candidates)
-    cascade = Cascade(liar, Examples(inputs, labels), read, Budget(0.1, 0, 1, whole=False))
+    # Wide enough that a candidate which was only cut back to the ball would break the model.
+    cascade = Cascade(liar, Examples(inputs, labels), read, Budget(0.49, 0, 1, whole=False))
     before = cascade.standing.sum()
     assert cascade.attack("lie", "attacks.evasion.lie").fell == 0
     assert cascade.standing.sum() == before == 5
