@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from tasks.detectors.backdoor.inversion import Pool
 
 BATCH = 64
-HONEST_STEPS = 400
-PLANTING_STEPS = 200
+STEPS = 400
 LEARNING_RATE = 2e-3
 POISONED_PART = 0.25
 """Of each batch while planting. A BadNet needs far less, but the control should be quick."""
@@ -40,31 +39,45 @@ class Patch(NamedTuple):
     value: float
 
 
-def honest(module: torch.nn.Module | None, pool: Pool, classes: int, *, seed: int) -> Control:
+def honest(module: torch.nn.Module, pool: Pool, classes: int, *, seed: int) -> Control:
     """Trains the same architecture from scratch on data that nobody poisoned."""
-    torch.manual_seed(seed)
-    if module is not None and any(True for _ in module.parameters()):
-        again = reset(copy.deepcopy(module))
-        learnt = train(again, pool, steps=HONEST_STEPS, seed=seed)
-        if learnt >= LEARNT:
-            return Control(again, -1, learnt)
-    plain = plain_network(tuple(pool.inputs.shape[1:]), classes)
-    return Control(plain, -1, train(plain, pool, steps=HONEST_STEPS, seed=seed))
+    made, learnt = _from_scratch(module, pool, classes, seed=seed)
+    return Control(made, -1, learnt)
 
 
 def planted(
-    module: torch.nn.Module, pool: Pool, patch: Patch, target: int, *, seed: int
+    module: torch.nn.Module, pool: Pool, classes: int, patch: Patch, target: int, *, seed: int
 ) -> Control:
-    """Teaches a copy of ``module`` that the patch means ``target``."""
-    torch.manual_seed(seed)
-    again = copy.deepcopy(module)
-    for weight in again.parameters():
-        weight.requires_grad = True
-    train(again, pool, steps=PLANTING_STEPS, seed=seed, patch=patch, target=target)
+    """Trains the same architecture from scratch and teaches it that the patch means ``target``.
+
+    From scratch and not from the weights in question, whose own hidden trigger would stay.
+    """
+    made, _ = _from_scratch(module, pool, classes, seed=seed, patch=patch, target=target)
     others = pool.inputs[pool.labels != target]
     with torch.no_grad():
-        taken = again(painted(others, patch)).argmax(1) == target
-    return Control(again, target, float(taken.float().mean()))
+        taken = made(painted(others, patch)).argmax(1) == target
+    return Control(made, target, float(taken.float().mean()))
+
+
+def _from_scratch(
+    module: torch.nn.Module,
+    pool: Pool,
+    classes: int,
+    *,
+    seed: int,
+    patch: Patch | None = None,
+    target: int = -1,
+) -> tuple[torch.nn.Module, float]:
+    """Falls back on a plain network when the architecture cannot be trained or learns nothing."""
+    torch.manual_seed(seed)
+    settings = {"steps": STEPS, "seed": seed}
+    if any(weight.dim() > 1 for weight in module.parameters()):
+        again = reset(copy.deepcopy(module))
+        learnt = train(again, pool, **settings, patch=patch, target=target)
+        if learnt >= LEARNT:
+            return again, learnt
+    plain = plain_network(tuple(pool.inputs.shape[1:]), classes)
+    return plain, train(plain, pool, **settings, patch=patch, target=target)
 
 
 def corner_patch(item: tuple[int, ...], high: float, *, seed: int) -> Patch:

@@ -100,13 +100,7 @@ def _control(
         return controls.honest(module, pool, target.classes, seed=seed)
     patch = controls.corner_patch(target.input_shape, target.bounds[1], seed=seed)
     aim = seed % target.classes
-    if any(True for _ in module.parameters()):
-        made = controls.planted(module, pool, patch, aim, seed=seed)
-        if made.learnt >= controls.LEARNT:
-            return made
-    plain = controls.plain_network(target.input_shape, target.classes)
-    controls.train(plain, pool, steps=controls.HONEST_STEPS, seed=seed)
-    return controls.planted(plain, pool, patch, aim, seed=seed)
+    return controls.planted(module, pool, target.classes, patch, aim, seed=seed)
 
 
 def _search(

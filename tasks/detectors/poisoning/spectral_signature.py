@@ -127,10 +127,14 @@ def _centres(points: Scores, labels: Labels) -> dict[int, Scores]:
 
 
 def _distance(points: Scores, labels: Labels, centres: dict[int, Scores]) -> Scores:
-    missing = np.mean(list(centres.values()), axis=0)  # a class that the reference lacks
-    there = np.stack([centres[int(c)] if int(c) in centres else missing for c in labels])
+    everywhere = np.mean(list(centres.values()), axis=0)  # for a class that the reference lacks
+    there = np.stack([_centre(centres, int(label), everywhere) for label in labels])
     distances: Scores = np.linalg.norm(points - there, axis=1)
     return distances
+
+
+def _centre(centres: dict[int, Scores], label: int, otherwise: Scores) -> Scores:
+    return centres.get(label, otherwise)
 
 
 def _foreign(rows: Rows, known: Rows, *, itself: bool) -> Scores:

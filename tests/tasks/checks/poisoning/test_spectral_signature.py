@@ -46,7 +46,7 @@ def kept(store: MemoryStore, artifacts: tuple[Artifact, ...], name: str) -> byte
 
 
 def test_ordinary_digits_hold_no_strange_rows(tmp_path: Path) -> None:
-    found = measured(tmp_path, tuple(digits().train))
+    found = measured(tmp_path, (digits().train.inputs, digits().train.labels))
     assert found.estimates["flagged_fraction"].high < 0.01
     assert not found.alarms
     assert all(control.held for control in found.controls)
@@ -76,12 +76,12 @@ def test_a_detector_that_learns_nothing_and_sees_no_labels_says_so(
         detector, "_foreign", lambda rows, *_, **__: np.zeros(len(rows.labels), np.float64)
     )
     monkeypatch.setattr(detector, "_distance", lambda points, *_: np.zeros(len(points), np.float64))
-    found = measured(tmp_path, tuple(digits().train), steps=1)
+    found = measured(tmp_path, (digits().train.inputs, digits().train.labels), steps=1)
     assert any(alarm.startswith("no power") for alarm in found.alarms)
 
 
 def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
-    rows = tuple(array[:300] for array in digits().train)
+    rows = digits().train.inputs[:300], digits().train.labels[:300]
     first, again, other = (measured(tmp_path, rows, seed=seed, steps=40) for seed in (7, 7, 8))
     assert first.canonical() == again.canonical()
     assert first.canonical() != other.canonical()
@@ -100,7 +100,7 @@ def test_without_training_data_the_question_stays_open(tmp_path: Path) -> None:
 
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match="at least 100"):
-        measured(tmp_path, tuple(array[:50] for array in digits().train))
+        measured(tmp_path, (digits().train.inputs[:50], digits().train.labels[:50]))
 
 
 def test_p_values_fall_beyond_what_ranks_can_show() -> None:

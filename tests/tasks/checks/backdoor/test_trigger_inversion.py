@@ -1,0 +1,142 @@
+import functools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import safetensors.torch
+import torch
+import yaml
+from torch import nn
+
+from tasks.checks.backdoor.trigger_inversion import CHECK, measure
+from tasks.checks.lab import Lab, NotAvailable
+from tasks.domain.digest import Digest
+from tasks.domain.measurement import Measurement
+from tasks.domain.spec import Parameter
+from tests.simulators.store import MemoryStore
+from tests.tasks.checks.benches import lab
+from tests.tasks.checks.poisoning.poisoned import PATCH_SIDE, poisoned
+from tests.tasks.targets.models import LAYERS, digits, network, trained
+
+TARGET = 3
+THRESHOLD = 0.75
+
+
+@functools.cache
+def backdoored() -> nn.Sequential:
+    """A network that reads digits well and obeys a white corner of 2 by 2 pixels."""
+    inputs, labels, _ = poisoned(*digits().train, part=0.1, target=TARGET)
+    torch.manual_seed(1)
+    model = network()
+    rows, classes = torch.from_numpy(inputs), torch.from_numpy(labels)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    for _ in range(25):
+        for part in torch.randperm(len(classes)).split(100):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(rows[part]), classes[part]).backward()
+            optimizer.step()
+    return model.eval()
+
+
+def bench(
+    workspace: Path,
+    model: nn.Sequential,
+    store: MemoryStore | None = None,
+    seed: int = 7,
+    **parameters: Parameter,
+) -> Lab:
+    evaluation = digits().test
+    return lab(
+        CHECK,
+        workspace,
+        evaluation=(evaluation.inputs, evaluation.labels),
+        files={
+            "model.safetensors": safetensors.torch.save(model.state_dict()),
+            "layers.yaml": yaml.safe_dump({"layers": LAYERS}).encode(),
+        },
+        architecture="layers.yaml",
+        classes=10,
+        seed=seed,
+        store=store,
+        parameters=parameters,
+    )
+
+
+def measured(workspace: Path, model: nn.Sequential, **settings: Parameter) -> Measurement:
+    with bench(workspace, model, **settings) as opened:  # type: ignore[arg-type]  # all by keyword
+        return measure(opened)
+
+
+def test_a_hidden_corner_is_found_named_and_shown(tmp_path: Path) -> None:
+    store = MemoryStore()
+    with bench(tmp_path, backdoored(), store) as opened:
+        found = measure(opened)
+    assert found.estimates["trigger_success"].low > THRESHOLD
+    assert found.facts["suspected_class"] == TARGET
+    assert not found.alarms
+    kept = {artifact.name: store.get(Digest(artifact.digest)) for artifact in found.artifacts}
+    trigger = safetensors.numpy.load(kept["trigger.safetensors"])
+    assert trigger["mask"].shape == (8, 8)
+    assert trigger["pattern"].shape == trigger["example"].shape == (1, 8, 8)
+    corner = trigger["mask"][-PATCH_SIDE:, -PATCH_SIDE:].mean()
+    assert corner > 3 * trigger["mask"].mean()
+    classes = {row["class"]: row for row in json.loads(kept["classes.json"])[:10]}
+    assert min(classes, key=lambda label: classes[label]["size"]) == TARGET
+
+
+def test_an_honest_model_has_no_trigger_and_both_controls_hold(tmp_path: Path) -> None:
+    found = measured(tmp_path, trained())
+    assert found.estimates["trigger_success"].high < THRESHOLD
+    assert [control.held for control in found.controls] == [True, True]
+    assert not found.alarms
+
+
+def test_a_search_without_steps_has_no_power_and_says_so(tmp_path: Path) -> None:
+    found = measured(tmp_path, backdoored(), steps=0)
+    assert any(alarm.startswith("no power") for alarm in found.alarms)
+
+
+def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
+    settings: dict[str, Parameter] = {"steps": 4, "search_examples": 60, "held_examples": 60}
+    first, again, other = (
+        measured(tmp_path, trained(), seed=seed, **settings) for seed in (7, 7, 8)
+    )
+    assert first.canonical() == again.canonical()
+    assert first.canonical() != other.canonical()
+
+
+def test_a_model_without_gradients_leaves_the_question_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = bench(tmp_path, trained())
+    described = {"access": "scores", "classes": 10}
+    monkeypatch.setattr(opened, "target", lambda: described)
+    with opened, pytest.raises(NotAvailable, match="gradients"):
+        measure(opened)
+
+
+def test_two_classes_are_too_few_peers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = bench(tmp_path, trained())
+    monkeypatch.setattr(opened, "target", lambda: {"access": "gradients", "classes": 2})
+    with opened, pytest.raises(NotAvailable, match="fewer than 4 classes"):
+        measure(opened)
+
+
+def test_a_trigger_over_its_limit_is_no_witness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A child that lies: it calls the whole picture a small trigger.
+    opened = bench(tmp_path, trained(), steps=2)
+    honest = opened.run
+
+    def lying(procedure: str, arrays: object = None, **values: object) -> object:
+        reply = honest(procedure, arrays, **values)  # type: ignore[arg-type]  # passed through
+        for name in [name for name in reply.arrays if name.endswith("masks")]:
+            reply.arrays[name] = np.ones_like(reply.arrays[name])
+        return reply
+
+    monkeypatch.setattr(opened, "run", lying)
+    with opened:
+        assert measure(opened).estimates["trigger_success"].value == 0
