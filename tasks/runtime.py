@@ -91,10 +91,17 @@ def _cluster() -> "Cluster":
     return _new_cluster(read_settings().compute)
 
 
-def close_cluster() -> None:
-    """Ends the process's cluster, if one was started, after its workers have told all they know."""
-    if not _cluster.cache_info().currsize:
-        return
+def wind_down() -> None:
+    """Ends this process's cluster, if there is one, and tells the server what is still untold.
+
+    To be called before a server of our own is ended.
+    """
+    if _cluster.cache_info().currsize:
+        _close_cluster()
+    _drain()
+
+
+def _close_cluster() -> None:
     from distributed import Client  # noqa: PLC0415
 
     cluster = _cluster()
@@ -102,19 +109,21 @@ def close_cluster() -> None:
     try:
         with Client(cluster, set_as_default=False) as client:
             workers = list(client.scheduler_info()["workers"])
-            drained = [client.submit(_drain_events, workers=[at], pure=False) for at in workers]
+            drained = [client.submit(_drain, workers=[at], pure=False) for at in workers]
             client.gather(drained)
             client.run(_skip_exit_hooks)
     finally:
         cluster.close()
 
 
-def _drain_events() -> None:
-    """Sends what this worker still has to tell the Prefect server."""
+def _drain() -> None:
+    """Sends events and logs that this process still holds for the Prefect server."""
     if "prefect" in sys.modules:
         from prefect.events.worker import EventsWorker  # noqa: PLC0415
+        from prefect.logging.handlers import APILogWorker  # noqa: PLC0415
 
         EventsWorker.drain_all(timeout=5)
+        APILogWorker.drain_all(timeout=5)
 
 
 def _skip_exit_hooks() -> None:

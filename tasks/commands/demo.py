@@ -20,7 +20,7 @@ EXPECTED = {
 def demo_answer(out: Path, *, quiet: bool) -> Answer:
     """Builds both bundles under ``out`` and onboards them; 0 when both verdicts are as planned."""
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
-    from tasks.runtime import close_cluster  # noqa: PLC0415
+    from tasks.runtime import wind_down  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
     home = read_settings().home.resolve()
@@ -34,7 +34,7 @@ def demo_answer(out: Path, *, quiet: bool) -> Answer:
                 with progress_on_stderr(f"onboarding {name}", quiet=quiet):
                     documents[name] = run_onboarding(bundle, battery=None, tier=None)
         finally:
-            close_cluster()
+            wind_down()
     as_planned = all(documents[name]["verdict"] in EXPECTED[name] for name in EXPECTED)
     told = [line for document in documents.values() for line in [*lines(document), ""]]
     return Answer(documents, [*told, *_next(bundles)], EXIT_OK if as_planned else EXIT_REFUSED)

@@ -31,12 +31,12 @@ def onboard_answer(
     home = read_settings().home
     prepare_home(home)
     with prefect_api(home), progress_on_stderr(f"onboarding {bundle.name}", quiet=quiet):
-        from tasks.runtime import close_cluster  # noqa: PLC0415
+        from tasks.runtime import wind_down  # noqa: PLC0415
 
         try:
             document = run_onboarding(bundle, battery=battery, tier=tier)
         finally:
-            close_cluster()
+            wind_down()
     return Answer(document, lines(document), EXIT_CODES[Verdict(document["verdict"])])
 
 

@@ -135,13 +135,20 @@ def _classes(finding: Finding, data: bytes) -> "Figure":
     return figure
 
 
-def _spectra(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+def _spectra(finding: Finding, data: bytes) -> "Figure":
     figure, axes = _figure()
-    for name, colour in (("normal", SOFT), ("suspected", ALARM)):
-        series = json.loads(data).get(name)
-        if series:
-            axes.stairs(series["counts"], series["edges"], fill=True, alpha=0.6, color=colour,
-                        label=series.get("label", name))  # fmt: skip
+    found = json.loads(data)
+    suspected = found.get("suspected")
+    for name, counts in found["classes"].items():
+        alarming = finding.outcome is Outcome.FAIL and name == str(suspected)
+        axes.stairs(
+            counts,
+            found["edges"],
+            fill=True,
+            alpha=0.55,
+            color=ALARM if alarming else SOFT,
+            label=f"class {name}" + (" (suspected)" if alarming else ""),
+        )
     axes.set(xlabel="outlier score", ylabel="rows")
     axes.legend(frameon=False, fontsize=8)
     return figure
