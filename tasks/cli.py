@@ -233,6 +233,7 @@ def inventory_runs(
 def _run(work: Callable[[], Answer], as_json: bool) -> None:
     """Does the work, prints the answer, and turns project errors into a message and code 2."""
     from tasks.commands.failing import explained  # noqa: PLC0415
+    from tasks.commands.wording import visible  # noqa: PLC0415
 
     try:
         answer = work()
@@ -245,12 +246,12 @@ def _run(work: Callable[[], Answer], as_json: bool) -> None:
             raise
         if as_json:
             typer.echo(json.dumps({"error": message}))
-        typer.echo(message.get("text", ""), err=True)
+        typer.echo(visible(message.get("text", "")), err=True)
         raise typer.Exit(EXIT_BAD_INPUT) from None
     if as_json:
         typer.echo(json.dumps(answer.document, ensure_ascii=True, allow_nan=False))
     else:
-        typer.echo("\n".join(answer.lines))
+        typer.echo(visible("\n".join(answer.lines)))
     sys.stdout.flush()
     raise typer.Exit(answer.code)
 

@@ -6,45 +6,87 @@ from typing import Any
 
 from tasks.cli import EXIT_OK, EXIT_REFUSED, EXIT_UNDECIDED, Answer
 from tasks.domain.errors import InvalidInputError
+from tasks.intake.names import shown
 
 _CODES = {"pass": EXIT_OK, "fail": EXIT_REFUSED, "undecided": EXIT_UNDECIDED}
+_LONGEST = 4096
 
 
 def scan_answer(paths: list[Path]) -> Answer:
     """Scans files, and folders recursively, without following links."""
-    from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415
-    from tasks.sandbox.protocol import Level  # noqa: PLC0415
-
     files = [file for path in paths for file in _files(path)]
     if not files:
         raise InvalidInputError(f"no files under {', '.join(map(str, paths))}.")
+    document = _scanned([file for file in files if _is_text(file)])
+    document["files"] += [_unnamed(file) for file in files if not _is_text(file)]
+    if any(file["outcome"] == "fail" for file in document["files"]):
+        document["outcome"] = "fail"
+    return Answer(document, _lines(document), _CODES[document["outcome"]])
+
+
+def _scanned(files: list[Path]) -> dict[str, Any]:
+    from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415
+    from tasks.sandbox.protocol import Level  # noqa: PLC0415
+
     # Scanners execute nothing, so any level will do; the best one is used.
     sandbox = open_sandbox(required=Level.L0)
-    with sandbox.session(tuple(file.resolve().parent for file in files)) as session:
-        document = session.call(
+    # Folders by their real path, the last part as it is: a link to a file is told, not followed.
+    places = [file.parent.resolve() / file.name for file in files]
+    with sandbox.session(tuple(dict.fromkeys(place.parent for place in places))) as session:
+        return session.call(
             "scanners.scan.scan_paths_json",
-            paths=[str(file.absolute()) for file in files],
+            paths=[str(place) for place in places],
             names=[str(file) for file in files],
         ).values
-    return Answer(document, _lines(document), _CODES[document["outcome"]])
 
 
 def _files(path: Path) -> list[Path]:
     if not os.path.lexists(path):
-        raise InvalidInputError(f"{path} does not exist.")
+        raise InvalidInputError(f"{shown(str(path))} does not exist.")
     if path.is_symlink() or not path.is_dir():
         return [path]
     return sorted(
         Path(folder, name)
-        for folder, _, names in os.walk(path, followlinks=False)
-        for name in names
+        for folder, folders, names in os.walk(path, followlinks=False, onerror=_unreadable)
+        for name in [*names, *(one for one in folders if Path(folder, one).is_symlink())]
     )
+
+
+def _unreadable(error: OSError) -> None:
+    """Stops the walk: a folder that nobody could look into must not count as looked into."""
+    raise error
+
+
+def _is_text(path: Path) -> bool:
+    try:
+        return bool(str(path.parent.resolve() / path.name).encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _unnamed(path: Path) -> dict[str, Any]:
+    """Reports a file that cannot be named to the scanner: nobody looked, so it fails."""
+    name = shown(str(path), _LONGEST)
+    finding = {
+        "rule": "file.name_not_text",
+        "severity": "high",
+        "detail": "its name is not UTF-8, so it was not opened; rename it and scan again",
+        "location": name,
+    }
+    return {
+        "path": name,
+        "format": "none",
+        "sha256": None,
+        "bytes": 0,
+        "outcome": "fail",
+        "findings": [finding],
+    }
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
     told: list[str] = []
     for file in document["files"]:
-        told.append(f"{file['outcome']:<10} {file['path']} ({file['format']})")
+        told.append(f"{file['outcome']:<10} {shown(file['path'], _LONGEST)} ({file['format']})")
         told += [
             f"    {finding['severity']:<9} {finding['rule']}: {finding['detail']}"
             + (f" [{finding['location']}]" if finding["location"] else "")

@@ -42,12 +42,12 @@ def pictures(finding: Finding, artifact: Artifact, data: bytes) -> list[Picture]
     if draw is None:
         return []
     try:
-        figure = draw(finding, data)
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+        source = _data_address(draw(finding, data))
+    except Exception as error:  # noqa: BLE001 - three libraries draw, each with errors of its own
         # A picture explains; a report without it is still whole, and the artifact is listed.
         _log.warning("no picture of %s (%s): %r", artifact.name, finding.check, error)
         return []
-    return [Picture(_data_address(figure), artifact.title)]
+    return [Picture(source, artifact.title)]
 
 
 def _robustness(finding: Finding, data: bytes) -> "Figure":
