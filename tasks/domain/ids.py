@@ -14,4 +14,4 @@ _MATCHES = re.compile(PATTERN)
 
 def is_entry_id(text: str) -> bool:
     """Answers whether ``text`` may name a catalog entry."""
-    return len(text) <= 100 and _MATCHES.match(text) is not None
+    return len(text) <= 100 and _MATCHES.fullmatch(text) is not None
