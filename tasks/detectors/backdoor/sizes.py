@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Sizes = NDArray[np.float64]
 """(classes,), part of the picture that the smallest working trigger covers, 0 to 1."""
 
-SMALLEST_SPREAD = 0.15
+SMALLEST_SPREAD = 0.2
 """Log units. Clean models with nearly equal sizes must not make a difference of 10 % look odd."""
 MAD_TO_DEVIATION = 1.4826
 """Makes the median absolute deviation of normal values estimate their standard deviation."""

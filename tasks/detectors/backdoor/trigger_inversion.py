@@ -29,6 +29,7 @@ class Effort(NamedTuple):
     steps: int
     batch: int
     deviations: float
+    room: float
     seed: int
 
 
@@ -44,6 +45,7 @@ def trigger_inversion(
     batch: int,
     deviations: float,
     seed: int,
+    room: float = 1.0,
 ) -> Reply:
     """Rebuilds triggers of the target, or of a control model made from it.
 
@@ -54,11 +56,12 @@ def trigger_inversion(
         held: Other pictures (m, *item); a control's answers to them, triggered, come back.
         subject: ``target``, ``honest`` or ``planted`` (see ``controls``).
         shapes: Kinds of trigger, values of ``inversion.Shape``.
-        steps: Descents per search.
+        steps: Descents of the first search; the second takes half as many.
         batch: Pictures per class and descent.
         deviations: How far below its peers, in robust deviations of log size, a bounded trigger
             has to stay.
         seed: Draws starts, batches and controls.
+        room: No bounded trigger may be larger than this part of the picture, whatever the peers.
 
     Returns:
         Per shape ``s``: ``s.sizes`` (classes,), ``s.suspects`` (k,), ``s.masks`` (k, *mask) in
@@ -73,10 +76,18 @@ def trigger_inversion(
     forwards, passes = meter.forwards, meter.passes
     pool = Pool(torch.from_numpy(inputs), torch.from_numpy(labels))
     control = _control(target, module, pool, subject, seed)
-    effort = Effort(steps, batch, deviations, seed)
+    effort = Effort(steps, batch, deviations, room, seed)
     arrays: dict[str, NDArray[Any]] = {}
     for shape in shapes:
-        found = _search(control.module, pool, target, Shape(shape), effort)
+        found = search_triggers(
+            control.module,
+            pool,
+            Shape(shape),
+            effort,
+            item=target.input_shape,
+            classes=target.classes,
+            bounds=target.bounds,
+        )
         if subject != "target":
             found["answers"] = _answers(control.module, held, found)
         arrays |= {f"{shape}.{name}": values for name, values in found.items()}
@@ -103,34 +114,52 @@ def _control(
     return controls.planted(module, pool, target.classes, patch, aim, seed=seed)
 
 
-def _search(
-    module: torch.nn.Module, pool: Pool, target: Target, shape: Shape, effort: Effort
+def search_triggers(
+    module: torch.nn.Module,
+    pool: Pool,
+    shape: Shape,
+    effort: Effort,
+    *,
+    item: tuple[int, ...],
+    classes: int,
+    bounds: tuple[float, float],
 ) -> dict[str, NDArray[Any]]:
+    """Returns sizes of all classes, and mask and pattern of the most suspicious ones.
+
+    Args:
+        module: Raw inputs to scores, differentiable.
+        pool: Pictures to search with.
+        shape: Kind of trigger.
+        effort: How hard to search.
+        item: Shape of one input.
+        classes: Number of classes.
+        bounds: Raw range of the inputs.
+    """
     generator = torch.Generator().manual_seed(effort.seed)
-    jobs = [Job(None, label) for label in range(target.classes)]
-    begin = start(jobs, target.input_shape, shape, generator=generator)
+    jobs = [Job(None, label) for label in range(classes)]
+    begin = start(jobs, item, shape, generator=generator)
     search = partial(
         invert,
         module,
         pool,
-        bounds=target.bounds,
-        steps=effort.steps,
+        bounds=bounds,
         batch=effort.batch,
         generator=generator,
     )
-    found = search(jobs, begin)
+    found = search(jobs, begin, steps=effort.steps)
     sizes = found.sizes.double().numpy()
     suspects = np.argsort(-anomaly_indices(sizes), kind="stable")[:SUSPECTS]
-    limits = size_limits(sizes, deviations=effort.deviations)[suspects]
+    limits = size_limits(sizes, deviations=effort.deviations)[suspects].clip(max=effort.room)
     bounded = search(
         [jobs[row] for row in suspects],
         found.pick(suspects.tolist()),
+        steps=effort.steps // 2,
         limits=torch.from_numpy(limits).float(),
     )
     return {
         "sizes": sizes,
         "suspects": suspects.astype(np.int64),
-    } | _opened(bounded, target.bounds)
+    } | _opened(bounded, bounds)
 
 
 def _opened(triggers: Triggers, bounds: tuple[float, float]) -> dict[str, NDArray[Any]]:
