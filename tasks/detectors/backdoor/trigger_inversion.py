@@ -29,8 +29,8 @@ class Effort(NamedTuple):
     steps: int
     batch: int
     deviations: float
-    room: float
     seed: int
+    room: float = 1.0
 
 
 def trigger_inversion(
@@ -76,7 +76,7 @@ def trigger_inversion(
     forwards, passes = meter.forwards, meter.passes
     pool = Pool(torch.from_numpy(inputs), torch.from_numpy(labels))
     control = _control(target, module, pool, subject, seed)
-    effort = Effort(steps, batch, deviations, room, seed)
+    effort = Effort(steps, batch, deviations, seed, room)
     arrays: dict[str, NDArray[Any]] = {}
     for shape in shapes:
         found = search_triggers(
