@@ -67,13 +67,15 @@ def _fidelity(finding: Finding, data: bytes) -> "Figure":
     points = json.loads(data)
     x = [point["queries"] for point in points]
     _band(axes, x, points, "fidelity")
-    if "baseline" in points[0]:
-        axes.plot(x, [p["baseline"] for p in points], "--", color=SOFT, label="without the model")
-        axes.legend(frameon=False, fontsize=8)
-    if finding.threshold is not None:
-        _threshold(axes, finding.threshold)
+    baseline = points[-1]["baseline"]
+    axes.axhline(baseline, linestyle=":", color=SOFT, label="copy taught by true labels")
+    if finding.threshold is not None and baseline + finding.threshold < 1:
+        # The gate looks at what the answers add to a copy that never asked the model.
+        _threshold(axes, baseline + finding.threshold)
     axes.set(xlabel="queries to the model", ylabel="agreement of the copy")
+    axes.set_xscale("log")
     axes.set_ylim(-0.02, 1.02)
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     return figure
 
 
