@@ -14,7 +14,7 @@ demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
 
 test: test-system $(STAMP)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 check: lint types test
 
