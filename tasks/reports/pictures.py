@@ -157,6 +157,8 @@ def _spectra(finding: Finding, data: bytes) -> "Figure":
 
 
 def _band(axes: "Axes", x: list[float], points: list[dict[str, Any]], name: str) -> None:
+    if not points:
+        raise ValueError("a curve without points")
     value, low, high = ([point[key] for point in points] for key in (name, "low", "high"))
     axes.fill_between(x, low, high, color=ACCENT, alpha=0.2, linewidth=0)
     axes.plot(x, value, "o-", color=ACCENT, markersize=3, linewidth=1.4)
