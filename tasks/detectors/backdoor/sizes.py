@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 Sizes = NDArray[np.float64]
 """(classes,), part of the picture that the smallest working trigger covers, 0 to 1."""
 
-SMALLEST_SPREAD = 0.2
+SMALLEST_SPREAD = 0.15
 """Log units. Clean models with nearly equal sizes must not make a difference of 10 % look odd."""
+STANDS_OUT = 3.0
+"""Index from which a class is suspected. Clean models of the calibration zoo stay below 2.7."""
 MAD_TO_DEVIATION = 1.4826
 """Makes the median absolute deviation of normal values estimate their standard deviation."""
 
