@@ -1,4 +1,4 @@
-"""The digest of the sources that make measurements: part of every spec, so new code measures anew."""
+"""The digest of the sources that measure: part of every spec, so new code measures anew."""
 
 import functools
 from pathlib import Path
