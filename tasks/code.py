@@ -17,12 +17,18 @@ MEASURING_ROOMS = (
     "statistics",
     "targets",
 )
+KINDS = (".py", ".toml")
+"""Code, and the lists of known names that scanners read beside it."""
 
 
 @functools.cache
 def code_digest() -> Digest:
-    """Returns one digest over every Python file that can change what a check measures."""
+    """Returns one digest over every source and table that can change what a check measures."""
     root = Path(__file__).parent
-    files = (file for room in MEASURING_ROOMS for file in (root / room).rglob("*.py"))
-    table = {file.relative_to(root).as_posix(): digest_of_file(file) for file in files}
+    files = (file for room in MEASURING_ROOMS for file in (root / room).rglob("*"))
+    table = {
+        file.relative_to(root).as_posix(): digest_of_file(file)
+        for file in files
+        if file.suffix in KINDS
+    }
     return digest_of(canonical_json(table))

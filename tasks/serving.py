@@ -6,6 +6,7 @@ worker. The server runs on loopback with its own SQLite file and dies with whoev
 
 import contextlib
 import ctypes
+import http.client
 import os
 import secrets
 import signal
@@ -66,6 +67,10 @@ def local_server(home: Path, *, port: int | None = None, ui: bool = True) -> Ite
         ServerError: It did not become healthy; the message ends with what it printed last.
     """
     port = port or free_port()
+    if _is_taken(port):  # by another server perhaps, which would then be taken for ours
+        raise ServerError(
+            f"Port {port} on loopback is in use. Stop what listens there, or choose another port."
+        )
     folder = home.resolve() / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"server-{secrets.token_hex(4)}.log"
@@ -86,7 +91,7 @@ def is_healthy(url: str, *, timeout_seconds: float = 2) -> bool:
         # The address is our own setting or loopback, never a vendor's.
         with urllib.request.urlopen(f"{url}/health", timeout=timeout_seconds) as answer:  # noqa: S310
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError, ValueError):
+    except (urllib.error.URLError, http.client.HTTPException, OSError, ValueError):
         return False
 
 
@@ -95,6 +100,12 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as caller:
+        caller.settimeout(2)
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _start(home: Path, port: int, output: int, *, ui: bool) -> subprocess.Popen[bytes]:
@@ -128,7 +139,8 @@ def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None
     deadline = time.monotonic() + _START_SECONDS
     while not is_healthy(url):
         if process.poll() is not None or time.monotonic() > deadline:
-            state = f"exited with {process.returncode}" if process.poll() else "did not answer"
+            ended = process.poll()
+            state = "did not answer" if ended is None else f"exited with {ended}"
             tail = log.read_text(errors="replace")[-1500:]
             raise ServerError(
                 f"The local Prefect server {state} within {_START_SECONDS} s. It printed last:\n"
