@@ -132,7 +132,8 @@ def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:
         return unmeasured(entry, Status.NOT_APPLICABLE, f"the model's task is {task}")
     try:
         with lab:
-            return check_function(entry.id)(lab)
+            measurement = check_function(entry.id)(lab)
+        measurement.canonical()  # text that has no bytes (lone surrogates) must not get further
     except (NotApplicable, NotAvailable) as reason:
         return unmeasured(entry, reason.status, str(reason))
     except ChildError as error:
@@ -144,7 +145,12 @@ def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:
     except Exception as error:  # noqa: BLE001 - logged, stored and judged below
         # A defect of ours or a shape nobody thought of: the run goes on, the verdict cannot pass.
         _log.exception("check %s broke", entry.id)
-        return unmeasured(entry, Status.ERROR, f"{type(error).__name__}: {error}")
+        return unmeasured(entry, Status.ERROR, f"{type(error).__name__}: {_told(error)}")
+    return measurement
+
+
+def _told(error: Exception) -> str:
+    return str(error).encode("utf-8", "backslashreplace").decode()
 
 
 def _claim(spec: CheckSpec) -> str:

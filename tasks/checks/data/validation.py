@@ -28,11 +28,13 @@ def measure(lab: Lab) -> Measurement:
     bench = _Bench(lab)
     for role in ROLES:
         bench.validate(role)
+    if not bench.told:
+        raise NotAvailable("none of the data sets could be read")
     return Measurement(
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
-        detail="; ".join(bench.told) or "No set could be read.",
+        detail="; ".join(bench.told),
         estimates=bench.estimates,
         observations=(*_from_intake(lab), *bench.observations),
         controls=tuple(bench.controls),
