@@ -9,10 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.installed import Bundles, Proofhouse
+from tests.services.installed import Bundles, Proofhouse, Ran
 
 FAST = ("--battery", "test.fast", "--json")
 PATIENCE_SECONDS = 120
+REVIEW = 3
+"""The fast battery leaves out checks that the policy requires, so a person has to look."""
+ALL_PASS = {
+    "artifact.scan": "pass",
+    "artifact.behaviour": "pass",
+    "provenance.manifest": "pass",
+    "evasion.linf_robust_accuracy": "pass",
+}
+
+
+def outcomes(ran: Ran) -> dict[str, str]:
+    assert ran.code == REVIEW, ran.err
+    return {finding["check"]: finding["outcome"] for finding in ran.document["findings"]}
 
 
 def processes_of(home: Path) -> list[int]:
@@ -87,8 +100,7 @@ def test_a_killed_flow_leaves_no_process_and_resumes(
     known = claims(proofhouse.home, "measurements")
 
     resumed = proofhouse("onboard", bundles.honest, *FAST)
-    assert resumed.code == 0, resumed.err
-    assert resumed.document["verdict"].startswith("accepted")
+    assert outcomes(resumed) == ALL_PASS, resumed.err
     assert set(known) <= set(claims(proofhouse.home, "measurements"))
     assert len(claims(proofhouse.home, "ledger/entries")) == 1
     assert len(claims(proofhouse.home, "runs")) == 1
@@ -100,8 +112,10 @@ def test_a_killed_dask_worker_costs_no_verdict(proofhouse: Proofhouse, bundles: 
     flow = proofhouse.start("onboard", bundles.honest, *FAST)
     wait_until(lambda: bool(sandboxes(flow.pid) and workers(flow.pid)), "a check at work")
     os.kill(workers(flow.pid)[0], signal.SIGKILL)
-    assert flow.wait(timeout=PATIENCE_SECONDS) == 0
+    assert flow.wait(timeout=PATIENCE_SECONDS) == REVIEW
     assert len(claims(proofhouse.home, "ledger/entries")) == 1
+    assert outcomes(proofhouse("onboard", bundles.honest, *FAST)) == ALL_PASS
+    assert len(claims(proofhouse.home, "runs")) == 1, "the first run was whole"
     assert proofhouse("verify", "--all").code == 0
     assert processes_of(proofhouse.home) == []
 
@@ -117,10 +131,9 @@ def test_a_killed_sandbox_child_is_a_finding_and_the_next_attempt_succeeds(
     )
     for pid in sandboxes(flow.pid):
         os.kill(pid, signal.SIGKILL)
-    code = flow.wait(timeout=PATIENCE_SECONDS)
-    assert code == 3, "a check that died leaves the verdict to a person"
+    assert flow.wait(timeout=PATIENCE_SECONDS) == REVIEW
     again = proofhouse("onboard", bundles.honest, *FAST)
-    assert again.code == 0, again.err
+    assert outcomes(again) == ALL_PASS, again.err
     assert len(claims(proofhouse.home, "runs")) == 2
     assert proofhouse("verify", "--all").code == 0
     assert processes_of(proofhouse.home) == []

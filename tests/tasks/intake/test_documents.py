@@ -140,9 +140,9 @@ SLOW = (
 
 @pytest.mark.parametrize("text", SLOW)
 def test_hostile_cards_take_linear_time(spec: BundleSpec, text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     list(card_observations(text.encode(), spec, (), ArtifactFacts("onnx", 7), path="card"))
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def _shared() -> Path:
@@ -219,8 +219,8 @@ HOSTILE_BOMS = {
 @pytest.mark.parametrize("name", HOSTILE_BOMS)
 def test_hostile_boms_are_judged_in_bounded_time(spec: BundleSpec, name: str) -> None:
     list(bom_observations(_bom(), spec, (), path="bom.json"))  # pays for the imports
-    start = time.perf_counter()
+    start = time.process_time()
     found = list(bom_observations(HOSTILE_BOMS[name], spec, (), path="bom.json"))
-    assert time.perf_counter() - start < 8
+    assert time.process_time() - start < 8
     assert found[0].rule in {"provenance.bom.no_model", "provenance.bom.unreadable"}
     assert all(item.detail.isprintable() for item in found)
