@@ -8,13 +8,13 @@ from prefect import flow
 from tasks.checks.stage import measure_all
 from tasks.intake.stage import take_in
 from tasks.ledger.stage import seal
-from tasks.onboarding import blocked_reason, judge_run, plan_onboarding, write_record
+from tasks.onboarding import blocked_reason, judge_run, make_record, plan_onboarding
 from tasks.planning import split_gatekeepers
 from tasks.reports.stage import announce, write_report
 from tasks.runtime import task_runner
 
 
-@flow(name="onboard-model", task_runner=task_runner())
+@flow(name="onboard-model", flow_run_name="onboard {bundle}", task_runner=task_runner())
 def onboard_model(
     bundle: str, battery: str | None = None, tier: str | None = None
 ) -> dict[str, Any]:
@@ -35,5 +35,5 @@ def onboard_model(
 
     findings, decision = judge_run(planned.plan, executions)
     report = write_report(planned.plan, executions, findings, decision)
-    seal(write_record(planned.plan, executions, findings, decision, started=started, report=report))
+    seal(make_record(planned.plan, executions, findings, decision, started=started, report=report))
     return announce(planned.plan.run)

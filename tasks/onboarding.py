@@ -88,7 +88,7 @@ def judge_run(
     return conclude(plan, executions, services().store, Catalog())
 
 
-def write_record(
+def make_record(
     plan: RunPlan,
     executions: Sequence[Execution],
     findings: tuple[Finding, ...],
@@ -96,11 +96,11 @@ def write_record(
     *,
     started: datetime,
     report: Digest,
-) -> Digest:
-    """Stores the record that will be signed; returns its digest."""
+) -> RunRecord:
+    """Builds the record that will be signed."""
     here = services()
     guarantees = here.store.guarantees().model_dump(exclude={"notes"})
-    record = RunRecord(
+    return RunRecord(
         run=plan.run,
         asset=plan.asset,
         tier=plan.tier,
@@ -118,7 +118,6 @@ def write_record(
         started=_rfc3339(started),
         sealed=_rfc3339(datetime.now(UTC)),
     )
-    return here.store.put(record.canonical()).digest
 
 
 def _references(

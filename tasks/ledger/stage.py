@@ -3,7 +3,6 @@
 from prefect import task
 
 from tasks.domain.bundle import Subject
-from tasks.domain.digest import Digest
 from tasks.domain.run import RunRecord
 from tasks.inventory.database import Inventory
 from tasks.inventory.rows import Asset
@@ -14,16 +13,15 @@ from tasks.runtime import services
 
 
 @task(name="seal", task_run_name="seal", retries=2, retry_delay_seconds=1)
-def seal(record: Digest) -> None:
-    """Seals the record of a digest. Safe to repeat at any point: the first record wins."""
+def seal(record: RunRecord) -> None:
+    """Seals a record. Safe to repeat at any point: the first record of a run wins."""
     seal_here(record)
 
 
-def seal_here(digest: Digest) -> None:
+def seal_here(record: RunRecord) -> None:
     """Does the same in this process, without Prefect."""
     here = services()
     home = here.settings.home.resolve()
-    record = RunRecord.parse(here.store.get(digest))
     subject = Subject.parse(here.store.get(record.subject))
     seal_run(
         record,
