@@ -1,1 +1,1 @@
-"""The only reader of catalogs/: schemas, resolution and locking."""
+"""The only reader of catalogs/: schemas, entries, and specs resolved from them."""

@@ -1,1 +1,0 @@
-"""Attacks of the poisoning family."""
