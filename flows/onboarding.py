@@ -6,10 +6,11 @@ from typing import Any
 from prefect import flow
 
 from tasks.checks.stage import measure_all
+from tasks.domain.execution import Execution
 from tasks.intake.stage import take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import blocked_reason, judge_run, make_record, plan_onboarding
-from tasks.planning import split_gatekeepers
+from tasks.planning import waves
 from tasks.reports.stage import announce, write_report
 from tasks.runtime import task_runner
 
@@ -20,7 +21,7 @@ def onboard_model(
 ) -> dict[str, Any]:
     """Takes in a bundle, measures, judges and seals; returns what ``onboard --json`` prints.
 
-    The gatekeepers run first: a model whose bytes or behaviour they refuse is never opened again.
+    The gatekeepers run first, one by one: a model whose bytes the scan refuses is never opened.
     A plan that was sealed before is not run again; its verdict is read from verified evidence.
     """
     started = datetime.now(UTC)
@@ -29,9 +30,9 @@ def onboard_model(
     if planned.sealed:
         return announce(planned.plan.run)
 
-    first, rest = split_gatekeepers(planned.plan)
-    executions = measure_all(first, subject)
-    executions += measure_all(rest, subject, blocked=blocked_reason(executions))
+    executions: list[Execution] = []
+    for wave in waves(planned.plan):
+        executions += measure_all(wave, subject, blocked=blocked_reason(executions))
 
     findings, decision = judge_run(planned.plan, executions)
     report = write_report(planned.plan, executions, findings, decision)

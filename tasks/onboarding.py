@@ -19,7 +19,7 @@ from tasks.intake.questionnaire import impact_answers
 from tasks.judging.concluding import conclude
 from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
-from tasks.planning import plan_run
+from tasks.planning import GATEKEEPERS, plan_run
 from tasks.runtime import services
 from tasks.store.protocol import ObjectStore
 
@@ -70,11 +70,13 @@ def tier_of(subject: Subject) -> RiskTier:
 def blocked_reason(executions: Sequence[Execution]) -> str:
     """Returns why the model must not be opened, from the gatekeepers' measurements; or nothing."""
     store = services().store
-    reasons: list[str] = []
+    scanned = any(execution.check == GATEKEEPERS[0] for execution in executions)
+    reasons: list[str] = [] if scanned else [f"{GATEKEEPERS[0]} did not look at it first"]
     for execution in executions:
         measurement = Measurement.parse(store.get(execution.measurement))
         refusal = measurement.facts.get("refused")
-        if measurement.status is Status.ERROR:
+        unscanned = execution.check == GATEKEEPERS[0] and measurement.status is not Status.MEASURED
+        if unscanned or measurement.status is Status.ERROR:
             reasons.append(f"{execution.check} broke: {measurement.detail}")
         elif refusal:
             reasons.append(f"{execution.check}: {refusal}")

@@ -47,7 +47,11 @@ def plan_run(
     )
 
 
-def split_gatekeepers(plan: RunPlan) -> tuple[list[CheckSpec], list[CheckSpec]]:
-    """Returns the checks that run first, and the rest."""
-    first = [spec for spec in plan.checks if spec.check in GATEKEEPERS]
-    return first, [spec for spec in plan.checks if spec.check not in GATEKEEPERS]
+def waves(plan: RunPlan) -> list[list[CheckSpec]]:
+    """Returns the checks in the order they may run: each gatekeeper alone, then all the rest.
+
+    The scan comes before anything opens the model, the first look at it before any longer work.
+    """
+    alone = [[spec for spec in plan.checks if spec.check == name] for name in GATEKEEPERS]
+    rest = [spec for spec in plan.checks if spec.check not in GATEKEEPERS]
+    return [wave for wave in (*alone, rest) if wave]

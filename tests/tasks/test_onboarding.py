@@ -116,6 +116,12 @@ def test_quiet_gatekeepers_block_nothing(store: MemoryStore) -> None:
     assert blocked_reason([executed(store, "artifact.scan")]) == ""
 
 
+def test_a_model_that_was_not_scanned_is_not_opened(store: MemoryStore) -> None:
+    assert "artifact.scan did not look" in blocked_reason([])
+    assert blocked_reason([executed(store, "artifact.behaviour")])
+    assert blocked_reason([executed(store, "artifact.scan", status=Status.NOT_AVAILABLE)])
+
+
 def test_a_refusal_or_a_broken_gatekeeper_blocks(store: MemoryStore) -> None:
     told = blocked_reason(
         [

@@ -9,7 +9,7 @@ from tasks.domain.digest import digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.finding import RiskTier
 from tasks.domain.spec import RunPlan
-from tasks.planning import GATEKEEPERS, plan_run, split_gatekeepers
+from tasks.planning import GATEKEEPERS, plan_run, waves
 from tests.simulators.store import MemoryStore
 from tests.simulators.subjects import linear_subject, linear_weights
 
@@ -75,11 +75,11 @@ def test_a_plan_follows_the_policy_of_its_tier(tier: RiskTier) -> None:
     assert [spec.check for spec in made.checks] == [one.check for one in battery.checks]
 
 
-def test_gatekeepers_run_first_and_no_check_is_lost() -> None:
+def test_each_gatekeeper_runs_alone_before_the_rest_and_no_check_is_lost() -> None:
     made = plan()
-    first, rest = split_gatekeepers(made)
-    assert {spec.check for spec in first} == set(GATEKEEPERS)
-    assert sorted(spec.check for spec in [*first, *rest]) == sorted(
+    *alone, rest = waves(made)
+    assert [[spec.check for spec in wave] for wave in alone] == [[name] for name in GATEKEEPERS]
+    assert sorted(spec.check for wave in (*alone, rest) for spec in wave) == sorted(
         spec.check for spec in made.checks
     )
 

@@ -85,6 +85,7 @@ def _facts(report: ScanReport, artifact: str | None) -> dict[str, str | int | fl
         "outcome": report.outcome,
         "artifact_may_be_opened": openable,
         "artifact_reason": reason,
+        "refused": None if openable else reason,
     }
     facts |= {f"format.{name}": count for name, count in sorted(formats.items())}
     return facts | {f"sha256.{file.path}": file.sha256 for file in report.files[:100]}
