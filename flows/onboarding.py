@@ -5,14 +5,12 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.checks.stage import measure_all
-from tasks.domain.execution import Execution
+from tasks.checks.stage import measure_plan
 from tasks.intake.stage import take_in
 from tasks.ledger.stage import seal
-from tasks.onboarding import blocked_reason, judge_run, make_record, plan_onboarding
-from tasks.planning import waves
+from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.reports.stage import announce, write_report
-from tasks.runtime import task_runner
+from tasks.runtime import start_workers, task_runner
 
 
 @flow(name="onboard-model", flow_run_name="onboard {bundle}", task_runner=task_runner())
@@ -21,8 +19,8 @@ def onboard_model(
 ) -> dict[str, Any]:
     """Takes in a bundle, measures, judges and seals; returns what ``onboard --json`` prints.
 
-    The gatekeepers run first, one by one: a model whose bytes the scan refuses is never opened.
-    A plan that was sealed before is not run again; its verdict is read from verified evidence.
+    A model whose bytes the scan refuses is never opened. A plan that was sealed before is not run
+    again; its verdict is read from verified evidence.
     """
     started = datetime.now(UTC)
     subject = take_in(bundle)
@@ -30,10 +28,8 @@ def onboard_model(
     if planned.sealed:
         return announce(planned.plan.run)
 
-    executions: list[Execution] = []
-    for wave in waves(planned.plan):
-        executions += measure_all(wave, subject, blocked=blocked_reason(executions))
-
+    start_workers()
+    executions = measure_plan(planned.plan, subject)
     findings, decision = judge_run(planned.plan, executions)
     report = write_report(planned.plan, executions, findings, decision)
     seal(make_record(planned.plan, executions, findings, decision, started=started, report=report))

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.serving import ServerError, client_environment, is_healthy, local_server
@@ -11,11 +11,12 @@ ADDRESS_FILE = "api-url"
 
 
 @contextlib.contextmanager
-def prefect_api(home: Path) -> Iterator[str]:
+def prefect_api(home: Path, *, meanwhile: Callable[[], None] = lambda: None) -> Iterator[str]:
     """Yields the address of a healthy API, set in the environment for this process and workers.
 
     ``PREFECT_API_URL`` wins; else a ``proofhouse serve`` of the same home; else a server is
-    started on a free loopback port and ended on leaving.
+    started on a free loopback port and ended on leaving. ``meanwhile`` is called when the
+    environment is set, before a server of our own answers.
 
     Raises:
         ServerError: The configured server does not answer, or the own one does not start.
@@ -26,14 +27,21 @@ def prefect_api(home: Path) -> Iterator[str]:
             f"PREFECT_API_URL is {configured}, but no Prefect API answers there. Start it, or "
             "unset the variable to let this command run a server of its own."
         )
-    known = configured or served_address(home)
-    with contextlib.nullcontext(known) if known else local_server(home, ui=False) as url:
+
+    def tell(url: str) -> None:
         os.environ.update(client_environment(home.resolve(), url))
-        try:
-            yield url
-        finally:
-            if not configured:
-                os.environ.pop("PREFECT_API_URL", None)
+        meanwhile()
+
+    try:
+        if known := configured or served_address(home):
+            tell(known)
+            yield known
+        else:
+            with local_server(home, ui=False, meanwhile=tell) as url:
+                yield url
+    finally:
+        if not configured:
+            os.environ.pop("PREFECT_API_URL", None)
 
 
 def served_address(home: Path) -> str | None:

@@ -1,5 +1,7 @@
 """Plans a run: which tier, battery and policy, and exactly which specs. No work is done here."""
 
+from typing import NamedTuple
+
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.catalog.resolving import plan_checks
 from tasks.code import code_digest
@@ -47,11 +49,29 @@ def plan_run(
     )
 
 
-def waves(plan: RunPlan) -> list[list[CheckSpec]]:
-    """Returns the checks in the order they may run: each gatekeeper alone, then all the rest.
+class Waves(NamedTuple):
+    """The checks of a plan by when they may run; within each, the longest first."""
 
-    The scan comes before anything opens the model, the first look at it before any longer work.
+    apart: tuple[CheckSpec, ...]
+    """Open no model, so nothing has to be waited for."""
+    gatekeepers: tuple[CheckSpec, ...]
+    """One after the other: the scan comes before anything opens the model."""
+    opening: tuple[CheckSpec, ...]
+    """Open the model: only after every gatekeeper has let it pass."""
+
+
+def waves(plan: RunPlan, catalog: Catalog) -> Waves:
+    """Sorts the checks of a plan by when they may run.
+
+    Starting the longest first keeps all workers busy to the end (Graham 1969, LPT rule).
     """
-    alone = [[spec for spec in plan.checks if spec.check == name] for name in GATEKEEPERS]
-    rest = [spec for spec in plan.checks if spec.check not in GATEKEEPERS]
-    return [wave for wave in (*alone, rest) if wave]
+    entries = {spec.check: catalog.check(spec.check) for spec in plan.checks}
+    longest_first = sorted(plan.checks, key=lambda spec: -entries[spec.check].typical_seconds)
+    rest = [spec for spec in longest_first if spec.check not in GATEKEEPERS]
+    return Waves(
+        apart=tuple(spec for spec in rest if entries[spec.check].needs.target == "none"),
+        gatekeepers=tuple(
+            spec for name in GATEKEEPERS for spec in plan.checks if spec.check == name
+        ),
+        opening=tuple(spec for spec in rest if entries[spec.check].needs.target != "none"),
+    )

@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -80,15 +81,28 @@ def task_runner() -> "TaskRunner[Any]":
     return cast("TaskRunner[Any]", runner)
 
 
+def start_workers() -> None:
+    """Begins to start this process's workers and returns at once; they import what they need.
+
+    Meant for the moment when a server starts or a bundle is read: both leave a core idle.
+    ``PREFECT_API_URL`` must be set before, because workers inherit the environment.
+    """
+    if read_settings().compute.kind != "scheduler":
+        _starting_cluster()
+
+
 @contextlib.contextmanager
 def warm_cluster() -> Iterator["Cluster"]:
     """Lends the process's cluster: started at the first use, kept warm for the next flow."""
-    yield _cluster()
+    yield _starting_cluster().result()
 
 
 @functools.cache
-def _cluster() -> "Cluster":
-    return _new_cluster(read_settings().compute)
+def _starting_cluster() -> "Future[Cluster]":
+    starter = ThreadPoolExecutor(1, thread_name_prefix="cluster")
+    started = starter.submit(_new_cluster, read_settings().compute)
+    starter.shutdown(wait=False)
+    return started
 
 
 def wind_down() -> None:
@@ -96,7 +110,7 @@ def wind_down() -> None:
 
     To be called before a server of our own is ended.
     """
-    if _cluster.cache_info().currsize:
+    if _starting_cluster.cache_info().currsize:
         _close_cluster()
     _drain()
 
@@ -104,8 +118,12 @@ def wind_down() -> None:
 def _close_cluster() -> None:
     from distributed import Client  # noqa: PLC0415
 
-    cluster = _cluster()
-    _cluster.cache_clear()
+    starting = _starting_cluster()
+    _starting_cluster.cache_clear()
+    if (problem := starting.exception()) is not None:
+        _log.warning("the cluster did not start: %s", problem)
+        return
+    cluster = starting.result()
     try:
         with Client(cluster, set_as_default=False) as client:
             workers = list(client.scheduler_info()["workers"])
@@ -151,6 +169,8 @@ def _new_cluster(compute: Compute) -> "Cluster":
         dashboard_address="127.0.0.1:0",
         scheduler_kwargs={"dashboard": False},
         silence_logs=logging.ERROR,
+        # Seconds of imports happen before the first check is there, not while it waits.
+        preload=["tasks.checks.stage"],
     )
 
 

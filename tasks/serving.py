@@ -16,7 +16,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tasks.domain.errors import ProofhouseError
@@ -60,8 +60,16 @@ def client_environment(home: Path, url: str) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def local_server(home: Path, *, port: int | None = None, ui: bool = True) -> Iterator[str]:
+def local_server(
+    home: Path,
+    *,
+    port: int | None = None,
+    ui: bool = True,
+    meanwhile: Callable[[str], None] = lambda _: None,
+) -> Iterator[str]:
     """Runs a server and yields its API address once it is healthy; ends it on leaving.
+
+    While it starts, ``meanwhile`` is called with that address, to do what needs no answer yet.
 
     Raises:
         ServerError: It did not become healthy; the message ends with what it printed last.
@@ -78,6 +86,7 @@ def local_server(home: Path, *, port: int | None = None, ui: bool = True) -> Ite
     with log.open("wb") as output:
         process = _start(home.resolve(), port, output.fileno(), ui=ui)
     try:
+        meanwhile(url)
         _await_health(process, url, log)
         yield url
     finally:

@@ -67,13 +67,17 @@ class Entry(Frozen):
 
 
 class CheckEntry(Entry):
-    """One question: ``catalogs/checks/<family>/<name>.yaml``."""
+    """One question: ``catalogs/checks/<family>/<name>.yaml``.
+
+    ``typical_seconds`` (on the demo's bundle) only decides which check starts first.
+    """
 
     lifecycle: Lifecycle
     question: Annotated[str, Field(min_length=10, max_length=200, pattern=r"\?$")]
     why: Prose
     needs: Needs = Needs()
     parameters: dict[str, ParameterSpec] = {}
+    typical_seconds: float = Field(default=1, gt=0)
     gate: Gate
     severity: Severity
     blind_spots: tuple[Prose, ...] = Field(min_length=1)

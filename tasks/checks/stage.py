@@ -1,9 +1,10 @@
 """Checks as Prefect tasks on Dask workers."""
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
+from dask.base import annotate
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
@@ -15,7 +16,9 @@ from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Status
-from tasks.domain.spec import CheckSpec
+from tasks.domain.spec import CheckSpec, RunPlan
+from tasks.onboarding import blocked_reason
+from tasks.planning import waves
 from tasks.runtime import services
 
 _log = logging.getLogger(__name__)
@@ -43,23 +46,66 @@ def run_here(spec: dict[str, Any], subject: str, blocked: str) -> dict[str, Any]
     return execution.model_dump(mode="json")
 
 
-def measure_all(specs: Sequence[CheckSpec], subject: Digest, blocked: str = "") -> list[Execution]:
-    """Runs checks on the flow's task runner, those already measured in this process.
+def measure_plan(plan: RunPlan, subject: Digest) -> list[Execution]:
+    """Runs every check of a plan on the flow's task runner; returns them in the plan's order.
 
-    A check whose worker is lost for good becomes an error measurement; the others go on.
+    The gatekeepers run one by one, and what opens the model waits for them: a model whose bytes
+    the scan refuses is never opened. Checks that open no model run beside the gatekeepers. A check
+    whose worker is lost for good becomes an error measurement; the others go on.
     """
-    store = services().store
-    known = [spec for spec in specs if known_measurement(spec, store) is not None]
-    waiting = {
-        _named(spec).submit(spec.model_dump(mode="json"), subject, blocked): spec
-        for spec in specs
-        if spec not in known
-    }
-    board = Board(len(specs))
-    done = [board.told(_inline(spec, subject)) for spec in known]
-    done += [board.told(_result(future, waiting[future])) for future in as_completed([*waiting])]
-    order = {spec.digest: index for index, spec in enumerate(specs)}
+    apart, gatekeepers, opening = waves(plan, Catalog())
+    crew = Crew(subject, total=len(plan.checks))
+    begun = Begun()
+    gates: list[Execution] = []
+    for spec in gatekeepers:
+        gate = crew.begin([spec], blocked=blocked_reason(gates), first=True)
+        if spec is gatekeepers[0]:
+            begun = crew.begin(apart)
+        gates += crew.finish(gate)
+    rest = crew.begin(opening, blocked=blocked_reason(gates))
+    done = gates + crew.finish(begun.joined(rest))
+    order = {spec.digest: index for index, spec in enumerate(plan.checks)}
     return sorted(done, key=lambda execution: order[execution.spec])
+
+
+class Begun(NamedTuple):
+    """Checks under way: those measured before, and those whose future is waited for."""
+
+    known: tuple[CheckSpec, ...] = ()
+    waiting: Mapping[PrefectFuture[Any], CheckSpec] = {}
+
+    def joined(self, other: "Begun") -> "Begun":
+        """Returns both as one."""
+        return Begun(self.known + other.known, {**self.waiting, **other.waiting})
+
+
+class Crew:
+    """Sends checks of one subject to the workers and tells how far they are."""
+
+    def __init__(self, subject: Digest, *, total: int) -> None:
+        self._subject = subject
+        self._board = Board(total)
+
+    def begin(self, specs: Sequence[CheckSpec], *, blocked: str = "", first: bool = False) -> Begun:
+        """Submits what was never measured; ``first`` puts it before all that waits already."""
+        store = services().store
+        known = tuple(spec for spec in specs if known_measurement(spec, store) is not None)
+        with annotate(priority=int(first)):
+            waiting = {
+                _named(spec).submit(spec.model_dump(mode="json"), self._subject, blocked): spec
+                for spec in specs
+                if spec not in known
+            }
+        return Begun(known, waiting)
+
+    def finish(self, begun: Begun) -> list[Execution]:
+        """Waits for checks, in the order in which they end; those known are looked up here."""
+        tell = self._board.told
+        done = [tell(_inline(spec, self._subject)) for spec in begun.known]
+        return done + [
+            tell(_result(future, begun.waiting[future]))
+            for future in as_completed([*begun.waiting])
+        ]
 
 
 def _named(spec: CheckSpec) -> Any:

@@ -20,7 +20,7 @@ EXPECTED = {
 def demo_answer(out: Path, *, quiet: bool) -> Answer:
     """Builds both bundles under ``out`` and onboards them; 0 when both verdicts are as planned."""
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
-    from tasks.runtime import wind_down  # noqa: PLC0415
+    from tasks.runtime import start_workers, wind_down  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
     home = read_settings().home.resolve()
@@ -28,7 +28,7 @@ def demo_answer(out: Path, *, quiet: bool) -> Answer:
     with progress_on_stderr("building two vendors' bundles from real data", quiet=quiet):
         bundles = _build(out, home)
     documents: dict[str, dict[str, Any]] = {}
-    with prefect_api(home):
+    with prefect_api(home, meanwhile=start_workers):
         try:
             for name, bundle in bundles.items():
                 with progress_on_stderr(f"onboarding {name}", quiet=quiet):

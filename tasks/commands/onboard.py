@@ -25,14 +25,16 @@ def onboard_answer(
 ) -> Answer:
     """Onboards one bundle and describes the verdict."""
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
+    from tasks.runtime import start_workers, wind_down  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
     check_arguments(bundle, battery=battery, tier=tier)
     home = read_settings().home
     prepare_home(home)
-    with prefect_api(home), progress_on_stderr(f"onboarding {bundle.name}", quiet=quiet):
-        from tasks.runtime import wind_down  # noqa: PLC0415
-
+    with (
+        prefect_api(home, meanwhile=start_workers),
+        progress_on_stderr(f"onboarding {bundle.name}", quiet=quiet),
+    ):
         try:
             document = run_onboarding(bundle, battery=battery, tier=tier)
         finally:

@@ -75,13 +75,27 @@ def test_a_plan_follows_the_policy_of_its_tier(tier: RiskTier) -> None:
     assert [spec.check for spec in made.checks] == [one.check for one in battery.checks]
 
 
-def test_each_gatekeeper_runs_alone_before_the_rest_and_no_check_is_lost() -> None:
+def test_gatekeepers_stand_between_the_plan_and_all_that_opens_the_model() -> None:
+    made, catalog = plan(), Catalog()
+    sorted_ = waves(made, catalog)
+    assert [spec.check for spec in sorted_.gatekeepers] == [*GATEKEEPERS]
+    assert {catalog.check(spec.check).needs.target for spec in sorted_.apart} == {"none"}
+    assert all(catalog.check(spec.check).needs.target != "none" for spec in sorted_.opening)
+
+
+def test_no_check_is_lost_or_doubled_by_sorting() -> None:
     made = plan()
-    *alone, rest = waves(made)
-    assert [[spec.check for spec in wave] for wave in alone] == [[name] for name in GATEKEEPERS]
-    assert sorted(spec.check for wave in (*alone, rest) for spec in wave) == sorted(
+    assert sorted(spec.check for wave in waves(made, Catalog()) for spec in wave) == sorted(
         spec.check for spec in made.checks
     )
+
+
+def test_the_longest_check_starts_first() -> None:
+    catalog = Catalog()
+    for wave in (waves(plan(), catalog).apart, waves(plan(), catalog).opening):
+        seconds = [catalog.check(spec.check).typical_seconds for spec in wave]
+        assert seconds == sorted(seconds, reverse=True)
+        assert len(set(seconds)) > 1  # an order to be wrong about
 
 
 def test_gatekeepers_are_in_every_battery_of_the_catalog() -> None:

@@ -1,4 +1,6 @@
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -7,13 +9,14 @@ import pytest
 
 from tasks import runtime
 from tasks.domain.errors import SettingsError
+from tasks.settings import Compute
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PROOFHOUSE_HOME", str(tmp_path / "home"))
     runtime.services.cache_clear()
-    monkeypatch.setattr(runtime, "_cluster", lambda: pytest.fail("no cluster is asked for"))
+    monkeypatch.setattr(runtime, "_new_cluster", lambda _: pytest.fail("no cluster is asked for"))
     return tmp_path / "home"
 
 
@@ -56,7 +59,56 @@ def test_without_a_gpu_the_cpu_is_used_and_it_is_said(
     assert "Running on CPU workers instead" in caplog.text
 
 
-def test_winding_down_twice_or_without_a_cluster_is_harmless() -> None:
-    runtime._cluster.cache_clear()
+class Started:
+    """Stands for a cluster that took its time to start."""
+
+    def __init__(self, compute: Compute) -> None:
+        time.sleep(0.2)
+        self.compute = compute
+
+
+@pytest.fixture
+def no_cluster() -> Iterator[None]:
+    runtime._starting_cluster.cache_clear()
+    yield
+    runtime._starting_cluster.cache_clear()
+
+
+def test_workers_start_once_and_behind_the_caller(
+    no_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "_new_cluster", Started)
+    runtime.start_workers()
+    assert not runtime._starting_cluster().done()
+    runtime.start_workers()
+    with runtime.warm_cluster() as first, runtime.warm_cluster() as second:
+        assert first is second
+        assert isinstance(first, Started)
+
+
+def test_an_existing_scheduler_gets_no_workers_of_ours(
+    no_cluster: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROOFHOUSE_COMPUTE__KIND", "scheduler")
+    monkeypatch.setenv("PROOFHOUSE_COMPUTE__SCHEDULER", "tcp://127.0.0.1:8786")
+    runtime.start_workers()
+    assert runtime._starting_cluster.cache_info().currsize == 0
+
+
+def test_a_cluster_that_fails_to_start_says_so_to_whoever_uses_it(
+    no_cluster: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Compute) -> None:
+        raise OSError("no ports left")
+
+    monkeypatch.setattr(runtime, "_new_cluster", broken)
+    runtime.start_workers()
+    with pytest.raises(OSError, match="no ports left"), runtime.warm_cluster():
+        pass
+    runtime.wind_down()
+    assert "no ports left" in caplog.text
+
+
+def test_winding_down_twice_or_without_a_cluster_is_harmless(no_cluster: None) -> None:
     runtime.wind_down()
     runtime.wind_down()
