@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
-.PHONY: demo test lint types check setup system test-system clean
+.PHONY: demo test lint types check setup system test-system clean bench-onboarding
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -40,6 +40,9 @@ system:
 
 test-system:
 	@sh infra/system-packages.sh $(TEST_SERVICES)
+
+bench-onboarding: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_onboarding
 
 clean:
 	rm -rf $(VENV) demo-output .proofhouse .pytest_cache .mypy_cache .ruff_cache
