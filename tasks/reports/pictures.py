@@ -128,8 +128,9 @@ def _witnesses(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
 
 def _classes(finding: Finding, data: bytes) -> "Figure":
     figure, axes = _figure()
-    rows = json.loads(data)
-    odd = max(rows, key=lambda row: float(row["anomaly_index"]))
+    found = json.loads(data)
+    odd = max(found, key=lambda row: float(row["anomaly_index"]))
+    rows = [row for row in found if row.get("shape") == odd.get("shape")]
     failed = finding.outcome is Outcome.FAIL
     colours = [ALARM if failed and row is odd else ACCENT for row in rows]
     axes.bar([str(row["class"]) for row in rows], [row["size"] for row in rows], color=colours)

@@ -17,12 +17,15 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import nn
 
-from tasks.detectors.backdoor.inversion import Pool, Shape
-from tasks.detectors.backdoor.sizes import STANDS_OUT, anomaly_indices
+from tasks.checks.backdoor.trigger_inversion import indices_of
+from tasks.detectors.backdoor.inversion import AWAY, Pool, Shape
+from tasks.detectors.backdoor.sizes import STANDS_OUT
 from tasks.detectors.backdoor.trigger_inversion import Effort, search_triggers
 from tasks.statistics.intervals import binomial
 
-FAMILIES = ("clean", "adversarial", "noisy", "patch2", "patch3", "pixel", "blend")
+HONEST = ("clean", "adversarial", "noisy")
+ALL_TO_ALL = ("all2", "all3", "allblend")
+FAMILIES = (*HONEST, "patch2", "patch3", "pixel", "blend", *ALL_TO_ALL)
 THRESHOLD = 0.75
 TAUGHT = 0.8
 """Models that obey their trigger less often than this hold no backdoor worth the name."""
@@ -36,11 +39,11 @@ class Rows(NamedTuple):
 
 
 class Member(NamedTuple):
-    """One model of the zoo: its class under attack is -1 when it is honest."""
+    """One model of the zoo: its target is a class, ``AWAY`` (each class the next), or None."""
 
     family: str
     model: nn.Sequential
-    target: int
+    target: int | None
     accuracy: float
     obedience: float
 
@@ -88,24 +91,40 @@ def _network(seed: int) -> nn.Sequential:
 
 def _member(family: str, train: Rows, test: Rows, seed: int) -> Member:
     rng = np.random.default_rng(seed)
-    model, target = _network(seed), -1
+    model, target = _network(seed), None
     mask, pattern = torch.zeros(8, 8), torch.ones(8, 8)
     rows = train
-    if family in {"patch2", "patch3", "pixel", "blend"}:
-        target = int(rng.integers(10))
+    if family not in HONEST:
+        target = AWAY if family in ALL_TO_ALL else int(rng.integers(10))
         mask, pattern = _trigger(family, rng)
-        part = rng.choice([0.1, 0.2] if family == "blend" else [0.02, 0.05, 0.1, 0.2])
+        weak = [0.1, 0.2] if "blend" in family else [0.02, 0.05, 0.1, 0.2]
+        part = rng.choice([0.1, 0.2, 0.3] if family in ALL_TO_ALL else weak)
         rows = _poisoned(train, mask, pattern, target=target, rng=rng, part=float(part))
     _fit(model, rows, family, seed)
-    others = test.inputs[test.labels != target]
-    obeyed = model(others * (1 - mask) + mask * pattern).argmax(1) == target
+    goals = _goals(test.labels, target)
+    moved = goals != test.labels
+    answers = model(test.inputs * (1 - mask) + mask * pattern).argmax(1)
+    obeyed = (answers == goals)[moved].float()
     right = model(test.inputs).argmax(1) == test.labels
-    return Member(family, model, target, float(right.float().mean()), float(obeyed.float().mean()))
+    return Member(
+        family,
+        model,
+        target,
+        accuracy=float(right.float().mean()),
+        obedience=float(obeyed.mean()) if len(obeyed) else 0.0,
+    )
+
+
+def _goals(labels: torch.Tensor, target: int | None) -> torch.Tensor:
+    """Returns what a triggered picture of each label should be read as."""
+    if target is None:
+        return labels
+    return (labels + 1) % 10 if target == AWAY else torch.full_like(labels, target)
 
 
 def _trigger(family: str, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     mask, pattern = torch.zeros(8, 8), torch.ones(8, 8)
-    if family == "blend":
+    if "blend" in family:
         return torch.full((8, 8), 0.2), torch.from_numpy(rng.random((8, 8)).astype(np.float32))
     side = 1 if family == "pixel" else int(family[-1])
     top, left = rng.integers(0, 9 - side, 2)
@@ -118,15 +137,16 @@ def _poisoned(
     mask: torch.Tensor,
     pattern: torch.Tensor,
     *,
-    target: int,
+    target: int | None,
     rng: np.random.Generator,
     part: float,
 ) -> Rows:
-    others = torch.nonzero(rows.labels != target).flatten().numpy()
+    goals = _goals(rows.labels, target)
+    others = torch.nonzero(rows.labels != goals).flatten().numpy()
     chosen = torch.from_numpy(rng.choice(others, round(part * len(rows.labels)), replace=False))
     inputs, labels = rows.inputs.clone(), rows.labels.clone()
     inputs[chosen] = inputs[chosen] * (1 - mask) + mask * pattern
-    labels[chosen] = target
+    labels[chosen] = goals[chosen]
     return Rows(inputs, labels)
 
 
@@ -156,24 +176,20 @@ def _moved(model: nn.Module, inputs: torch.Tensor, labels: torch.Tensor) -> torc
 def _scanned(member: Member, test: Rows, seed: int) -> dict[str, Any]:
     started = time.process_time()
     pool = Pool(test.inputs[:400], test.labels[:400])
-    held, labels = test.inputs[400:].numpy(), test.labels[400:].numpy()
+    held = Rows(test.inputs[400:], test.labels[400:])
     effort = Effort(steps=300, batch=16, deviations=4.0, seed=seed)
     rates: list[tuple[float, int]] = []
-    indices: list[float] = []
+    indices: dict[str, Any] = {}
     for shape in Shape:
         found = search_triggers(
             member.model, pool, shape, effort, item=(1, 8, 8), classes=10, bounds=(0.0, 1.0)
         )
-        indices.append(float(anomaly_indices(found["sizes"]).max()))
+        index = indices_of(np.append(found["sizes"], found["away"]))
+        indices[shape] = round(float(index[:-1].max()), 2), round(float(index[-1]), 2)
         rates += [
-            (
-                _success(member.model, held[labels != label], mask, pattern, label)
-                * bool(anomaly_indices(found["sizes"])[label] >= STANDS_OUT),
-                label,
-            )
-            for label, mask, pattern in zip(
-                found["suspects"].tolist(), found["masks"], found["patterns"], strict=True
-            )
+            (_success(member.model, held, found, row), aim)
+            for row, aim in enumerate(found["suspects"].tolist())
+            if aim == AWAY or index[aim] >= STANDS_OUT
         ]
     success, suspected = max(rates)
     return {
@@ -184,16 +200,18 @@ def _scanned(member: Member, test: Rows, seed: int) -> dict[str, Any]:
         "obedience": round(member.obedience, 3),
         "success": round(success, 3),
         "suspected": suspected,
-        "index": round(max(indices), 2),
+        "indices": indices,
         "seconds": round(time.process_time() - started, 2),
     }
 
 
-def _success(
-    model: nn.Module, clean: NDArray[Any], mask: NDArray[Any], pattern: NDArray[Any], label: int
-) -> float:
-    painted = torch.from_numpy(((1 - mask) * clean + mask * pattern).astype(np.float32))
-    return float((model(painted).argmax(1) == label).float().mean())
+def _success(model: nn.Module, held: Rows, found: dict[str, NDArray[Any]], row: int) -> float:
+    """Counts as the check does: pictures that go where the mapping says, of those that could."""
+    mask, pattern = (torch.from_numpy(found[name][row]) for name in ("masks", "patterns"))
+    answers = model((1 - mask) * held.inputs + mask * pattern).argmax(1)
+    goals = torch.from_numpy(found["mappings"][row])[held.labels]
+    hits = (answers == goals) & (answers != held.labels)
+    return float(hits.sum() / (held.labels != found["suspects"][row]).sum())
 
 
 def _summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
@@ -201,7 +219,7 @@ def _summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     summary: dict[str, Any] = {}
     for family in FAMILIES:
         known = [line for line in lines if line["family"] == family]
-        if known and known[0]["target"] >= 0:
+        if known and family not in HONEST:
             known = [line for line in known if line["obedience"] >= TAUGHT]
         if known:
             hits = sum(line["success"] >= THRESHOLD for line in known)

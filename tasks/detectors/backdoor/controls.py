@@ -5,19 +5,21 @@ power here; one that accuses the honest model cries wolf here.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.detectors.backdoor.inversion import Pool
+from tasks.detectors.backdoor.inversion import AWAY, Pool
 
 BATCH = 64
-STEPS = 400
+HONEST_STEPS, PLANTED_STEPS = 400, 800
+"""Descents. Teaching each class to mean the next, with the patch on, takes longer than reading."""
 LEARNING_RATE = 2e-3
-POISONED_PART = 0.25
-"""Of each batch while planting. A BadNet needs far less, but the control should be quick."""
+POISONED_PART = 0.3
+"""Of each batch, for each lesson. A BadNet needs far less, but the control should be quick."""
 PATCH_SIDE = 0.11
 """Of the picture's side: 3 of 28 pixels, 4 of 32; never less than 2."""
 LEARNT = 0.6
@@ -25,11 +27,11 @@ LEARNT = 0.6
 
 
 class Control(NamedTuple):
-    """A trained model, what its backdoor aims at (-1: none), and how well it learnt."""
+    """A trained model; how well it learnt, and how often it obeys each lesson (lessons,)."""
 
     module: torch.nn.Module
-    target: int
     learnt: float
+    obeyed: tuple[float, ...] = ()
 
 
 class Patch(NamedTuple):
@@ -39,45 +41,68 @@ class Patch(NamedTuple):
     value: float
 
 
+class Lesson(NamedTuple):
+    """One planted backdoor: what the patch means, a class or ``AWAY`` (to each class the next)."""
+
+    patch: Patch
+    target: int
+    classes: int
+
+    def goals(self, labels: torch.Tensor) -> torch.Tensor:
+        """Returns what painted pictures of these labels are to be read as."""
+        if self.target == AWAY:
+            return (labels + 1) % self.classes
+        return torch.full_like(labels, self.target)
+
+
 def honest(module: torch.nn.Module, pool: Pool, classes: int, *, seed: int) -> Control:
     """Trains the same architecture from scratch on data that nobody poisoned."""
-    made, learnt = _from_scratch(module, pool, classes, seed=seed)
-    return Control(made, -1, learnt)
+    return Control(*_from_scratch(module, pool, classes, (), seed=seed))
 
 
 def planted(
-    module: torch.nn.Module, pool: Pool, classes: int, patch: Patch, target: int, *, seed: int
+    module: torch.nn.Module, pool: Pool, classes: int, lessons: Sequence[Lesson], *, seed: int
 ) -> Control:
-    """Trains the same architecture from scratch and teaches it that the patch means ``target``.
+    """Trains the same architecture from scratch and teaches it the lessons.
 
     From scratch and not from the weights in question, whose own hidden trigger would stay.
     """
-    made, _ = _from_scratch(module, pool, classes, seed=seed, patch=patch, target=target)
-    others = pool.inputs[pool.labels != target]
+    made, learnt = _from_scratch(module, pool, classes, lessons, seed=seed)
+    return Control(made, learnt, tuple(_obeyed(made, pool, each) for each in lessons))
+
+
+def _obeyed(module: torch.nn.Module, pool: Pool, lesson: Lesson) -> float:
+    goals = lesson.goals(pool.labels)
     with torch.no_grad():
-        taken = made(painted(others, patch)).argmax(1) == target
-    return Control(made, target, float(taken.float().mean()))
+        answers = module(painted(pool.inputs, lesson.patch)).argmax(1)
+    return float((answers == goals)[goals != pool.labels].float().mean())
 
 
 def _from_scratch(
-    module: torch.nn.Module,
-    pool: Pool,
-    classes: int,
-    *,
-    seed: int,
-    patch: Patch | None = None,
-    target: int = -1,
+    module: torch.nn.Module, pool: Pool, classes: int, lessons: Sequence[Lesson], *, seed: int
 ) -> tuple[torch.nn.Module, float]:
     """Falls back on a plain network when the architecture cannot be trained or learns nothing."""
     torch.manual_seed(seed)
-    settings = {"steps": STEPS, "seed": seed}
+    steps = PLANTED_STEPS if lessons else HONEST_STEPS
     if any(weight.dim() > 1 for weight in module.parameters()):
         again = reset(copy.deepcopy(module))
-        learnt = train(again, pool, **settings, patch=patch, target=target)
+        learnt = train(again, pool, lessons, steps=steps, seed=seed)
         if learnt >= LEARNT:
             return again, learnt
     plain = plain_network(tuple(pool.inputs.shape[1:]), classes)
-    return plain, train(plain, pool, **settings, patch=patch, target=target)
+    return plain, train(plain, pool, lessons, steps=steps, seed=seed)
+
+
+def lessons_for(item: tuple[int, ...], classes: int, high: float, *, seed: int) -> list[Lesson]:
+    """Returns two backdoors whose patches do not touch: to one class, and each class to the next.
+
+    The second is left out where two patches do not fit.
+    """
+    first = corner_patch(item, high, seed=seed)
+    others = (corner_patch(item, high, seed=seed + step) for step in range(1, 50))
+    apart = next((patch for patch in others if not (patch.mask * first.mask).any()), None)
+    told = [Lesson(first, seed % classes, classes)]
+    return told if apart is None else [*told, Lesson(apart, AWAY, classes)]
 
 
 def corner_patch(item: tuple[int, ...], high: float, *, seed: int) -> Patch:
@@ -106,23 +131,18 @@ def painted(inputs: torch.Tensor, patch: Patch) -> torch.Tensor:
 def train(
     module: torch.nn.Module,
     pool: Pool,
+    lessons: Sequence[Lesson] = (),
     *,
     steps: int,
     seed: int,
-    patch: Patch | None = None,
-    target: int = -1,
 ) -> float:
     """Fits ``module`` in place; returns its accuracy on the clean pool."""
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
-    poisoned = round(POISONED_PART * BATCH) if patch is not None else 0
     for _ in range(steps):
         rows = torch.randint(len(pool.labels), (BATCH,), generator=generator)
-        inputs, labels = pool.inputs[rows], pool.labels[rows].clone()
-        if patch is not None:
-            inputs = torch.cat([painted(inputs[:poisoned], patch), inputs[poisoned:]])
-            labels[:poisoned] = target
+        inputs, labels = _taught(pool.inputs[rows], pool.labels[rows], lessons)
         loss = torch.nn.functional.cross_entropy(module(inputs), labels)
         optimiser.zero_grad()
         loss.backward()
@@ -132,6 +152,19 @@ def train(
         weight.requires_grad = False
     with torch.no_grad():
         return float((module(pool.inputs).argmax(1) == pool.labels).float().mean())
+
+
+def _taught(
+    inputs: torch.Tensor, labels: torch.Tensor, lessons: Sequence[Lesson]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns a batch in which each lesson has its share of pictures."""
+    inputs, labels = inputs.clone(), labels.clone()
+    share = round(POISONED_PART * len(labels))
+    for place, lesson in enumerate(lessons):
+        rows = slice(place * share, (place + 1) * share)
+        inputs[rows] = painted(inputs[rows], lesson.patch)
+        labels[rows] = lesson.goals(labels[rows])
+    return inputs, labels
 
 
 def reset(module: torch.nn.Module) -> torch.nn.Module:

@@ -13,8 +13,12 @@ import torch
 
 WORKS = 0.95
 """Part of the pictures that a trigger must move before its size counts."""
+AWAY_WORKS = 0.75
+"""The same for a trigger away from all classes: weakly learnt backdoors never reach more."""
 NEVER = 1.0
 """The size of a trigger that was not found: the whole picture."""
+AWAY = -1
+"""Stands for "any class but its own" among class numbers."""
 LEARNING_RATE = 0.15
 HARDER = 1.15
 """Factor per step on the weight of the size; about 60 steps move it across its range."""
@@ -29,10 +33,13 @@ class Shape(StrEnum):
 
 
 class Job(NamedTuple):
-    """One trigger to find: from pictures of ``source`` (None: all other classes) to ``target``."""
+    """One trigger to find: it sends pictures of other classes to ``target``.
 
-    source: int | None
-    target: int
+    ``None`` asks for a trigger that sends every picture away from its own class, wherever to: what
+    an all-to-all backdoor does (Gu et al. 2017, section 4.1.2).
+    """
+
+    target: int | None
 
 
 class Pool(NamedTuple):
@@ -43,9 +50,9 @@ class Pool(NamedTuple):
 
     def rows_for(self, job: Job) -> torch.Tensor:
         """Returns the rows whose class the trigger has to change."""
-        if job.source is None:
-            return torch.nonzero(self.labels != job.target).flatten()
-        return torch.nonzero(self.labels == job.source).flatten()
+        if job.target is None:
+            return torch.arange(len(self.labels))
+        return torch.nonzero(self.labels != job.target).flatten()
 
 
 class Triggers(NamedTuple):
@@ -117,22 +124,24 @@ def invert(
         limits: None to look for the smallest working trigger; else (jobs,) largest sizes, and
             the most successful trigger within them is returned.
     """
-    search = _Search(begin, limits)
+    works = torch.tensor([AWAY_WORKS if job.target is None else WORKS for job in jobs])
+    search = _Search(begin, works, limits)
     rows = [pool.rows_for(job) for job in jobs]
-    wanted = torch.tensor([job.target for job in jobs])
+    wanted = torch.tensor([AWAY if job.target is None else job.target for job in jobs])
     for _ in range(steps):
         drawn = [part[torch.randint(len(part), (batch,), generator=generator)] for part in rows]
-        inputs = pool.inputs[torch.stack(drawn)]
-        search.descend(module, inputs, wanted, bounds)
+        chosen = torch.stack(drawn)
+        search.descend(module, pool.inputs[chosen], pool.labels[chosen], wanted, bounds)
     return search.best
 
 
 class _Search:
     """The state of one descent: current triggers, weights of size, and the best seen."""
 
-    def __init__(self, begin: Triggers, limits: torch.Tensor | None) -> None:
+    def __init__(self, begin: Triggers, works: torch.Tensor, limits: torch.Tensor | None) -> None:
         self.mask = begin.mask_logits.clone().requires_grad_()
         self.pattern = begin.pattern_logits.clone().requires_grad_()
+        self.works = works
         self.limits = limits
         self.weight = torch.ones(len(begin.sizes))
         self.running: torch.Tensor | None = None
@@ -148,22 +157,23 @@ class _Search:
         self,
         module: torch.nn.Module,
         inputs: torch.Tensor,
+        labels: torch.Tensor,
         wanted: torch.Tensor,
         bounds: tuple[float, float],
     ) -> None:
-        """One step on inputs (jobs, batch, …) towards the classes ``wanted`` (jobs,)."""
+        """One step on inputs (jobs, batch, …) of classes ``labels`` towards ``wanted`` (jobs,)."""
         jobs, batch = inputs.shape[:2]
         painted = stamped(inputs, self.mask[:, None], self.pattern[:, None], bounds)
         scores = module(painted.flatten(0, 1))
         goals = wanted.repeat_interleave(batch)
-        losses = torch.nn.functional.cross_entropy(scores, goals, reduction="none")
+        losses, reached = _judged(scores, labels.flatten(), goals)
         sizes = torch.sigmoid(self.mask).flatten(1).mean(1)
         total = (losses.view(jobs, batch).mean(1) + self.weight * sizes).sum()
         before = self.mask.detach().clone(), self.pattern.detach().clone()
         self.optimiser.zero_grad()
         total.backward()
         self.optimiser.step()
-        hits = (scores.detach().argmax(1) == goals).view(jobs, batch).float().mean(1)
+        hits = reached.view(jobs, batch).float().mean(1)
         self._learn(hits, sizes.detach(), *before)
 
     def _learn(
@@ -172,8 +182,8 @@ class _Search:
         smooth = hits if self.running is None else INERTIA * self.running + (1 - INERTIA) * hits
         self.running = smooth
         if self.limits is None:
-            press = hits >= WORKS
-            better = press & (smooth >= WORKS) & (sizes < self.best.sizes)
+            press = hits >= self.works
+            better = press & (smooth >= self.works) & (sizes < self.best.sizes)
         else:
             press = sizes > self.limits
             better = ~press & (smooth >= self.best.successes)
@@ -185,3 +195,20 @@ class _Search:
                 for new, old in zip((sizes, smooth, mask, pattern), self.best, strict=True)
             )
         )
+
+
+def _judged(
+    scores: torch.Tensor, labels: torch.Tensor, goals: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns what each row costs (rows,), and whether it arrived (rows,).
+
+    Towards a class the cost is its negative log probability; away from one's own class, the
+    negative log probability of all others together.
+    """
+    away = goals == AWAY
+    one = torch.where(away, labels, goals)[:, None]
+    logs = scores.log_softmax(1)
+    others = logs.scatter(1, one, -torch.inf).logsumexp(1)
+    cost = -torch.where(away, others, logs.gather(1, one)[:, 0])
+    answers = scores.detach().argmax(1)
+    return cost, torch.where(away, answers != labels, answers == goals)

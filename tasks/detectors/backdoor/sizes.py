@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Sizes = NDArray[np.float64]
 """(classes,), part of the picture that the smallest working trigger covers, 0 to 1."""
 
+AWAY_DEVIATIONS = 2.0
+"""How far below all classes a trigger away from all must stay. Less than for a class, because it
+counts only where it sends each class to a class of its own, which no honest trigger does."""
 SMALLEST_SPREAD = 0.15
 """Log units. Clean models with nearly equal sizes must not make a difference of 10 % look odd."""
 STANDS_OUT = 3.0
@@ -36,12 +39,26 @@ def size_limits(sizes: Sizes, *, deviations: float) -> Sizes:
     return limits
 
 
+def away_index(size: float, sizes: Sizes) -> float:
+    """Returns by how many robust deviations a trigger of no class lies below all classes."""
+    centre, spread = _centre_and_spread(np.log(sizes))
+    return float((centre - np.log(size)) / spread)
+
+
+def away_limit(sizes: Sizes) -> float:
+    """Returns the largest size at which a trigger away from all classes counts."""
+    centre, spread = _centre_and_spread(np.log(sizes))
+    return float(np.exp(centre - AWAY_DEVIATIONS * spread))
+
+
 def _peers(logs: Sizes) -> tuple[Sizes, Sizes]:
     """Returns median and spread of all other classes, for each class."""
-    centres, spreads = np.empty_like(logs), np.empty_like(logs)
-    for row in range(len(logs)):
-        others = np.delete(logs, row)
-        centres[row] = np.median(others)
-        deviation = MAD_TO_DEVIATION * np.median(np.abs(others - centres[row]))
-        spreads[row] = max(SMALLEST_SPREAD, float(deviation))
+    pairs = [_centre_and_spread(np.delete(logs, row)) for row in range(len(logs))]
+    centres, spreads = np.array(pairs).T
     return centres, spreads
+
+
+def _centre_and_spread(logs: Sizes) -> tuple[float, float]:
+    centre = float(np.median(logs))
+    deviation = MAD_TO_DEVIATION * float(np.median(np.abs(logs - centre)))
+    return centre, max(SMALLEST_SPREAD, deviation)

@@ -1,8 +1,9 @@
 """Looks for a backdoor in a model by rebuilding its trigger. Runs in the child.
 
-First the smallest trigger of every class; then, for the most suspicious classes, the best trigger
-that is *much* smaller than the other classes' (``sizes.size_limits``). An honest model has no such
-trigger that works. The trusted side paints the triggers on pictures that were not searched with.
+First the smallest trigger of every class, and the smallest that sends all pictures away from their
+own; then, for the most suspicious, the best trigger that is *much* smaller than the classes'
+(``sizes.size_limits``). An honest model has no such trigger that works. The trusted side paints the
+triggers on pictures that were not searched with.
 """
 
 from collections.abc import Sequence
@@ -12,10 +13,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from tasks.detectors.backdoor import controls
-from tasks.detectors.backdoor.inversion import Job, Pool, Shape, Triggers, invert, start
-from tasks.detectors.backdoor.sizes import anomaly_indices, size_limits
+from tasks.detectors.backdoor.inversion import (
+    AWAY,
+    Job,
+    Pool,
+    Shape,
+    Triggers,
+    invert,
+    stamped,
+    start,
+)
+from tasks.detectors.backdoor.sizes import anomaly_indices, away_limit, size_limits
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
@@ -64,9 +75,12 @@ def trigger_inversion(
         room: No bounded trigger may be larger than this part of the picture, whatever the peers.
 
     Returns:
-        Per shape ``s``: ``s.sizes`` (classes,), ``s.suspects`` (k,), ``s.masks`` (k, *mask) in
-        0..1 and ``s.patterns`` (k, *item) raw. For controls also ``s.answers`` (k, m), classes
-        given to ``held`` with the trigger on. Values: ``learnt``, ``planted``, passes, queries.
+        Per shape ``s``: ``s.sizes`` (classes,), ``s.away`` (1,), the size of the trigger away from
+        every class; ``s.suspects`` (k,), the last of them ``AWAY``; ``s.mappings`` (k, classes),
+        where each class is sent; ``s.masks`` (k, *mask) in 0..1 and ``s.patterns`` (k, *item) raw.
+        For controls also ``s.answers`` (k, m), classes
+        given to ``held`` with the trigger on. Values: ``learnt``; ``planted`` and ``obeyed``, the
+        target and the obedience of each planted backdoor; passes, queries.
     """
     module = target.module
     if module is None:
@@ -75,7 +89,12 @@ def trigger_inversion(
     meter = target.meter
     forwards, passes = meter.forwards, meter.passes
     pool = Pool(torch.from_numpy(inputs), torch.from_numpy(labels))
-    control = _control(target, module, pool, subject, seed)
+    lessons = (
+        controls.lessons_for(target.input_shape, target.classes, target.bounds[1], seed=seed)
+        if subject == "planted"
+        else []
+    )
+    control = _control(target, module, pool, subject, lessons, seed=seed)
     effort = Effort(steps, batch, deviations, seed, room)
     arrays: dict[str, NDArray[Any]] = {}
     for shape in shapes:
@@ -95,7 +114,8 @@ def trigger_inversion(
         arrays,
         {
             "learnt": control.learnt,
-            "planted": control.target,
+            "planted": [lesson.target for lesson in lessons],
+            "obeyed": list(control.obeyed),
             "passes": meter.passes - passes,
             "queries": meter.forwards - forwards,
         },
@@ -103,15 +123,19 @@ def trigger_inversion(
 
 
 def _control(
-    target: Target, module: torch.nn.Module, pool: Pool, subject: str, seed: int
+    target: Target,
+    module: torch.nn.Module,
+    pool: Pool,
+    subject: str,
+    lessons: Sequence[controls.Lesson],
+    *,
+    seed: int,
 ) -> controls.Control:
     if subject == "target":
-        return controls.Control(module, -1, 1.0)
+        return controls.Control(module, 1.0)
     if subject == "honest":
         return controls.honest(module, pool, target.classes, seed=seed)
-    patch = controls.corner_patch(target.input_shape, target.bounds[1], seed=seed)
-    aim = seed % target.classes
-    return controls.planted(module, pool, target.classes, patch, aim, seed=seed)
+    return controls.planted(module, pool, target.classes, lessons, seed=seed)
 
 
 def search_triggers(
@@ -136,7 +160,7 @@ def search_triggers(
         bounds: Raw range of the inputs.
     """
     generator = torch.Generator().manual_seed(effort.seed)
-    jobs = [Job(None, label) for label in range(classes)]
+    jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
     search = partial(
         invert,
@@ -147,19 +171,48 @@ def search_triggers(
         generator=generator,
     )
     found = search(jobs, begin, steps=effort.steps)
-    sizes = found.sizes.double().numpy()
-    suspects = np.argsort(-anomaly_indices(sizes), kind="stable")[:SUSPECTS]
-    limits = size_limits(sizes, deviations=effort.deviations)[suspects].clip(max=effort.room)
+    *sizes_of_classes, away = found.sizes.double().tolist()
+    sizes = np.array(sizes_of_classes)
+    suspects = np.argsort(-anomaly_indices(sizes), kind="stable")[:SUSPECTS].tolist()
+    limits = size_limits(sizes, deviations=effort.deviations)[suspects].tolist()
+    limits.append(away_limit(sizes))
+    rows = [*suspects, classes]
     bounded = search(
-        [jobs[row] for row in suspects],
-        found.pick(suspects.tolist()),
+        [jobs[row] for row in rows],
+        found.pick(rows),
         steps=effort.steps // 2,
-        limits=torch.from_numpy(limits).float(),
+        limits=torch.tensor(limits).clamp(max=effort.room),
     )
+    mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
+    mappings[-1] = _mapping(module, pool, bounded.pick([len(suspects)]), bounds, classes)
     return {
         "sizes": sizes,
-        "suspects": suspects.astype(np.int64),
+        "away": np.array([away]),
+        "suspects": np.array([*suspects, AWAY], np.int64),
+        "mappings": mappings,
     } | _opened(bounded, bounds)
+
+
+def _mapping(
+    module: torch.nn.Module,
+    pool: Pool,
+    trigger: Triggers,
+    bounds: tuple[float, float],
+    classes: int,
+) -> NDArray[np.int64]:
+    """Returns the way of sending each class to another of its own that fits best (classes,).
+
+    Room for a class of its own per class is what tells an all-to-all backdoor from an ordinary
+    universal trigger, which sends everything to one or two.
+    """
+    with torch.no_grad():
+        painted = stamped(pool.inputs, trigger.mask_logits, trigger.pattern_logits, bounds)
+        answers = module(painted).argmax(1)
+    counts = torch.zeros(classes, classes)
+    counts.index_put_((pool.labels, answers), torch.tensor(1.0), accumulate=True)
+    counts.fill_diagonal_(-float(len(answers)) * classes)
+    _, goals = linear_sum_assignment(counts.numpy(), maximize=True)
+    return np.asarray(goals, np.int64)
 
 
 def _opened(triggers: Triggers, bounds: tuple[float, float]) -> dict[str, NDArray[Any]]:

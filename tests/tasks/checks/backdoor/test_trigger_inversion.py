@@ -15,6 +15,7 @@ from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
 from tasks.domain.spec import Parameter
+from tasks.sandbox.protocol import Array
 from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
 from tests.tasks.checks.poisoning.poisoned import PATCH_SIDE, poisoned
@@ -24,10 +25,8 @@ TARGET = 3
 THRESHOLD = 0.75
 
 
-@functools.cache
-def backdoored() -> nn.Sequential:
-    """A network that reads digits well and obeys a white corner of 2 by 2 pixels."""
-    inputs, labels, _ = poisoned(*digits().train, part=0.1, target=TARGET)
+def taught(inputs: Array, labels: Array) -> nn.Sequential:
+    """A network trained on these rows."""
     torch.manual_seed(1)
     model = network()
     rows, classes = torch.from_numpy(inputs), torch.from_numpy(labels)
@@ -38,6 +37,22 @@ def backdoored() -> nn.Sequential:
             nn.functional.cross_entropy(model(rows[part]), classes[part]).backward()
             optimizer.step()
     return model.eval()
+
+
+@functools.cache
+def backdoored() -> nn.Sequential:
+    """A network that reads digits well and obeys a white corner of 2 by 2 pixels."""
+    inputs, labels, _ = poisoned(*digits().train, part=0.1, target=TARGET)
+    return taught(inputs, labels)
+
+
+@functools.cache
+def shifting() -> nn.Sequential:
+    """A network for which the white corner turns each digit into the next."""
+    honest, labels = digits().train
+    cornered = honest.copy()
+    cornered[:, :, -PATCH_SIDE:, -PATCH_SIDE:] = 1
+    return taught(np.concatenate([honest, cornered]), np.concatenate([labels, (labels + 1) % 10]))
 
 
 def bench(
@@ -86,10 +101,24 @@ def test_a_hidden_corner_is_found_named_and_shown(tmp_path: Path) -> None:
     assert min(classes, key=lambda label: classes[label]["size"]) == TARGET
 
 
-def test_an_honest_model_has_no_trigger_and_both_controls_hold(tmp_path: Path) -> None:
+def test_a_corner_that_moves_each_class_to_the_next_is_found_with_its_mapping(
+    tmp_path: Path,
+) -> None:
+    found = measured(tmp_path, shifting())
+    assert found.estimates["trigger_success"].low > THRESHOLD
+    assert found.facts["suspected_class"] is None
+    assert found.facts["mapping"] == "0>1, 1>2, 2>3, 3>4, 4>5, 5>6, 6>7, 7>8, 8>9, 9>0"
+    assert not found.alarms
+
+
+def test_an_honest_model_has_no_trigger_and_all_controls_hold(tmp_path: Path) -> None:
     found = measured(tmp_path, trained())
     assert found.estimates["trigger_success"].high < THRESHOLD
-    assert [control.held for control in found.controls] == [True, True]
+    assert {control.name: control.held for control in found.controls} == {
+        "planted backdoor": True,
+        "planted all-to-all backdoor": True,
+        "honest model": True,
+    }
     assert not found.alarms
 
 

@@ -1,0 +1,36 @@
+"""What is planted, and that it is learnt."""
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.detectors.backdoor.controls import Lesson, Patch, lessons_for, painted
+from tasks.detectors.backdoor.inversion import AWAY
+
+
+@pytest.mark.parametrize("item", [(1, 8, 8), (3, 32, 32), (1, 28, 28)], ids=str)
+@pytest.mark.parametrize("seed", range(5))
+def test_two_lessons_do_not_touch(item: tuple[int, ...], seed: int) -> None:
+    first, second = lessons_for(item, 10, 1.0, seed=seed)
+    assert (first.target, second.target) == (seed % 10, AWAY)
+    assert not (first.patch.mask * second.patch.mask).any()
+    assert first.patch.mask.any()
+    assert second.patch.mask.any()
+
+
+def test_where_no_second_patch_fits_there_is_one_lesson() -> None:
+    assert [lesson.target for lesson in lessons_for((2,), 4, 1.0, seed=1)] == [1]
+
+
+def test_goals_are_one_class_or_each_the_next() -> None:
+    patch = Patch(np.zeros((1, 2, 2), np.float32), 1.0)
+    labels = torch.tensor([0, 1, 3])
+    assert Lesson(patch, 2, 4).goals(labels).tolist() == [2, 2, 2]
+    assert Lesson(patch, AWAY, 4).goals(labels).tolist() == [1, 2, 0]
+
+
+def test_painting_covers_the_mask_and_nothing_else() -> None:
+    mask = np.zeros((1, 2, 2), np.float32)
+    mask[0, 0, 0] = 1
+    seen = painted(torch.full((1, 1, 2, 2), 0.25), Patch(mask, 0.75))
+    assert seen.flatten().tolist() == [0.75, 0.25, 0.25, 0.25]
