@@ -17,7 +17,7 @@ from tests.tasks.intake.bundles import make_bundle, manifest, rules, take_in, wr
 CARD = """---
 license: apache-2.0
 ---
-# Model card: digit reader
+# Model card: digit reader 1.2.0
 
 ## Intended use
 Reading digits on forms.
@@ -41,6 +41,10 @@ security@acme.example
 
 SHA-256 of digits.safetensors: {digest}
 """
+SHEET = "# Datasheet: digits\n" + "".join(
+    f"\n## {heading}\nScanned digits.\n"
+    for heading in ("Why", "Content", "Sources", "Labels", "Tasks", "Licence", "Contact")
+)
 YES = {"supply.bom", "supply.signed", "supply.safe_format", "papers.model_card",
        "quality.evaluation_data", "quality.accuracy_stated", "origin.licence_stated",
        "origin.data_rights", "service.right_to_audit"}  # fmt: skip
@@ -88,7 +92,7 @@ class Vendor:
         docs = self.folder / "docs"
         docs.mkdir(exist_ok=True)
         (docs / "card.md").write_text(self.card, encoding="utf-8")
-        (docs / "datasheet.md").write_text("# Datasheet\n\nScanned digits.\n", encoding="utf-8")
+        (docs / "datasheet.md").write_text(SHEET, encoding="utf-8")
         text = yaml.safe_dump({"questionnaire": "vendor.standard", "answers": self.answers})
         (self.folder / "questionnaire.yaml").write_text(text, encoding="utf-8")
         write_manifest(self.folder, self.spec)
@@ -125,7 +129,11 @@ def test_an_honest_bundle_with_all_papers_has_nothing_against_it(
     assert rules(subject) == {
         "provenance.signature.valid": "info",
         "provenance.bom.matches": "info",
+        "provenance.lineage.absent": "low",
+        "provenance.croissant.absent": "info",
+        "provenance.advisories.no_source": "info",
     }, subject.observations
+    assert subject.facts == {"format": "safetensors", "parameters": 650}
     assert subject.answers["use.impact"] == "none"
     assert subject.answers["supply.signed"] is True
 
@@ -288,21 +296,32 @@ def test_a_bom_that_lies_or_says_nothing_is_found_out(
 
 
 CARD_LIES: dict[str, tuple[str, str, str, str]] = {
-    "digest": ("forms.", f"forms.\n\ndigits.safetensors is {'a' * 64}", "digest_mismatch", "high"),
-    "a digest of nothing": ("forms.", f"forms. SHA-256 {'b' * 64}", "digest_mismatch", "high"),
-    "licence": ("license: apache-2.0", "license: cc-by-nc-4.0", "contradiction", "high"),
-    "parameters": ("| Parameters | 650 |", "- **Parameters:** 1.5M", "contradiction", "high"),
-    "classes": ("| Classes | 10 |", "Number of classes: 100", "contradiction", "high"),
-    "shape": ("1x8x8", "3x224x224", "contradiction", "high"),
-    "format": ("| Format | safetensors |", "Format: ONNX", "contradiction", "high"),
-    "version": ("forms.", "forms.\n\nModel version: 2.0.1", "contradiction", "high"),
-    "script": ("forms.", "forms. <script>alert(1)</script>", "active_content", "medium"),
-    "handler": ("forms.", "<img src=x onerror=alert(1)>", "active_content", "medium"),
-    "link": ("forms.", "[read](java&#x73;cript:alert(1))", "active_content", "medium"),
-    "tracker": ("forms.", "![x](https://tracker.example/p.png)", "remote_image", "low"),
-    "a topic less": ("## Limitations", "## Weather", "incomplete", "low"),
-    "broken front matter": ("license: apache-2.0", "license: [", "unreadable", "medium"),
-    "empty": (CARD, "", "incomplete", "medium"),
+    "digest": (
+        "forms.",
+        f"forms.\n\ndigits.safetensors is {'a' * 64}",
+        "card.digest_mismatch",
+        "high",
+    ),
+    "accuracy": ("forms.", "forms.\n\nAccuracy: 97 %", "documents.contradiction", "high"),
+    "a digest of nothing": ("forms.", f"forms. SHA-256 {'b' * 64}", "card.digest_mismatch", "high"),
+    "licence": ("license: apache-2.0", "license: cc-by-nc-4.0", "documents.contradiction", "high"),
+    "parameters": (
+        "| Parameters | 650 |",
+        "- **Parameters:** 1.5M",
+        "documents.contradiction",
+        "high",
+    ),
+    "classes": ("| Classes | 10 |", "Number of classes: 100", "documents.contradiction", "high"),
+    "shape": ("1x8x8", "3x224x224", "documents.contradiction", "high"),
+    "format": ("| Format | safetensors |", "Format: ONNX", "documents.contradiction", "high"),
+    "version": ("forms.", "forms.\n\nModel version: 2.0.1", "documents.contradiction", "high"),
+    "script": ("forms.", "forms. <script>alert(1)</script>", "card.active_content", "medium"),
+    "handler": ("forms.", "<img src=x onerror=alert(1)>", "card.active_content", "medium"),
+    "link": ("forms.", "[read](java&#x73;cript:alert(1))", "card.active_content", "medium"),
+    "tracker": ("forms.", "![x](https://tracker.example/p.png)", "card.remote_image", "low"),
+    "a topic less": ("## Limitations", "## Weather", "card.no_limitations", "low"),
+    "broken front matter": ("license: apache-2.0", "license: [", "card.unreadable", "medium"),
+    "empty": (CARD, "", "card.mostly_silent", "medium"),
 }
 
 
@@ -313,7 +332,7 @@ def test_a_card_that_contradicts_the_bytes_is_found_out(
     old, new, rule, severity = CARD_LIES[name]
     vendor.card = vendor.card.replace(old, new) if old is not CARD else new
     vendor.sign()
-    assert found(vendor, tmp_path)[f"provenance.card.{rule}"] == severity
+    assert found(vendor, tmp_path)[f"provenance.{rule}"] == severity
 
 
 ANSWER_LIES: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -341,4 +360,8 @@ def test_a_bundle_without_papers_says_which_are_missing(tmp_path: Path) -> None:
         "provenance.bom.absent": "low",
         "provenance.questionnaire.absent": "low",
         "provenance.datasheet.absent": "low",
+        "provenance.lineage.absent": "low",
+        "provenance.croissant.absent": "info",
+        "provenance.dependencies.absent": "info",
+        "provenance.advisories.no_source": "info",
     }
