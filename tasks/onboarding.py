@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from tasks.approving import grants_here, tier_decision
 from tasks.catalog.reading import Catalog
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
@@ -15,14 +16,17 @@ from tasks.domain.finding import Decision, Finding, Outcome, RiskTier
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import RunPlan
-from tasks.intake.questionnaire import impact_answers
+from tasks.domain.vendor import BARRED
+from tasks.intake.vouching import FAMILY
 from tasks.judging.concluding import conclude
-from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
 from tasks.planning import GATEKEEPERS, plan_run
 from tasks.reports.cyclonedx import Inventory, render_bom
 from tasks.runtime import services
 from tasks.store.protocol import ObjectStore
+
+DECLINED = "onboarding.declined"
+"""The battery for vendors whose bundles are refused: nothing of theirs is opened."""
 
 
 class Planned(NamedTuple):
@@ -38,19 +42,23 @@ def plan_onboarding(
     """Plans the run of a subject; a run that ended with errors is planned as a new attempt."""
     here = services()
     described = Subject.parse(here.store.get(subject))
-    chosen = RiskTier(tier) if tier else tier_of(described)
+    granted = grants_here(described.spec.asset, subject)
+    tiering = tier_decision(described, RiskTier(tier) if tier else None, granted)
+    battery = DECLINED if is_barred(described) else battery
     attempt = 1
     while True:
         plan = plan_run(
             described,
             subject,
             catalog=Catalog(),
-            tier=chosen,
+            tier=tiering.chosen,
             battery=battery,
             sandbox=here.sandbox.level,
             seed=here.settings.seed,
             occasion=occasion,
             attempt=attempt,
+            tiering=tiering,
+            grants=granted.findings,
         )
         sealed = sealed_run(here.store, plan.run)
         if sealed is None or not _has_errors(sealed[0]):
@@ -58,14 +66,10 @@ def plan_onboarding(
         attempt += 1
 
 
-def tier_of(subject: Subject) -> RiskTier:
-    """Returns the tier by the questionnaire's answers, at least medium.
-
-    The answers are the vendor's: they can raise the tier; only an operator can lower it.
-    """
-    answers = ImpactAnswers.model_validate(impact_answers(subject.answers))
-    tier = risk_tier(answers).tier
-    return RiskTier.MEDIUM if tier is RiskTier.LOW else tier
+def is_barred(subject: Subject) -> bool:
+    """Answers whether the register bars the vendor, as intake found it."""
+    rules = {item.rule for item in subject.observations}
+    return any(FAMILY + state in rules for state in BARRED)
 
 
 def blocked_reason(executions: Sequence[Execution]) -> str:

@@ -21,8 +21,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"code", "progress", "settings", "serving", "planning", "runtime", "onboarding"}),
-    frozenset({"demo", "orchestration", "commands", "cli"}),
+    frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
+    frozenset({"approving", "dropping", "forms", "onboarding", "reviewing"}),
+    frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",

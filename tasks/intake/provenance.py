@@ -22,7 +22,7 @@ from tasks.intake.dependency import Dependency
 from tasks.intake.lineage import judge_lineage
 from tasks.intake.model_card import card_observations, read_card
 from tasks.intake.names import shown
-from tasks.intake.questionnaire import Answer, judge_answers, parse_answers, read_questionnaire
+from tasks.intake.questionnaire import Answer, fit_answers, parse_answers, read_questionnaire
 from tasks.intake.requirements import is_dependency_file
 from tasks.intake.scratch import scratch
 from tasks.intake.signature import SignatureReading
@@ -41,7 +41,10 @@ _ABSENT = {
     "provenance": ("lineage", Severity.LOW),
     "croissant": ("croissant", Severity.INFO),
 }
+_ABSENT_OF_DATA = _ABSENT | {"datasheet": ("datasheet", Severity.MEDIUM)}
+del _ABSENT_OF_DATA["model_card"]
 _ABOUT_DATA = {"datasheet", "croissant"}
+_ABOUT_MODELS = {"provenance.bom.no_model", "provenance.bom.artifact_not_covered"}
 # How hashlib calls what bills of materials name; BLAKE2b is cut to its length.
 _HASHES = {"sha3256": "sha3_256", "sha3384": "sha3_384", "sha3512": "sha3_512"}
 
@@ -113,13 +116,17 @@ class Papers:
 
     def _absent(self) -> Iterator[Observation]:
         documents = self._spec.documents.model_dump()
-        for name, (family, severity) in _ABSENT.items():
+        absent = _ABSENT_OF_DATA if self._data_only() else _ABSENT
+        for name, (family, severity) in absent.items():
             if documents[name] is None and not (name in _ABOUT_DATA and not self._has_data()):
                 yield Observation(
                     rule=f"provenance.{family}.absent",
                     severity=severity,
                     detail=f"the bundle has no {family.replace('_', ' ')}",
                 )
+
+    def _data_only(self) -> bool:
+        return self._spec.model.kind == "dataset"
 
     def _has_data(self) -> bool:
         return bool(self._spec.data.evaluation or self._spec.data.training)
@@ -134,7 +141,10 @@ class Papers:
             bom = read_bom(data, place=path)
         except InvalidInputError as error:
             return None, (_unreadable("bom", error, path),)
-        return bom, tuple(judge_bom(bom, self._spec, self._all, path=path, hasher=self._hashed))
+        found = judge_bom(bom, self._spec, self._all, path=path, hasher=self._hashed)
+        return bom, tuple(
+            item for item in found if not (self._data_only() and item.rule in _ABOUT_MODELS)
+        )
 
     def _dependencies(self, bom: Bom | None) -> tuple[tuple[Dependency, ...], list[Observation]]:
         named = self._spec.documents.requirements
@@ -236,7 +246,7 @@ class Papers:
             given = parse_answers(data, place=path)
         except InvalidInputError as error:
             return {}, (_unreadable("questionnaire", error, path),)
-        return judge_answers(read_questionnaire(), given, self._spec, path=path)
+        return fit_answers(read_questionnaire(), given, path=path)
 
     def _document(self, path: str) -> bytes | None:
         """Returns a document's bytes, or None when it is too large to be one."""

@@ -1,18 +1,25 @@
 """From a bundle on disk to a :class:`Subject`: everything the checks may know of it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tasks.domain.bundle import Subject
+from tasks.domain.measurement import Observation
+from tasks.domain.vendor import VendorView
+from tasks.intake.answers import questionnaire_observations, review
 from tasks.intake.artifact import read_facts
 from tasks.intake.datasets import decode, same_data
 from tasks.intake.manifest import read_bundle
 from tasks.intake.provenance import Papers
 from tasks.intake.quarantine import QUOTAS, Quotas
-from tasks.intake.signature import read_trusted
+from tasks.intake.questionnaire import read_questionnaire
+from tasks.intake.signature import read_trusted, signer_of
+from tasks.intake.vouching import vendor_observations
 from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
+
+UNREADABLE = "provenance.questionnaire.unreadable"
 
 
 def build_subject(
@@ -25,8 +32,11 @@ def build_subject(
     trusted_keys: Sequence[Path] = (),
     advisories: Path | None = None,
     now: dt.datetime | None = None,
+    register: Callable[[str], VendorView] = lambda _: VendorView(),
 ) -> Subject:
-    """Takes a bundle in and describes it. Equal bytes, keys and advisories give equal subjects.
+    """Takes a bundle in and describes it.
+
+    Equal bytes, keys, advisories and standing of the vendor give equal subjects.
 
     Args:
         bundle_path: A bundle folder, its ``bundle.yaml``, or an archive of it.
@@ -37,6 +47,7 @@ def build_subject(
         trusted_keys: Files of the operator's trust (see ``trust``): whose signatures count.
         advisories: A file, folder or zip of OSV JSON; without it no vulnerability can be known.
         now: When certificates must be valid and advisories recent; the present by default.
+        register: Tells how a vendor stands, by its name.
 
     Raises:
         InvalidInputError: The bundle cannot be used; the message says what, where and how to mend.
@@ -57,7 +68,10 @@ def build_subject(
     papers = Papers(bundle.spec, bundle.files, store, facts, workspace).read(
         trusted, advisories=advisories, now=now
     )
-    return Subject(
+    vendor = bundle.spec.vendor.name
+    signer = signer_of(bundle.spec, bundle.files, store, trusted)
+    observations += vendor_observations(vendor, signer, register(vendor))
+    subject = Subject(
         spec=bundle.spec,
         files=bundle.files,
         datasets=tuple(item.dataset for item in decoded),
@@ -65,3 +79,15 @@ def build_subject(
         answers=papers.answers,
         facts=facts.stated(),
     )
+    return subject.model_copy(
+        update={"observations": (*subject.observations, *_questioned(subject))}
+    )
+
+
+def _questioned(subject: Subject) -> tuple[Observation, ...]:
+    """Holds the answers against the subject, once everything else of it is known."""
+    path = subject.spec.documents.questionnaire
+    if path is None or any(item.rule == UNREADABLE for item in subject.observations):
+        return ()
+    reviewed = review(read_questionnaire(), subject)
+    return tuple(questionnaire_observations(reviewed, path))
