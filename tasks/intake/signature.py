@@ -92,7 +92,9 @@ def signer_of(
         envelope = parse_envelope(store.get(file.digest))
     except InvalidInputError:
         return None
-    return next(((path, key) for path, key in trusted.keys if _made(envelope, key)), None)
+    return next(
+        ((path, key) for path, key in trusted.keys if is_made_by(key, *envelope.signed())), None
+    )
 
 
 class SignatureReading:
