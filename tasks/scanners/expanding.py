@@ -75,7 +75,7 @@ CODECS: dict[str, Callable[[], Decompressor]] = {
     "gzip": lambda: Inflater(31),
     "bz2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY),
-    "lz4": lambda: _lz4(),  # noqa: PLW0108 - defined below
+    "lz4": lambda: _Lz4(),  # noqa: PLW0108 - defined below
     "zstandard": lambda: _Zstandard(),  # noqa: PLW0108
     "lzma_alone": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY),
 }
@@ -160,11 +160,32 @@ def is_readable(codec: str) -> bool:
     return module is None or importlib.util.find_spec(module.partition(".")[0]) is not None
 
 
-def _lz4() -> Decompressor:
-    import lz4.frame  # noqa: PLC0415 - optional
+class _Lz4:
+    """lz4 with the interface of bz2 and lzma: what is not there is bytes too."""
 
-    stream: Decompressor = lz4.frame.LZ4FrameDecompressor()
-    return stream
+    def __init__(self) -> None:
+        import lz4.frame  # noqa: PLC0415 - optional
+
+        self._stream = lz4.frame.LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the frame was seen."""
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """Input behind the end of the frame."""
+        return self._stream.unused_data or b""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether everything given so far was read."""
+        return bool(self._stream.needs_input)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Returns at most ``max_length`` expanded bytes."""
+        return bytes(self._stream.decompress(data, max_length))
 
 
 class _Zstandard:

@@ -1,5 +1,6 @@
 """Members of torch archives: raw storages, TorchScript code, and where each name is legal."""
 
+import pickletools
 import re
 
 from tasks.domain.severity import Severity
@@ -8,7 +9,7 @@ from tasks.scanners.reading import View
 
 FLAVOURS = ("torch", "torchscript", "torch_export")
 MOST_CODE_BYTES = 64 << 20
-STEP_BYTES = 4 << 20
+MOST_BYTECODE = 64 << 20
 
 _TENSOR = re.compile(
     r"^[^/]+/(data|constants|traced_inputs|tensors)/(\d+|weights/weight_\d+|constants/tensor_\d+)$"
@@ -18,7 +19,7 @@ _PROTOCOLS = (b"\x00", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")
 _OLD = re.compile(rb"\(?[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 _OPERATOR = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
 _CALL = re.compile(r"\btorch\.([A-Za-z_]\w*)")
-_NAMED = re.compile(rb"\b([A-Za-z_]\w{0,60})::([A-Za-z_]\w{0,100})")
+_NAMED = re.compile(r"([A-Za-z_]\w*)::([A-Za-z_]\w*)")
 BUILT_IN = frozenset(
     [
         "prim",
@@ -78,12 +79,17 @@ def check_code(view: View, name: str, inspection: Inspection) -> None:
 
 def check_bytecode(view: View, name: str, inspection: Inspection) -> None:
     """The mobile form of TorchScript names its operators as texts in a pickle."""
-    found: set[tuple[bytes, bytes]] = set()
-    for start in range(0, view.size, STEP_BYTES):
-        inspection.budget.check_clock()
-        found.update(_NAMED.findall(view.read(start, STEP_BYTES + 256)))
+    found: set[tuple[str, str]] = set()
+    try:
+        for index, (_, text, _) in enumerate(pickletools.genops(view.read(0, MOST_BYTECODE))):
+            if not index % 4096:
+                inspection.budget.check_clock()
+            if isinstance(text, str) and (named := _NAMED.fullmatch(text)):
+                found.add((named.group(1), named.group(2)))
+    except ValueError:
+        inspection.note("pickle.malformed", Severity.MEDIUM, f"{name} cannot be followed", name)
     for space, operator in sorted(found):
-        _judge(space.decode(), operator.decode(), name, inspection)
+        _judge(space, operator, name, inspection)
 
 
 def _judge(space: str, operator: str, name: str, inspection: Inspection) -> None:
