@@ -7,16 +7,17 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry
+from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry, RuleEntry
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.ids import is_entry_id
 
-Kind = Literal["checks", "batteries", "policies"]
+Kind = Literal["checks", "batteries", "policies", "rules"]
 KINDS: dict[Kind, type[Entry]] = {
     "checks": CheckEntry,
     "batteries": BatteryEntry,
     "policies": PolicyEntry,
+    "rules": RuleEntry,
 }
 E_ = TypeVar("E_", bound=Entry)
 
@@ -73,6 +74,10 @@ class Catalog:
     def policy_for(self, tier: str) -> PolicyEntry:
         """Returns the policy that judges assets of ``tier``."""
         return self.policy(f"tier.{tier}")
+
+    def rule(self, entry_id: str) -> RuleEntry:
+        """Returns the rule of the artifact scan of this id. Raises :class:`CatalogError`."""
+        return self._entry("rules", entry_id, RuleEntry)
 
     def ids(self, kind: Kind) -> tuple[str, ...]:
         """Returns the ids of every file of a kind, sorted, whether or not it is valid."""

@@ -24,6 +24,7 @@ def show_answer(entry_id: str) -> Answer:
         ("checks", catalog.check),
         ("batteries", catalog.battery),
         ("policies", catalog.policy),
+        ("rules", catalog.rule),
     ):
         if entry_id in catalog.ids(kind):  # type: ignore[arg-type]  # the table's keys are kinds
             document = read(entry_id).model_dump(mode="json")

@@ -224,7 +224,13 @@ def _object_npz() -> bytes:
     return buffer.getvalue()
 
 
-def sevenzip(data: bytes, *, name: str = "model.pkl", declared: int | None = None) -> bytes:
+def sevenzip(
+    data: bytes,
+    *,
+    name: str = "model.pkl",
+    declared: int | None = None,
+    method: bytes = b"\0",
+) -> bytes:
     """A 7z archive of one stored file; numbers up to 2**63 in the nine byte form."""
 
     def number(value: int) -> bytes:
@@ -233,7 +239,7 @@ def sevenzip(data: bytes, *, name: str = "model.pkl", declared: int | None = Non
     size = len(data) if declared is None else declared
     names = b"\0" + name.encode("utf-16-le") + b"\0\0"
     streams = b"\x06\x00\x01\x09" + number(size) + b"\x00"
-    streams += b"\x07\x0b\x01\x00\x01\x01\x00\x0c" + number(size) + b"\x00\x00"
+    streams += b"\x07\x0b\x01\x00\x01" + bytes([len(method)]) + method + b"\x0c" + number(size) + b"\x00\x00"
     files = b"\x05\x01\x11" + number(len(names)) + names + b"\x00"
     header = b"\x01\x04" + streams + files + b"\x00"
     start = struct.pack("<QQL", len(data), len(header), zlib.crc32(header))
