@@ -6,7 +6,7 @@ from pathlib import Path
 from tasks.cli import Answer
 from tasks.domain.errors import InvalidInputError
 
-FORMATS = ("html", "json")
+FORMATS = ("html", "json", "sarif")
 
 
 def report_answer(run: str, format_: str, out: Path | None) -> Answer:
@@ -17,7 +17,7 @@ def report_answer(run: str, format_: str, out: Path | None) -> Answer:
     from tasks.store.opening import open_store  # noqa: PLC0415
 
     if format_ not in FORMATS:
-        raise InvalidInputError(f"format {format_!r} is unknown. Choose {' or '.join(FORMATS)}.")
+        raise InvalidInputError(f"format {format_!r} is unknown. Choose {', '.join(FORMATS)}.")
     settings = read_settings()
     home = settings.home.resolve()
     store = open_store(settings.store_url, home=home)
@@ -27,7 +27,11 @@ def report_answer(run: str, format_: str, out: Path | None) -> Answer:
     record, sealed = found
     html = out if out and format_ == "html" else home / "reports" / f"{run}.html"
     document = summary(record, sealed, str(html))
-    if format_ == "json":
+    if format_ == "sarif":
+        from tasks.reports.sarif import run_sarif  # noqa: PLC0415
+
+        document = run_sarif(record.asset, record.findings)
+    if format_ in ("json", "sarif"):
         text = json.dumps(document, indent=2)
         if out is None:
             return Answer(document, [text])

@@ -110,8 +110,8 @@ def _contents(view: View, streams: Streams, names: list[str], inspection: Inspec
         for size in folder.parts:
             name = names[index] if index < len(names) else f"stream {index}"
             index += 1
-            if reason := unsafe_name(name):
-                inspection.note("archive.unsafe_name", Severity.HIGH, f"{name}: {reason}")
+            if unsafe := unsafe_name(name):
+                inspection.note("archive.unsafe_name", Severity.HIGH, f"{name}: {unsafe}")
             if content is not None and size:
                 inspection.inside(content.part(at, size), name)
             at += size

@@ -19,7 +19,7 @@ from tests.tasks.scanners.corpus_rules import doubtful
 CATALOG = Catalog()
 RULES = CATALOG.ids("rules")
 ELSEWHERE = {
-    "file.name_not_text": "tests/tasks/commands/test_scan.py",
+    "file.name_not_text": "tests/tasks/commands/test_commands.py",
     "scan.other_bytes": "tests/tasks/checks/artifact/test_scan.py",
     "second_opinion.disagreement": "tests/tasks/scanners/test_second_opinion.py",
     "second_opinion.failed": "tests/tasks/scanners/test_second_opinion.py",

@@ -7,7 +7,13 @@ name carries the kind before its first slash.
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.tasks.scanners import corpus_bypasses, corpus_containers, corpus_formats, corpus_pickles, corpus_rules
+from tests.tasks.scanners import (
+    corpus_bypasses,
+    corpus_containers,
+    corpus_formats,
+    corpus_pickles,
+    corpus_rules,
+)
 from tests.tasks.scanners.corpus_containers import archived, torch_like
 from tests.tasks.scanners.corpus_formats import onnx_model, protobuf
 from tests.tasks.scanners.corpus_pickles import EVIL, EVIL4, EXTENSIONS, called

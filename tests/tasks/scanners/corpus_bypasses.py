@@ -42,7 +42,7 @@ def gadgets() -> Iterator[tuple[str, bytes]]:
     yield "executed_behind_many_keys", SCIPY + b")\x81}(" + many + b"u" + TEMPLATE + b"b."
     yield "booster_reads", called("xgboost.core.Booster", "{}", "", "/etc/hostname")
     yield "lightgbm_reads", called("lightgbm.basic.Booster", "a", "b", "/etc/hostname")
-    yield "arguments_called", called("transformers.training_args.TrainingArguments", "/tmp/x")
+    yield "arguments_called", called("transformers.training_args.TrainingArguments", "out")
     getter = b"\x80\x04\x8c\x08builtins\x8c\x07getattr\x93"
     ordered = b"\x8c\x0bcollections\x8c\x0bOrderedDict\x93"
     yield "getter", getter + b"."
@@ -63,7 +63,9 @@ def gadgets() -> Iterator[tuple[str, bytes]]:
         "loader_of_computed",
         b"\x80\x02" + loader + b"c_codecs\nencode\nX\1\0\0\0ax\x86R\x85R.".replace(b"ax", b"a"),
     )
-    rot = b"\x80\x04\x8c\x07_codecs\x8c\x06encode\x93\x8c\x02bf\x8c\x05rot13\x86R\x8c\x06getcwd\x93."
+    rot = (
+        b"\x80\x04\x8c\x07_codecs\x8c\x06encode\x93\x8c\x02bf\x8c\x05rot13\x86R\x8c\x06getcwd\x93."
+    )
     yield "computed_module", rot
     yield "rebuild_calls", b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cos\ngetcwd\nNtR."
     yield "import_of_module_attribute", called("collections.abc.sys.modules")
@@ -76,8 +78,13 @@ def streams() -> Iterator[tuple[str, bytes]]:
     yield "second_after_nothing.bin", b"N." + EVIL
     yield "many_small.pkl", b"N." * 40 + EVIL4
     yield "text_named_md.md", b"cos\ngetcwd\n(tR."
-    yield "memo_overwritten.pkl", (
-        b"\x80\x04\x8c\x04matha\x940\x8c\x02osq\x000h\x00\x8c\x06getcwd\x93)R.".replace(b"matha", b"math")
+    yield (
+        "memo_overwritten.pkl",
+        (
+            b"\x80\x04\x8c\x04matha\x940\x8c\x02osq\x000h\x00\x8c\x06getcwd\x93)R.".replace(
+                b"matha", b"math"
+            )
+        ),
     )
     yield "put_then_memoize.pkl", b"\x80\x04\x8c\x02osq\x05\x94\x8c\x06getcwd\x94h\x01h\x02\x93)R."
     run = b"\x8c\x01a\x94K\x01" * 3_000
@@ -110,7 +117,8 @@ def configurations() -> Iterator[tuple[str, bytes]]:
     yield "MLmodel", b"flavors:\n  python_function:\n    loader_module: evil_module\n    code: c\n"
     yield "keras.yaml", b"layers:\n- class_name: Lambda\n  config: {}\n"
     links = b"".join(
-        f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n".encode() for a, b in zip("abcde", "bcdef", strict=True)
+        f"{b}: &{b} [{', '.join(['*' + a] * 9)}]\n".encode()
+        for a, b in zip("abcde", "bcdef", strict=True)
     )
     yield "bomb.yaml", b"a: &a [x]\n" + links
     yield "Makefile", b"all:\n\techo hi\n"
@@ -157,13 +165,21 @@ def torch_archives() -> Iterator[tuple[str, bytes]]:
         code = {"m/bytecode.pkl": pickle.dumps(operators, protocol=protocol)}
         yield f"mobile{protocol}.ptl", script(b"", **code)
     for index, target in enumerate(
-        ("torch.serialization.os.system", "torch.hub.load", "torch.ops.aten.from_file.default")
-        + ("torch.ops.evil.run.default", "_operator.methodcaller")
+        (
+            "torch.serialization.os.system",
+            "torch.hub.load",
+            "torch.ops.aten.from_file.default",
+            "torch.ops.evil.run.default",
+            "_operator.methodcaller",
+        )
     ):
         graph = {"graph_module": {"graph": {"nodes": [{"target": target, "inputs": []}]}}}
         members = {"m/archive_format": b"pt2", "m/models/model.json": json.dumps(graph).encode()}
         yield f"target{index}.pt2", archived(members)
-    yield "old_pickle_storage.pt", archived(torch_like(**{"m/data/1": b"cos\ngetcwd\n(tR.".ljust(64)}))
+    yield (
+        "old_pickle_storage.pt",
+        archived(torch_like(**{"m/data/1": b"cos\ngetcwd\n(tR.".ljust(64)})),
+    )
     yield "gzip_storage.pt", archived(torch_like(**{"m/data/1": gzip.compress(EVIL)}))
     yield "legacy.tar.pt", tarred("pickle", EVIL)
 
@@ -239,7 +255,14 @@ def sevenzip(
     size = len(data) if declared is None else declared
     names = b"\0" + name.encode("utf-16-le") + b"\0\0"
     streams = b"\x06\x00\x01\x09" + number(size) + b"\x00"
-    streams += b"\x07\x0b\x01\x00\x01" + bytes([len(method)]) + method + b"\x0c" + number(size) + b"\x00\x00"
+    streams += (
+        b"\x07\x0b\x01\x00\x01"
+        + bytes([len(method)])
+        + method
+        + b"\x0c"
+        + number(size)
+        + b"\x00\x00"
+    )
     files = b"\x05\x01\x11" + number(len(names)) + names + b"\x00"
     header = b"\x01\x04" + streams + files + b"\x00"
     start = struct.pack("<QQL", len(data), len(header), zlib.crc32(header))
