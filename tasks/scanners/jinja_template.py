@@ -26,7 +26,7 @@ REACH = re.compile(
 )
 _OTHER_FILES = (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
 _PROGRAMS = frozenset(
-    {"popen", "system", "eval", "exec", "import_module", "mro", "getattr", "format_map", "gi_frame"}
+    {"popen", "eval", "exec", "import_module", "mro", "getattr", "format_map", "gi_frame"}
 )
 _PIECE = re.compile(r"^_+$|^__[A-Za-z]|[A-Za-z]__$|%c|\{[^{}]{0,20}:c\}")
 _COMPUTING = (nodes.Concat, nodes.Add, nodes.Mul, nodes.Mod, nodes.Filter, nodes.CondExpr)

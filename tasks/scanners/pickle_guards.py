@@ -14,7 +14,7 @@ from tasks.scanners.pickle_values import Global, Items, Known, Made
 LOADER = "torch.storage._load_from_bytes"
 _GETTERS = frozenset({("builtins", "getattr"), ("__builtin__", "getattr")})
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9_]*")
-_REBUILDERS = frozenset({"copyreg", "copy_reg"})
+_METHOD = re.compile(r"_[a-z][a-z0-9_]*")
 _SHAPES = r"(?:[A-Za-z]\w*, ){0,8}"
 _TEMPLATE = re.compile(
     rf"\s*def _parse_args\(self, (?P<s>{_SHAPES}) ?loc=0(?:, scale=1)?\):\s+"
@@ -40,6 +40,8 @@ def resolved(arguments: Any) -> Global | None:
     if not isinstance(arguments, Items) or len(arguments.items) != 2:
         return None
     owner, name = arguments.items
+    if isinstance(owner, Made) and isinstance(name, str):
+        return _bound(owner.function, name)
     if not isinstance(owner, Global) or not isinstance(name, str):
         return None
     if not is_allowed(owner.module, owner.name):
@@ -47,6 +49,13 @@ def resolved(arguments: Any) -> Global | None:
     path = f"{owner.name}.{name}"
     known = is_allowed(owner.module, path) or _CONSTANT.fullmatch(name)
     return Global(owner.module, path) if known else None
+
+
+def _bound(owner: Any, name: str) -> Global | None:
+    """scipy's distributions keep methods of their own, which picklers write as ``getattr``."""
+    if not isinstance(owner, Global) or not has_guarded_state(owner.module, owner.name):
+        return None
+    return Global(owner.module, f"{owner.name}.{name}") if _METHOD.fullmatch(name) else None
 
 
 def runs_its_state(made: Made) -> bool:

@@ -46,6 +46,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from tests.tasks.scanners.benign_hub import hub
+
 
 def _bytes_of_torch(value: object, **options: bool) -> bytes:
     buffer = io.BytesIO()
@@ -299,6 +301,7 @@ def benign(folder: Path) -> Iterator[tuple[str, bytes]]:
     ):
         for name, data in made:
             yield f"{kind}/{name}", data
+    yield from hub()
 
 
 def png() -> bytes:
