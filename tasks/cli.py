@@ -80,16 +80,23 @@ def onboard(
 
 @app.command(epilog="Example: `proofhouse scan model.pt weights/ --json`")
 def scan(
-    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")], json_: Json = False
+    paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],
+    format_: Annotated[str, typer.Option("--format", help="table, json or sarif.")] = "table",
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Ask picklescan, modelscan and fickling too.")
+    ] = False,
+    json_: Json = False,
 ) -> None:
     """Read model and data files byte by byte for hostile content; nothing is executed."""
 
     def work() -> Answer:
         from tasks.commands.scan import scan_answer  # noqa: PLC0415
 
-        return scan_answer(paths)
+        return scan_answer(
+            paths, format_="json" if json_ else format_, second_opinion=second_opinion
+        )
 
-    _run(work, json_)
+    _run(work, json_ or format_ in ("json", "sarif"))
 
 
 @app.command(epilog="Example: `proofhouse sign vendor-bundle --key acme.pem`")
@@ -159,8 +166,12 @@ def verify(
 @app.command(epilog="Example: `proofhouse report run-0123456789abcdef0123 --format html`")
 def report(
     run: Annotated[str, typer.Argument(help="Run id; see *inventory runs*.")],
-    format_: Annotated[str, typer.Option("--format", help="html, json or cyclonedx.")] = "html",
-    out: Annotated[Path | None, typer.Option(help="Where to write; stdout for json.")] = None,
+    format_: Annotated[
+        str, typer.Option("--format", help="html, json, sarif or cyclonedx.")
+    ] = "html",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; stdout for all but html.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Write the report of a sealed run."""

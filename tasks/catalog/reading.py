@@ -8,19 +8,20 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.catalog.questionnaires import QuestionnaireEntry
-from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry
+from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry, RuleEntry
 from tasks.catalog.tiers import TierEntry
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.ids import is_entry_id
 
-Kind = Literal["checks", "batteries", "policies", "questionnaires", "tiers"]
+Kind = Literal["checks", "batteries", "policies", "questionnaires", "rules", "tiers"]
 KINDS: dict[Kind, type[Entry]] = {
     "checks": CheckEntry,
     "batteries": BatteryEntry,
     "policies": PolicyEntry,
     "questionnaires": QuestionnaireEntry,
     "tiers": TierEntry,
+    "rules": RuleEntry,
 }
 E_ = TypeVar("E_", bound=Entry)
 
@@ -85,6 +86,10 @@ class Catalog:
     def tiers(self, entry_id: str) -> TierEntry:
         """Returns the table of risk tiers of this id. Raises :class:`CatalogError`."""
         return self._entry("tiers", entry_id, TierEntry)
+
+    def rule(self, entry_id: str) -> RuleEntry:
+        """Returns the rule of the artifact scan of this id. Raises :class:`CatalogError`."""
+        return self._entry("rules", entry_id, RuleEntry)
 
     def ids(self, kind: Kind) -> tuple[str, ...]:
         """Returns the ids of every file of a kind, sorted, whether or not it is valid."""

@@ -93,6 +93,31 @@ class CheckEntry(Entry):
     source: Prose
 
 
+class RuleEntry(Entry):
+    """One kind of finding of the artifact scan: ``catalogs/rules/<family>/<name>.yaml``.
+
+    ``severity`` is the worst one that the rule is told with; ``milder`` lists the others.
+    """
+
+    severity: Severity
+    milder: tuple[Severity, ...] = ()
+    reason: Prose
+    remedy: Prose
+    references: References
+
+    @model_validator(mode="after")
+    def _milder_is_milder(self) -> Self:
+        if wrong := [each.value for each in self.milder if each.rank >= self.severity.rank]:
+            raise ValueError(f"not milder than {self.severity.value}: {', '.join(wrong)}")
+        return self
+
+    @model_validator(mode="after")
+    def _names_a_technique(self) -> Self:
+        if not self.references.atlas:
+            raise ValueError("references must name a technique of MITRE ATLAS")
+        return self
+
+
 class Strength(Frozen):
     """One check in a battery, with the parameters that differ from its defaults."""
 

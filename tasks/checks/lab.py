@@ -85,6 +85,11 @@ class Lab:
         """Returns the parameter ``name`` as an integer."""
         return int(self.parameters[name])
 
+    @property
+    def sandbox(self) -> Sandbox:
+        """Makes further children, for work whose end must not end this lab's own child."""
+        return self._sandbox
+
     def examples(self, role: str) -> Examples:
         """Returns the data handed in for ``role``, as decoded at intake.
 

@@ -2,13 +2,14 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 from tasks.cli import Answer
 from tasks.domain.digest import Digest
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.run import RunRecord
 
-FORMATS = ("html", "json", "cyclonedx")
+FORMATS = ("html", "json", "sarif", "cyclonedx")
 
 
 def report_answer(run: str, format_: str, out: Path | None) -> Answer:
@@ -19,7 +20,7 @@ def report_answer(run: str, format_: str, out: Path | None) -> Answer:
     from tasks.store.opening import open_store  # noqa: PLC0415
 
     if format_ not in FORMATS:
-        raise InvalidInputError(f"format {format_!r} is unknown. Choose {' or '.join(FORMATS)}.")
+        raise InvalidInputError(f"format {format_!r} is unknown. Choose {', '.join(FORMATS)}.")
     settings = read_settings()
     home = settings.home.resolve()
     store = open_store(settings.store_url, home=home)
@@ -30,24 +31,26 @@ def report_answer(run: str, format_: str, out: Path | None) -> Answer:
     html = out if out and format_ == "html" else home / "reports" / f"{run}.html"
     document = summary(record, sealed, str(html))
     if format_ == "json":
-        text = json.dumps(document, indent=2)
-        if out is None:
-            return Answer(document, [text])
-        out.write_text(text + "\n", encoding="utf-8")
-        return Answer(document, [str(out)])
+        return _written(document, json.dumps(document, indent=2), out)
+    if format_ == "sarif":
+        from tasks.reports.sarif import run_sarif  # noqa: PLC0415
+
+        log = run_sarif(record.asset, record.findings)
+        return _written(log, json.dumps(log, indent=2), out)
     if format_ == "cyclonedx":
-        return _bom(store.get(_object(record, "bom")), out)
+        bom = store.get(_object(record, "bom")).decode()
+        return _written(json.loads(bom), bom.rstrip(), out)
     digest = _object(record, "report")
     html.parent.mkdir(parents=True, exist_ok=True)
     html.write_bytes(store.get(digest))
     return Answer(document, [str(html)])
 
 
-def _bom(data: bytes, out: Path | None) -> Answer:
-    document = json.loads(data)
+def _written(document: Any, text: str, out: Path | None) -> Answer:
+    """Writes a JSON format to ``out``; without one it is what the command prints."""
     if out is None:
-        return Answer(document, [data.decode().rstrip()])
-    out.write_bytes(data)
+        return Answer(document, [text])
+    out.write_text(text + "\n", encoding="utf-8")
     return Answer(document, [str(out)])
 
 

@@ -10,21 +10,52 @@ from tasks.intake.names import shown
 
 _CODES = {"pass": EXIT_OK, "fail": EXIT_REFUSED, "undecided": EXIT_UNDECIDED}
 _LONGEST = 4096
+FORMATS = ("table", "json", "sarif")
 
 
-def scan_answer(paths: list[Path]) -> Answer:
-    """Scans files, and folders recursively, without following links."""
+def scan_answer(
+    paths: list[Path], *, format_: str = "table", second_opinion: bool = False
+) -> Answer:
+    """Scans files, and folders recursively, without following links.
+
+    Args:
+        paths: Files and folders.
+        format_: ``table`` and ``json`` give the scan's own document, ``sarif`` a SARIF log.
+        second_opinion: Other scanners that are installed are asked too; see ``second_opinion``.
+    """
+    if format_ not in FORMATS:
+        raise InvalidInputError(f"format {format_!r} is unknown. Choose {', '.join(FORMATS)}.")
+    scanners = _second_scanners() if second_opinion else ()
     files = [file for path in paths for file in _files(path)]
     if not files:
         raise InvalidInputError(f"no files under {', '.join(map(str, paths))}.")
-    document = _scanned([file for file in files if _is_text(file)])
+    document = _scanned([file for file in files if _is_text(file)], scanners)
     document["files"] += [_unnamed(file) for file in files if not _is_text(file)]
     if any(file["outcome"] == "fail" for file in document["files"]):
         document["outcome"] = "fail"
-    return Answer(document, _lines(document), _CODES[document["outcome"]])
+    code = _CODES[document["outcome"]]
+    if format_ == "sarif":
+        from tasks.reports.sarif import scan_sarif  # noqa: PLC0415
+
+        return Answer(scan_sarif(document), [], code)
+    from tasks.commands.scanning import scan_lines  # noqa: PLC0415
+
+    return Answer(document, scan_lines(document), code)
 
 
-def _scanned(files: list[Path]) -> dict[str, Any]:
+def _second_scanners() -> tuple[str, ...]:
+    from tasks.scanners.second_opinion import SCANNERS, installed  # noqa: PLC0415
+
+    found = installed()
+    if not found:
+        raise InvalidInputError(
+            f"no second scanner is installed ({', '.join(SCANNERS)}). "
+            "Install them: pip install 'proofhouse[scanners]'."
+        )
+    return found
+
+
+def _scanned(files: list[Path], scanners: tuple[str, ...]) -> dict[str, Any]:
     from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415
     from tasks.sandbox.protocol import Level  # noqa: PLC0415
 
@@ -33,11 +64,16 @@ def _scanned(files: list[Path]) -> dict[str, Any]:
     # Folders by their real path, the last part as it is: a link to a file is told, not followed.
     places = [file.parent.resolve() / file.name for file in files]
     with sandbox.session(tuple(dict.fromkeys(place.parent for place in places))) as session:
-        return session.call(
+        document = session.call(
             "scanners.scan.scan_paths_json",
             paths=[str(place) for place in places],
             names=[str(file) for file in files],
         ).values
+    if scanners:
+        from tasks.scanners.asking import opinions_on  # noqa: PLC0415
+
+        document = opinions_on(document, places, scanners, sandbox)
+    return document
 
 
 def _files(path: Path) -> list[Path]:
@@ -81,15 +117,3 @@ def _unnamed(path: Path) -> dict[str, Any]:
         "outcome": "fail",
         "findings": [finding],
     }
-
-
-def _lines(document: dict[str, Any]) -> list[str]:
-    told: list[str] = []
-    for file in document["files"]:
-        told.append(f"{file['outcome']:<10} {shown(file['path'], _LONGEST)} ({file['format']})")
-        told += [
-            f"    {finding['severity']:<9} {finding['rule']}: {finding['detail']}"
-            + (f" [{finding['location']}]" if finding["location"] else "")
-            for finding in file["findings"]
-        ]
-    return [*told, f"outcome: {document['outcome']}"]

@@ -21,8 +21,6 @@ _PROGRAMS = (
     (b"\xd0\xcf\x11\xe0", "an OLE document that can hold macros"),
 )
 _OPAQUE = (
-    (4, b"TFL3", "tflite"),
-    (4, b"ET12", "executorch"),
     (0, b"SQLite format 3\x00", "sqlite"),
     (0, b"ARROW1\x00\x00", "arrow"),
     (0, b"ORC", "orc"),

@@ -4,7 +4,14 @@ import lzma
 import zlib
 
 from tasks.domain.severity import Severity
-from tasks.scanners.expanding import BombError, Inflater, expanded
+from tasks.scanners.expanding import (
+    CODECS,
+    OPTIONAL,
+    BombError,
+    Inflater,
+    expanded,
+    is_readable,
+)
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.reading import View
 
@@ -13,11 +20,10 @@ _MAGIC = (
     (b"BZh", "bz2"),
     (b"\xfd7zXZ\x00", "xz"),
     (b"\x5d\x00\x00", "lzma_alone"),
-)
-_OPAQUE = (
     (b"\x04\x22\x4d\x18", "lz4"),
     (b"\x28\xb5\x2f\xfd", "zstandard"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"),
+)
+_OPAQUE = (
     (b"Rar!\x1a\x07", "rar"),
     (b"\x1f\x9d", "compress"),
     (b"MSCF", "cab"),
@@ -49,13 +55,18 @@ def opaque_of(view: View) -> str | None:
 def inspect_compressed(view: View, inspection: Inspection) -> str:
     """Expands within the budget and reads what comes out."""
     codec = codec_of(view) or "zlib"
+    if not is_readable(codec):
+        package = OPTIONAL[codec].partition(".")[0]
+        text = f"reading {codec} needs the package {package} (extra: scanners)"
+        inspection.note("format.not_assessed", Severity.MEDIUM, text)
+        return codec
     inner = view.part(_ZFILE_HEAD) if codec == "zfile" else view
     try:
         content = expanded(inner, "zlib" if codec == "zfile" else codec, inspection.budget)
     except BombError as reason:
         inspection.note("archive.bomb", Severity.HIGH, str(reason))
         return codec
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as error:
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError) as error:
         _prefix(inner, codec, inspection)
         text = f"the {codec} stream is broken: {error}"
         inspection.note("compressed.malformed", Severity.MEDIUM, text)
@@ -85,11 +96,9 @@ def _is_zlib(head: bytes, view: View) -> bool:
 
 def _prefix(view: View, codec: str, inspection: Inspection) -> None:
     """A reader gets everything up to the fault, so that part is read too."""
-    from tasks.scanners.expanding import CODECS  # noqa: PLC0415 - only on this rare path
-
     make = CODECS["zlib" if codec == "zfile" else codec]
     try:
         piece = make().decompress(view.read(0, 1 << 20), 8 << 20)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError):
+    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError):
         return
     inspection.inside(View.of_bytes(piece), f"{codec} prefix", around="bytes")

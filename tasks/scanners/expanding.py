@@ -1,6 +1,7 @@
 """Decompression in small steps, each paid from the budget, so that no bomb ever goes off."""
 
 import bz2
+import importlib.util
 import lzma
 import struct
 import zlib
@@ -13,6 +14,7 @@ STEP_BYTES = 1 << 18
 FREE_BYTES = 64 << 20  # below this any ratio is harmless
 MOST_RATIO = 200
 _LZMA_MEMORY = 128 << 20
+_WINDOW = 128 << 20
 
 
 class BombError(Exception):
@@ -73,8 +75,15 @@ CODECS: dict[str, Callable[[], Decompressor]] = {
     "gzip": lambda: Inflater(31),
     "bz2": bz2.BZ2Decompressor,
     "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_LZMA_MEMORY),
+    "lz4": lambda: _Lz4(),  # noqa: PLW0108 - defined below
+    "zstandard": lambda: _Zstandard(),  # noqa: PLW0108
     "lzma_alone": lambda: lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=_LZMA_MEMORY),
 }
+
+
+_SEVERAL = frozenset({"gzip", "bz2", "xz", "lz4", "zstandard"})
+OPTIONAL = {"lz4": "lz4.frame", "zstandard": "zstandard"}
+"""Codecs that need a library which is no part of the core installation."""
 
 
 def expanded(view: View, codec: str, budget: Budget, *, most: int | None = None) -> View:
@@ -87,7 +96,12 @@ def expanded(view: View, codec: str, budget: Budget, *, most: int | None = None)
         view, make = _zip_lzma(view)
     else:
         make = CODECS[codec]
-    return spooled(_pieces(view, make, most, several=codec in ("gzip", "bz2", "xz")), budget)
+    return spooled(_pieces(view, make, most, several=codec in _SEVERAL), budget)
+
+
+def expanded_by(view: View, make: Callable[[], Decompressor], budget: Budget, *, most: int) -> View:
+    """Does the same with a decompressor of the caller's, for one stream of a known size."""
+    return spooled(_pieces(view, make, most, several=False), budget)
 
 
 def _pieces(
@@ -138,3 +152,79 @@ def _zip_lzma(view: View) -> tuple[View, Callable[[], Decompressor]]:
         "pb": first // 45,
     }
     return view.part(9), lambda: lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chosen])
+
+
+def is_readable(codec: str) -> bool:
+    """Answers whether this installation can expand ``codec``."""
+    module = OPTIONAL.get(codec)
+    return module is None or importlib.util.find_spec(module.partition(".")[0]) is not None
+
+
+class _Lz4:
+    """lz4 with the interface of bz2 and lzma: what is not there is bytes too."""
+
+    def __init__(self) -> None:
+        import lz4.frame  # noqa: PLC0415 - optional
+
+        self._stream = lz4.frame.LZ4FrameDecompressor()
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the frame was seen."""
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """Input behind the end of the frame."""
+        return self._stream.unused_data or b""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether everything given so far was read."""
+        return bool(self._stream.needs_input)
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Returns at most ``max_length`` expanded bytes."""
+        return bytes(self._stream.decompress(data, max_length))
+
+
+class _Zstandard:
+    """zstandard with the interface of bz2 and lzma: input is given in slices, so output is too.
+
+    A frame's window is bounded (128 MiB), and a block of four bytes gives 128 KiB at most, so that
+    one slice gives no more than 32 MiB.
+    """
+
+    _SLICE = 1 << 10
+
+    def __init__(self) -> None:
+        import zstandard  # noqa: PLC0415 - optional
+
+        self._error = zstandard.ZstdError
+        self._stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj()
+        self._kept = b""
+
+    @property
+    def eof(self) -> bool:
+        """Whether the end of the frame was seen."""
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """Input behind the end of the frame."""
+        return bytes(self._stream.unused_data) + self._kept if self.eof else b""
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether everything given so far was read."""
+        return not self._kept
+
+    def decompress(self, data: bytes, max_length: int = -1) -> bytes:
+        """Returns what the next slice of input expands to."""
+        del max_length
+        self._kept += data
+        piece, self._kept = self._kept[: self._SLICE], self._kept[self._SLICE :]
+        try:
+            return bytes(self._stream.decompress(piece))
+        except self._error as error:
+            raise ValueError(str(error)) from None

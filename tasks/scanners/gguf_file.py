@@ -7,12 +7,48 @@ import struct
 
 from tasks.domain.severity import Severity
 from tasks.scanners.inspection import Inspection
-from tasks.scanners.json_config import TEMPLATE_REACH, check_string
+from tasks.scanners.json_config import check_string
 from tasks.scanners.reading import View
 
 MOST_PAIRS, MOST_TENSORS, MOST_ITEMS, MOST_TEXT = 100_000, 1_000_000, 10_000_000, 1 << 24
 _FIXED = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
 _STRING, _ARRAY = 8, 9
+MOST_ALIGNMENT = 65_536
+BLOCKS = {
+    0: (1, 4),
+    1: (1, 2),
+    2: (32, 18),
+    3: (32, 20),
+    6: (32, 22),
+    7: (32, 24),
+    8: (32, 34),
+    9: (32, 36),
+    10: (256, 84),
+    11: (256, 110),
+    12: (256, 144),
+    13: (256, 176),
+    14: (256, 210),
+    15: (256, 292),
+    16: (256, 66),
+    17: (256, 74),
+    18: (256, 98),
+    19: (256, 50),
+    20: (32, 18),
+    21: (256, 110),
+    22: (256, 82),
+    23: (256, 136),
+    24: (1, 1),
+    25: (1, 2),
+    26: (1, 4),
+    27: (1, 8),
+    28: (1, 8),
+    29: (256, 56),
+    30: (1, 2),
+    34: (256, 54),
+    35: (256, 66),
+    39: (32, 17),
+}
+"""Elements and bytes of one block, by ggml type number."""
 
 
 class BrokenGguf(Exception):  # noqa: N818  - becomes a finding
@@ -72,6 +108,7 @@ def _walk(view: View, inspection: Inspection) -> None:
     if tensors > MOST_TENSORS or pairs > MOST_PAIRS:
         raise BrokenGguf(f"{tensors} tensors and {pairs} pairs are declared")
     seen: set[str] = set()
+    alignment = 32
     for _ in range(pairs):
         key = reader.text()
         if key in seen:
@@ -79,9 +116,16 @@ def _walk(view: View, inspection: Inspection) -> None:
                 "gguf.duplicate_key", Severity.MEDIUM, f"{key} is there twice", reader.at
             )
         seen.add(key)
-        _value(reader, reader.number("L"), key, inspection, 0)
-    for _ in range(tensors):
-        _tensor(reader, view, inspection)
+        kind = reader.number("L")
+        if (key, kind) == ("general.alignment", 4):
+            alignment = reader.number("L")
+        else:
+            _value(reader, kind, key, inspection, 0)
+    if not 0 < alignment <= MOST_ALIGNMENT:
+        raise BrokenGguf(f"an alignment of {alignment} is declared")
+    ends = [_tensor(reader, view, inspection) for _ in range(tensors)]
+    start = -(-reader.at // alignment) * alignment
+    _check_end(view, start + max(ends, default=0) if tensors else reader.at, inspection)
 
 
 def _value(reader: _Reader, kind: int, key: str, inspection: Inspection, depth: int) -> None:
@@ -105,24 +149,40 @@ def _value(reader: _Reader, kind: int, key: str, inspection: Inspection, depth: 
 
 
 def _text(text: str, key: str, inspection: Inspection) -> None:
-    if "template" in key and (found := TEMPLATE_REACH.search(text)):
-        detail = f"{key} reaches for {found.group()[:40]}"
-        inspection.note("template.injection", Severity.HIGH, detail, key)
     check_string(text, key, inspection)
     lowered = text[:4096].lower()
     if "<script" in lowered or "javascript:" in lowered:
         inspection.note("text.active_content", Severity.MEDIUM, f"{key} holds web content", key)
 
 
-def _tensor(reader: _Reader, view: View, inspection: Inspection) -> None:
+def _tensor(reader: _Reader, view: View, inspection: Inspection) -> int:
+    """Reads one entry; returns where its numbers end, counted from the start of all numbers."""
     name, rank = reader.text(), reader.number("L")
     if rank > 8:
         raise BrokenGguf(f"{name} has {rank} dimensions")
     elements = 1
     for _ in range(rank):
         elements *= reader.number(reader.length)
-    reader.number("L")
+    kind = reader.number("L")
     offset = reader.number("Q")
-    if offset > view.size or elements > view.size * 16:
+    block, size = BLOCKS.get(kind, (1, 0))
+    needed = -(-elements // block) * size
+    if offset > view.size or elements > view.size * 16 or offset + needed > view.size:
         text = f"{name} declares {elements} elements at {offset}, outside the file"
         inspection.note("gguf.tensor_outside", Severity.HIGH, text, reader.at)
+        return 0
+    if kind not in BLOCKS:
+        text = f"{name} has type {kind}, which is not known"
+        inspection.note("gguf.unknown_type", Severity.MEDIUM, text, reader.at)
+        return 0
+    return offset + needed
+
+
+def _check_end(view: View, end: int, inspection: Inspection) -> None:
+    rest = view.part(end)
+    if rest.size and rest.read(0, 1 << 16).strip(b"\0"):
+        text = f"{rest.size} bytes follow the last tensor"
+        inspection.note("file.trailing_bytes", Severity.MEDIUM, text, end)
+        inspection.inside(rest, "trailing bytes", around="bytes")
+    elif end > view.size and end - view.size >= MOST_ALIGNMENT:
+        raise BrokenGguf(f"{end} bytes are declared, {view.size} are there")

@@ -30,6 +30,8 @@ class _Table(NamedTuple):
     names: dict[str, frozenset[str]]
     families: dict[str, frozenset[str]]
     dangerous: dict[str, frozenset[str]]
+    rebuilt_only: dict[str, frozenset[str]]
+    guarded_state: dict[str, frozenset[str]]
 
 
 @functools.cache
@@ -39,7 +41,7 @@ def _table() -> _Table:
     return _Table(
         *(
             {module: frozenset(words.split()) for module, words in raw[part].items()}
-            for part in ("names", "families", "dangerous")
+            for part in _Table._fields
         )
     )
 
@@ -80,6 +82,16 @@ def is_allowed(module: str, name: str) -> bool:
         and not _is_dangerous(module, name)
         for family, names in table.families.items()
     )
+
+
+def is_rebuilt_only(module: str, name: str) -> bool:
+    """Answers whether picklers rebuild this class without calling it, as its call can reach out."""
+    return name in _table().rebuilt_only.get(module, ())
+
+
+def has_guarded_state(module: str, name: str) -> bool:
+    """Answers whether this class runs part of the state that it is given."""
+    return name in _table().guarded_state.get(module, ())
 
 
 def _is_dangerous(module: str, name: str) -> bool:

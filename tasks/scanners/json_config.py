@@ -1,23 +1,20 @@
 """JSON configurations: code that a loader would fetch, templates that reach out, hidden models."""
 
+import base64
 import re
 from typing import Any
 
 from tasks.domain.severity import Severity
 from tasks.scanners import keras_model
+from tasks.scanners.config_references import check_references
 from tasks.scanners.config_walk import MOST_DEPTH, walk
 from tasks.scanners.inspection import Inspection
+from tasks.scanners.jinja_template import check_template
+from tasks.scanners.reading import View
 
-_CODE_KEYS = frozenset({"auto_map", "custom_pipelines", "custom_code", "code_revision"})
-TEMPLATE_REACH = re.compile(
-    r"__(?:class|globals|builtins|subclasses|mro|base|bases|init|import|getattribute|code|dict|reduce)__|"
-    r"\b(?:cycler|joiner|lipsum|namespace|get_flashed_messages|url_for|self)\s*\.\s*__|\|\s*attr\s*\(|"
-    r"\b(?:os|subprocess|sys|builtins)\s*\.\s*\w+\s*\(|\b(?:popen|eval|exec|import_module)\s*\(|"
-    r"\\x5f\\x5f|getattr\s*\(|request\s*\.\s*(?:application|args)|_TemplateReference__context|\bmro\s*\(",
-    re.IGNORECASE,
-)
-_TEMPLATE = re.compile(r"\{[{%]")
 _SHELL = re.compile(r"\b(?:curl|wget)\s+[^|]{0,200}\|\s*(?:ba)?sh\b|/dev/tcp/|\brm\s+-rf\s+/")
+_ENCODED_PICKLE = re.compile(r"gA[I-X][A-Za-z0-9+/]{5}")
+MOST_ENCODED = 64 << 20
 
 
 def inspect_config(value: Any, doubled: tuple[str, ...], inspection: Inspection) -> None:
@@ -31,7 +28,7 @@ def inspect_config(value: Any, doubled: tuple[str, ...], inspection: Inspection)
     for path, node, depth in walk(value):
         deepest = max(deepest, depth)
         if isinstance(node, dict):
-            _check_keys(node, path, inspection)
+            check_references(node, path, inspection)
         elif isinstance(node, str):
             check_string(node, path, inspection)
     if deepest > MOST_DEPTH:
@@ -39,31 +36,18 @@ def inspect_config(value: Any, doubled: tuple[str, ...], inspection: Inspection)
 
 
 def check_string(text: str, path: str, inspection: Inspection) -> None:
-    """A template that leaves its sandbox, or a shell line that fetches and runs."""
+    """A template that reaches out, a shell line that fetches and runs, or a pickle as text."""
     check_template(text, path, inspection)
     if found := _SHELL.search(text):
         inspection.note("text.shell_line", Severity.MEDIUM, f"holds {found.group()[:60]}", path)
+    if _ENCODED_PICKLE.match(text) and len(text) <= MOST_ENCODED:
+        _check_encoded(text, path, inspection)
 
 
-def check_template(text: str, path: str, inspection: Inspection) -> None:
-    """Jinja text that reaches for Python's insides."""
-    if _TEMPLATE.search(text) and (found := TEMPLATE_REACH.search(text)):
-        detail = f"the template reaches for {found.group()[:40]}"
-        inspection.note("template.injection", Severity.HIGH, detail, path)
-
-
-def _check_keys(node: dict[str, Any], path: str, inspection: Inspection) -> None:
-    for key in _CODE_KEYS & node.keys():
-        if node[key]:
-            text = f"{key} makes a loader import code from the bundle or from a remote repository"
-            inspection.note("config.remote_code", Severity.HIGH, text, f"{path}.{key}")
-    if node.get("trust_remote_code") not in (None, False):
-        text = "trust_remote_code is switched on"
-        inspection.note("config.remote_code", Severity.HIGH, text, path)
-    if {"py/object", "py/reduce", "py/function", "py/type", "py/repr"} & node.keys():
-        text = "jsonpickle tags build objects on load"
-        inspection.note("json.object_tag", Severity.HIGH, text, path)
-    target = node.get("_target_")
-    if isinstance(target, str):
-        text = f"hydra would call {target}"
-        inspection.note("config.call_target", Severity.MEDIUM, text, f"{path}._target_")
+def _check_encoded(text: str, path: str, inspection: Inspection) -> None:
+    """Some loaders keep objects in their settings as base64 of a pickle."""
+    try:
+        data = base64.b64decode(text, validate=True)
+    except ValueError:
+        return
+    inspection.inside(View.of_bytes(data), f"base64{path}"[:200], around="bytes")

@@ -5,6 +5,7 @@ Source: Keras 3 ``saving/serialization_lib.py``: ``module`` and ``class_name`` a
 """
 
 import json
+import re
 from typing import Any
 
 from tasks.domain.severity import Severity
@@ -41,6 +42,8 @@ _MODULES = (
     "keras.backend",
     "keras.Sequential",
 )
+_FUNCTIONS = re.compile(r"\.(?:activations|losses|metrics|initializers|regularizers|constraints)\b")
+_PLAIN = frozenset({"function", "fn", "builtin_function"})
 _CODE = frozenset(
     {"Lambda", "__lambda__", "TFOpLambda", "SlicingOpLambda", "PyFunc", "PyFuncStateless"}
 )
@@ -60,6 +63,15 @@ _REACHING = (
     "TorchModuleWrapper",
     "JaxLayer",
     "FlaxLayer",
+    "clone_model",
+    "model_from_json",
+    "model_from_yaml",
+    "deserialize_keras_object",
+    "enable_unsafe_deserialization",
+    "get_source_inputs",
+    "run_eagerly",
+    "py_function",
+    "numpy_function",
 )
 
 
@@ -101,6 +113,7 @@ def _check_node(node: dict[str, Any], path: str, inspection: Inspection) -> None
         _check_class(name, path, inspection)
     if isinstance(module, str) and ("class_name" in node or "fn_name" in node):
         _check_module(module, str(name), path, inspection)
+    _check_vocabulary(node, path, inspection)
     registered = node.get("registered_name")
     if isinstance(registered, str) and ">" in registered and not registered.startswith("keras"):
         text = f"{registered} is looked up among functions that the loading program registered"
@@ -109,6 +122,18 @@ def _check_node(node: dict[str, Any], path: str, inspection: Inspection) -> None
         _check_function(node, path, inspection)
     if node.get("function_type") == "lambda" or node.get("module_objects"):
         inspection.note("keras.code", Severity.CRITICAL, "holds marshalled byte code", path)
+
+
+def _check_vocabulary(node: dict[str, Any], path: str, inspection: Inspection) -> None:
+    """Lookup layers read a vocabulary given as text from that file or address when they open."""
+    config = node.get("config")
+    if not isinstance(config, dict):
+        return
+    for key in ("vocabulary", "idf_weights", "file_path", "filepath"):
+        value = config.get(key)
+        if isinstance(value, str) and value:
+            text = f"{node.get('class_name')} reads {key} from {value[:100]!r} when it is opened"
+            inspection.note("keras.outside_file", Severity.HIGH, text, path)
 
 
 def _check_class(name: str, path: str, inspection: Inspection) -> None:
@@ -132,6 +157,9 @@ def _check_module(module: str, name: str, path: str, inspection: Inspection) -> 
     if any(
         module == known or module.startswith(known + ".") for known in _MODULES if known != "keras"
     ):
+        if name[:1].islower() and not _FUNCTIONS.search(module) and name not in _PLAIN:
+            text = f"refers to {module}.{name}, which is no layer"
+            inspection.note("keras.function", Severity.HIGH, text, path)
         return
     if module in ("keras", "builtins") and name not in _REACHING:
         if module == "builtins" and name not in ("function", "tuple", "list", "dict", "NoneType"):

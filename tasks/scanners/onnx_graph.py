@@ -70,6 +70,19 @@ _TOP = {
     25: BYTES,
     26: BYTES,
 }
+_FIRST = (
+    b"\x08",
+    b"\x12",
+    b"\x1a",
+    b"\x22",
+    b"\x28",
+    b"\x32",
+    b"\x3a",
+    b"\x42",
+    b"\x72",
+    b"\xa2",
+    b"\xca",
+)
 _ACTIVE = ("<script", "javascript:", "<iframe", "onerror=", "onload=")
 
 
@@ -82,12 +95,12 @@ class _Walk:
 
 def looks_like_onnx(view: View) -> bool:
     """Answers whether every top-level field is one of ModelProto, with a version and a graph."""
-    if view.head(1) not in (b"\x08", b"\x12", b"\x3a", b"\x42", b"\x1a"):
+    if view.head(1) not in _FIRST:
         return False
     seen: set[int] = set()
     try:
         for field in fields(view, most=100_000):
-            if _TOP.get(field.number) != field.kind:
+            if _TOP.get(field.number, field.kind) != field.kind:
                 return False
             if field.number == 1 and not 1 <= field.value <= 64:
                 return False
@@ -106,7 +119,17 @@ def inspect_onnx(view: View, inspection: Inspection) -> str:
         top = list(fields(view, most=100_000))
         walk.functions = {_function_id(each) for each in top if each.number == 25}
         for field in top:
+            if field.number not in _TOP:
+                text = f"field {field.number} is no part of a model; readers step over it"
+                inspection.note("onnx.unknown_field", Severity.MEDIUM, text)
+                inspection.inside(field.payload, f"field {field.number}", around="bytes")
             _model_field(field, walk)
+        for space, operator in sorted(walk.functions):
+            if space in _STANDARD:
+                text = (
+                    f"a function of the model takes the place of the operator {space}::{operator}"
+                )
+                inspection.note("onnx.ambiguous", Severity.MEDIUM, text)
     except BrokenMessage as reason:
         inspection.note("onnx.malformed", Severity.MEDIUM, str(reason))
     return "onnx"
@@ -117,6 +140,8 @@ def _model_field(field: Field, walk: _Walk) -> None:
         _graph(field.payload, walk, 0)
     elif field.number == 14:
         _metadata(field.payload, walk)
+    elif field.number == 6:
+        _check_text("doc_string", field.text(1 << 16), walk)
     elif field.number == 25:
         for inner in fields(field.payload):
             if inner.number == 7:
@@ -249,9 +274,10 @@ def _external(name: str, entries: list[View], walk: _Walk) -> None:
 
 def _metadata(view: View, walk: _Walk) -> None:
     pair = {field.number: field.text(1 << 16) for field in fields(view)}
-    key, text = pair.get(1, ""), pair.get(2, "")
+    _check_text(f"metadata {pair.get(1, '')}", pair.get(2, ""), walk)
+
+
+def _check_text(what: str, text: str, walk: _Walk) -> None:
     if any(sign in text.lower() for sign in _ACTIVE):
-        walk.inspection.note(
-            "text.active_content", Severity.MEDIUM, f"metadata {key} holds web content"
-        )
-    check_string(text, f"metadata {key}", walk.inspection)
+        walk.inspection.note("text.active_content", Severity.MEDIUM, f"{what} holds web content")
+    check_string(text, what, walk.inspection)

@@ -16,7 +16,7 @@ from tasks.scanners.pickle_arguments import (
     unicode_line,
 )
 from tasks.scanners.pickle_machine import Machine
-from tasks.scanners.pickle_values import OPAQUE, Handler, Items, Made, Malformed
+from tasks.scanners.pickle_values import OPAQUE, Handler, Items, Known, Made, Malformed
 
 
 def _push(make: Any) -> Handler:
@@ -47,13 +47,18 @@ def _object(m: Machine) -> None:
 
 
 def _reduce(m: Machine) -> None:
-    arguments, function = m.pop(), m.pop()
+    arguments, function = m.pop(), m.pop_function()
     m.call(function, arguments)
+
+
+def _new_object(m: Machine) -> None:
+    arguments, function = m.pop(), m.pop_function()
+    m.call(function, arguments, new=True)
 
 
 def _new_object_ex(m: Machine) -> None:
-    _keywords, arguments, function = m.pop(), m.pop(), m.pop()
-    m.call(function, arguments)
+    _keywords, arguments, function = m.pop(), m.pop(), m.pop_function()
+    m.call(function, arguments, new=True)
 
 
 def _build(m: Machine) -> None:
@@ -64,22 +69,20 @@ def _build(m: Machine) -> None:
         m.watcher.built(made, m, m.at)
 
 
-def _store(into: Any, key: Any, value: Any) -> None:
-    if isinstance(into, dict) and isinstance(key, str) and len(into) < 64:
-        into[key] = value
-
-
 def _set_item(m: Machine) -> None:
     value, key = m.pop(), m.pop()
-    m.target(m.top(), "an item is set in it")
-    _store(m.top(), key, value)
+    into = m.top()
+    m.target(into, "an item is set in it")
+    if isinstance(into, Known):
+        into.store(key, value)
 
 
 def _set_items(m: Machine) -> None:
     items = m.pop_mark()
-    m.target(m.top(), "items are set in it")
-    for key, value in zip(items[:128:2], items[1:128:2], strict=False):
-        _store(m.top(), key, value)
+    into = m.top()
+    m.target(into, "items are set in it")
+    if isinstance(into, Known):
+        into.store_all(items)
 
 
 def _append(m: Machine) -> None:
@@ -94,9 +97,8 @@ def _append_many(m: Machine) -> None:
 
 def _dict(m: Machine) -> None:
     items = m.pop_mark()
-    made: dict[str, Any] = {}
-    for key, value in zip(items[:128:2], items[1:128:2], strict=False):
-        _store(made, key, value)
+    made = Known()
+    made.store_all(items)
     m.stack.append(made)
 
 
@@ -109,7 +111,7 @@ def _pop(m: Machine) -> None:
     if m.marks and m.marks[-1] == len(m.stack):
         m.marks.pop()
     else:
-        m.pop()
+        m.pop_function()  # dropped, not used
 
 
 def _pop_n_tuple(count: int) -> Handler:
@@ -206,7 +208,7 @@ def _table() -> list[Handler | None]:
         b"b": _build,
         b"c": _global_lines,
         b"d": _dict,
-        b"}": lambda m: m.stack.append({}),
+        b"}": lambda m: m.stack.append(Known()),
         b"e": _append_many,
         b"g": _recall_line,
         b"h": lambda m: _recall(little(m, 1), m),
@@ -224,7 +226,7 @@ def _table() -> list[Handler | None]:
         b"u": _set_items,
         b"G": _float,
         b"\x80": _protocol,
-        b"\x81": _reduce,
+        b"\x81": _new_object,
         b"\x82": _extension(1),
         b"\x83": _extension(2),
         b"\x84": _extension(4),

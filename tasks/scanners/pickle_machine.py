@@ -12,8 +12,10 @@ from typing import Any, Protocol
 from tasks.scanners.pickle_values import (
     OPAQUE,
     Global,
+    Guarded,
     Handler,
     Items,
+    Known,
     Made,
     Malformed,
     Tape,
@@ -44,18 +46,27 @@ _PADDING = re.compile(
 _SCALAR = re.compile(rb"[N\x88\x89]|K.|M..|J.{4}|G.{8}", re.DOTALL)
 _SCALARS = re.compile(rb"(?:[N\x88\x89]|K.|M..|J.{4}|G.{8}){16,}+", re.DOTALL)
 
+_ROOM = 264  # more than any opcode below takes, so that the inlined ones never read past the end
+_PUSHES = {0x4E: 1, 0x88: 1, 0x89: 1, 0x5D: 1, 0x47: 9}
+"""NONE, NEWTRUE, NEWFALSE, EMPTY_LIST and BINFLOAT: bytes of each; they push what never matters."""
+_LOOKED_AT = frozenset(b"\xc2\x1fPxc(i")
+"""First bytes of texts that may hold another pickle; their own handler looks into them."""
+
 
 class Watcher(Protocol):
     """Who is told what the opcodes do. ``at`` is the offset of the opcode."""
 
-    def named(self, name: Global, at: int) -> None:
-        """An import."""
+    def named(self, name: Global, at: int) -> Global:
+        """An import; returns what is pushed, a :class:`Guarded` when its use decides."""
 
     def hidden(self, at: int) -> None:
         """An import whose name is computed."""
 
-    def called(self, function: Any, arguments: Any, at: int) -> None:
-        """A call, with arguments as far as they are known."""
+    def called(self, function: Any, arguments: Any, at: int, *, new: bool) -> Global | None:
+        """A call, with arguments as far as they are known; returns the name it gives, if any."""
+
+    def escaped(self, name: Guarded, at: int) -> None:
+        """A guarded name is used as a value, so that anything may call it."""
 
     def patched(self, target: Global, how: str, at: int) -> None:
         """An imported object is changed in place."""
@@ -87,6 +98,8 @@ class Machine:
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.opcodes = 0
+        self._pause = _BATCH
+        self.guarded = False
         self.calls = 0
         self.deep = False
         self.names = 0
@@ -105,8 +118,7 @@ class Machine:
         """
         tape = self.tape
         while True:
-            if not self.opcodes % _BATCH and self.opcodes:
-                self._pace()
+            self._plain_opcodes()
             if tape.at >= len(tape.buffer) and not tape.fill(1):
                 raise Truncated("the pickle ends without STOP")
             at = tape.at
@@ -117,33 +129,127 @@ class Machine:
             if handler is None:
                 raise Malformed(f"0x{code:02x} is no opcode")
             self.opcodes += 1
+            if self.opcodes >= self._pause:
+                self._pace()
             if code == _STOP:
-                return self.pop()
+                value = self.pop()
+                self._leave()
+                return value
             handler(self)
-            if not self.opcodes % 31:  # odd, so that runs of two-opcode padding are met at either
-                self._skip_runs()
+
+    def _plain_opcodes(self) -> None:  # noqa: C901, PLR0912, PLR0915 - one branch per opcode, inlined for speed
+        """Follows opcodes that only push, mark or remember, until another one comes.
+
+        They are nine of ten in a pickle of plain data, and a call for each would cost more than
+        the work. What they do is what their entries in the table do.
+        """
+        tape, stack, memo, marks = self.tape, self.stack, self.memo, self.marks
+        buffer, at = tape.buffer, tape.at
+        end, done = len(buffer) - _ROOM, 0
+        while at < end and done < _BATCH:
+            code = buffer[at]
+            done += 1
+            if code == 0x94:  # MEMOIZE
+                if not stack:
+                    break
+                value = stack[-1]
+                memo[len(memo)] = OPAQUE if type(value) is int else value
+                at += 1
+            elif code == 0x4B:  # BININT1
+                stack.append(buffer[at + 1])
+                at += 2
+                if found := _SCALARS.match(buffer, at):
+                    stack.extend([OPAQUE] * len(_SCALAR.findall(found.group())))
+                    at = found.end()
+            elif code == 0x68:  # BINGET
+                value = memo.get(buffer[at + 1], self)
+                if value is self:
+                    break
+                stack.append(value)
+                at += 2
+            elif code == 0x8C:  # SHORT_BINUNICODE
+                size = buffer[at + 1]
+                if at + size > end or buffer[at + 2] in _LOOKED_AT:
+                    break
+                stack.append(buffer[at + 2 : at + 2 + size].decode("utf-8", "backslashreplace"))
+                at += 2 + size
+            elif code == 0x28:  # MARK
+                marks.append(len(stack))
+                at += 1
+            elif code == 0x71:  # BINPUT
+                if not stack:
+                    break
+                value = stack[-1]
+                memo[buffer[at + 1]] = OPAQUE if type(value) is int else value
+                at += 2
+            elif code in _PUSHES:
+                size = _PUSHES[code]
+                stack.append(OPAQUE)
+                at += size
+                if size > 1 and (found := _SCALARS.match(buffer, at)):
+                    stack.extend([OPAQUE] * len(_SCALAR.findall(found.group())))
+                    at = found.end()
+            elif code == 0x4D:  # BININT2
+                stack.append(buffer[at + 1] | buffer[at + 2] << 8)
+                at += 3
+            elif code == 0x4A:  # BININT
+                stack.append(int.from_bytes(buffer[at + 1 : at + 5], "little", signed=True))
+                at += 5
+            elif code == 0x7D:  # EMPTY_DICT
+                stack.append(Known())
+                at += 1
+            elif code == 0x6A:  # LONG_BINGET
+                value = memo.get(int.from_bytes(buffer[at + 1 : at + 5], "little"), self)
+                if value is self:
+                    break
+                stack.append(value)
+                at += 5
+            elif code == 0x30 and stack and (not marks or marks[-1] < len(stack)):  # POP
+                stack.pop()
+                at += 1
+                if found := _PADDING.match(buffer, at):
+                    at = found.end()
+            else:
+                break
+        tape.at = at
+        self.opcodes += done
 
     def _pace(self) -> None:
+        self._pause = self.opcodes + _BATCH
         self.budget.spend_opcodes(_BATCH)
         if len(self.stack) > MOST_STACK or len(self.marks) > MOST_STACK:
             raise Malformed(f"more than {MOST_STACK} values wait on the stack")
         if len(self.marks) > MOST_DEPTH and not self.deep:
             self.deep = True
             self.watcher.deep(self.at)
+        if padding := _PADDING.match(self.tape.buffer, self.tape.at - 1):
+            self.tape.at = max(padding.end(), self.tape.at)
 
-    def _skip_runs(self) -> None:
-        tape = self.tape
-        if padding := _PADDING.match(tape.buffer, tape.at):
-            tape.at = padding.end()
-        if run := _SCALARS.match(tape.buffer, tape.at):
-            self.stack.extend([OPAQUE] * len(_SCALAR.findall(run.group())))
-            tape.at = run.end()
+    def _leave(self) -> None:
+        """Names that only count when they are called must not be left over."""
+        if self.guarded:
+            for value in self.stack:
+                self._check_escape(value)
+
+    def _check_escape(self, value: Any) -> None:
+        if isinstance(value, Guarded):
+            self.watcher.escaped(value, self.at)
 
     def pop(self) -> Any:
         """Takes the top value; a mark in between is a fault."""
         floor = self.marks[-1] if self.marks else 0
         if len(self.stack) <= floor:
             raise Malformed("an opcode needs a value that is not on the stack")
+        value = self.stack.pop()
+        if self.guarded:
+            self._check_escape(value)
+        return value
+
+    def pop_function(self) -> Any:
+        """Takes the value in the one place where a guarded name may stand: to be called."""
+        floor = self.marks[-1] if self.marks else 0
+        if len(self.stack) <= floor:
+            raise Malformed("an opcode needs a function that is not on the stack")
         return self.stack.pop()
 
     def top(self) -> Any:
@@ -159,6 +265,9 @@ class Machine:
         start = self.marks.pop()
         items = self.stack[start:]
         del self.stack[start:]
+        if self.guarded:
+            for item in items:
+                self._check_escape(item)
         return items
 
     def push_tuple(self, items: list[Any]) -> None:
@@ -177,15 +286,18 @@ class Machine:
             self.watcher.hidden(self.at)
             self.stack.append(OPAQUE)
             return
-        found = Global(module, name)
-        self.watcher.named(found, self.at)
+        found = self.watcher.named(Global(module, name), self.at)
+        self.guarded = self.guarded or isinstance(found, Guarded)
         self.stack.append(found)
 
-    def call(self, function: Any, arguments: Any) -> None:
-        """Calls ``function``; nothing runs, the result is a :class:`Made`."""
+    def call(self, function: Any, arguments: Any, *, new: bool = False) -> None:
+        """Calls ``function``; nothing runs, the result is a :class:`Made` or what it names.
+
+        ``new`` means that only ``__new__`` of a class is called, as picklers do.
+        """
         self.calls += 1
-        self.watcher.called(function, arguments, self.at)
-        self.stack.append(Made(function, arguments))
+        named = self.watcher.called(function, arguments, self.at, new=new)
+        self.stack.append(named or Made(function, arguments))
 
     def target(self, value: Any, how: str) -> None:
         """Reports an imported object that is changed in place."""

@@ -9,14 +9,17 @@ import re
 from typing import Any
 
 from tasks.domain.severity import Severity
-from tasks.scanners.global_policy import ALLOWED, judge_global
+from tasks.scanners import pickle_guards
+from tasks.scanners.global_policy import ALLOWED, is_rebuilt_only, judge_global
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.pickle_handlers import HANDLERS
 from tasks.scanners.pickle_machine import Machine
 from tasks.scanners.pickle_values import (
     Blob,
     Global,
+    Guarded,
     Items,
+    Known,
     Made,
     Malformed,
     Tape,
@@ -27,8 +30,8 @@ from tasks.scanners.reading import BudgetSpent, View
 TORCH_MAGIC = 0x1950A86A20F9469CFC6C
 TORCH_PICKLES = 5  # magic, protocol, machine facts, the object, the storage keys
 MOST_PICKLES = 10_000
+MOST_SILENT = 64  # such as ``N.``: pickles that could be anything else as well
 _WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
-_LOADER = Global("torch.storage", "_load_from_bytes")
 _IDENTIFIER = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*")
 _STARTS = (b"\x80", b"(", b"c", b"]", b"}", b"i", b")", b"x")
 _IMPORTS = frozenset(b"\n\x93\x81\x80\x9c\xda\x01\x5e")  # ends of names; STACK_GLOBAL; zlib levels
@@ -43,48 +46,63 @@ class Watch:
         self.inspection = inspection
         self.severe = False
         self.calls = 0
-        self.loaders = 0
         self.arrays = 0
         self.persistent_seen = False
 
-    def named(self, name: Global, at: int) -> None:
-        """An import."""
-        if name == _LOADER:
-            self.loaders += 1
-            return
+    def named(self, name: Global, at: int) -> Global:
+        """An import; what may only be used in one way is judged when it is used."""
+        if pickle_guards.is_guarded(name):
+            return Guarded(name.module, name.name)
         if self.inspection.around == "torchscript" and name.module.startswith("__torch__"):
-            return  # a type of the archive's own code/, resolved without Python
+            return name  # a type of the archive's own code/, resolved without Python
         judgement = judge_global(name.module, name.name)
         if judgement.severity is ALLOWED:
-            return
+            return name
         if not (_IDENTIFIER.fullmatch(name.module) and _IDENTIFIER.fullmatch(name.name)):
             text = f"{name.path}: no import can resolve this name"
             self._note("pickle.unknown_global", Severity.MEDIUM, text, at)
-            return
+            return name
         self.severe = self.severe or judgement.severity.rank >= Severity.HIGH.rank
         self._note(judgement.rule, judgement.severity, f"{name.path}: {judgement.reason}", at)
+        return name
+
+    def escaped(self, name: Guarded, at: int) -> None:
+        """A guarded name that travels as a value can be called by anything with anything."""
+        self.severe = True
+        text = f"{name.path}: used as a value, so that anything may call it"
+        self._note("pickle.dangerous_global", Severity.CRITICAL, text, at)
 
     def hidden(self, at: int) -> None:
         """An import whose name is computed."""
         self.severe = True
         self._note("pickle.hidden_global", Severity.CRITICAL, "imports a name that is computed", at)
 
-    def called(self, function: Any, arguments: Any, at: int) -> None:
-        """A call; what is called was judged when it was named."""
+    def called(self, function: Any, arguments: Any, at: int, *, new: bool) -> Global | None:
+        """A call; what is called was judged when it was named, unless it is guarded."""
         self.calls += isinstance(function, Global)
-        if function == _LOADER:
-            self._loads(arguments, at)
-        elif not isinstance(function, Global):
+        if not isinstance(function, Global):
             self._note("pickle.indirect_call", Severity.HIGH, "calls a value that it computed", at)
+        elif function.path == pickle_guards.LOADER:
+            self._loads(arguments, at)
+        elif isinstance(function, Guarded) and function.name == "getattr":
+            return self._got(function, arguments, at)
+        elif not new and is_rebuilt_only(function.module, function.name):
+            text = f"{function.path} is called instead of rebuilt, and can reach for files then"
+            self._note("pickle.constructor_call", Severity.MEDIUM, text, at)
+        return None
+
+    def _got(self, function: Guarded, arguments: Any, at: int) -> Global | None:
+        found = pickle_guards.resolved(arguments)
+        if found is None:
+            self.escaped(function, at)
+        return found
 
     def _loads(self, arguments: Any, at: int) -> None:
         inner = arguments.items[0] if isinstance(arguments, Items) and arguments.items else None
-        if isinstance(inner, Blob) and inner.format != "unknown":
-            self.loaders -= 1
-            return
-        self._note(
-            "pickle.dangerous_global", Severity.CRITICAL, "unpickles bytes that it computed", at
-        )
+        if not (isinstance(inner, Blob) and inner.format != "unknown"):
+            self.severe = True
+            text = "unpickles bytes that it computed"
+            self._note("pickle.dangerous_global", Severity.CRITICAL, text, at)
 
     def patched(self, target: Global, how: str, at: int) -> None:
         """An imported object is changed in place."""
@@ -116,10 +134,14 @@ class Watch:
         return self.inspection.inside(view, f"bytes@{at}", around="bytes")
 
     def built(self, made: Made, machine: Machine, at: int) -> None:
-        """Joblib puts an array's raw bytes behind the BUILD of its wrapper."""
+        """Joblib puts an array's raw bytes behind the BUILD of its wrapper; others run state."""
+        if pickle_guards.runs_its_state(made):
+            self.severe = True
+            text = "an object is given a text that it executes, and the text is not its library's"
+            self._note("pickle.executed_state", Severity.CRITICAL, text, at)
         if not (isinstance(made.function, Global) and made.function.path == _WRAPPER):
             return
-        state = made.state if isinstance(made.state, dict) else {}
+        state = made.state if isinstance(made.state, Known) and not made.state.full else {}
         kind = _dtype(state.get("dtype"))
         shape = state.get("shape")
         if (
@@ -187,29 +209,29 @@ def inspect_pickle(view: View, inspection: Inspection) -> bool:
     """
     watch = Watch(view, inspection)
     tape = Tape(view, window=1 << 16)
-    count, legacy = 0, False
+    count, legacy, plausible = 0, False, False
     while tape.offset < view.size and count < MOST_PICKLES:
         start = tape.offset
         machine = Machine(tape, watch, inspection.budget)
         try:
             value = machine.run(HANDLERS)
         except (Truncated, Malformed, BudgetSpent) as fault:
-            if not count:
+            if not plausible:
                 return _first_fault(machine, watch, fault)
             _tail(view, start, machine, fault, inspection)
             break
         count += 1
         tape.window = 1 << 20
-        if count == 1 and not _is_plausible(machine, watch, view):
+        plausible = plausible or _is_plausible(machine, watch, view)
+        if count == MOST_SILENT and not plausible:
             return False
         legacy = legacy or (count == 1 and value == TORCH_MAGIC)
         if legacy and count == TORCH_PICKLES:
             break  # raw storages follow, which no loader unpickles
-    if watch.loaders > 0:
-        watch._note(  # noqa: SLF001 - same module
-            "pickle.dangerous_global", Severity.CRITICAL, "names torch.storage._load_from_bytes", 0
-        )
-    return True
+    if count == MOST_PICKLES and tape.offset < view.size:
+        text = f"more than {MOST_PICKLES} pickles follow each other"
+        inspection.note("scan.budget", Severity.MEDIUM, text)
+    return plausible
 
 
 def _is_plausible(machine: Machine, watch: Watch, view: View) -> bool:

@@ -30,6 +30,11 @@ class Global:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Guarded(Global):
+    """A name that is harmless in one use only; ``machine.guarded`` turns the checks on."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Blob:
     """A bytes argument, and the format it was read as when it was read at all."""
 
@@ -47,8 +52,39 @@ class Items:
     @classmethod
     def of(cls, items: list[Any]) -> "Items":
         """Builds the tuple and counts how deep it nests."""
-        depth = 1 + max((item.depth for item in items[:16] if isinstance(item, Items)), default=0)
+        depth = 1
+        for item in items:
+            if type(item) is Items and item.depth >= depth:
+                depth = item.depth + 1
         return cls(tuple(items) if depth <= 8 and len(items) <= 64 else (), depth)
+
+
+class Known(dict[str, Any]):
+    """A dict, as far as its keys are text and few; ``full`` says that more came than is kept."""
+
+    __slots__ = ("full",)
+    MOST = 64
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.full = False
+
+    def store(self, key: Any, value: Any) -> None:
+        """Keeps one item, a later one over an earlier one as Python does."""
+        if not isinstance(key, str):
+            return
+        if len(self) < self.MOST or key in self:
+            self[key] = value
+        else:
+            self.full = True
+
+    def store_all(self, items: list[Any]) -> None:
+        """Keeps keys and values that follow each other; many of them are not looked through."""
+        if len(items) > 4 * self.MOST or self.full:
+            self.full = True
+            items = items[: 4 * self.MOST]
+        for key, value in zip(items[::2], items[1::2], strict=False):
+            self.store(key, value)
 
 
 @dataclasses.dataclass(slots=True)

@@ -8,6 +8,7 @@ from tasks.domain.severity import Severity
 from tasks.scanners import (
     binary_file,
     compressed,
+    executorch_file,
     gguf_file,
     hdf5_file,
     npy_array,
@@ -15,8 +16,11 @@ from tasks.scanners import (
     pickle_opcodes,
     safetensors_file,
     saved_model,
+    sentencepiece_file,
+    sevenzip_archive,
     tar_archive,
     text_file,
+    tflite_file,
     zip_archive,
     zip_container,
 )
@@ -47,9 +51,17 @@ FORMATS: tuple[Format, ...] = (
     Format("hdf5", hdf5_file.looks_like_hdf5, hdf5_file.inspect_hdf5),
     Format("tar", tar_archive.looks_like_tar, tar_archive.inspect_tar),
     Format("compressed", _has(compressed.codec_of), compressed.inspect_compressed),
+    Format("7z", sevenzip_archive.looks_like_sevenzip, sevenzip_archive.inspect_sevenzip),
     Format("opaque", _has(compressed.opaque_of), compressed.inspect_opaque),
     Format("program", _has(binary_file.program_of), binary_file.inspect_program),
     Format("picture", _has(binary_file.picture_of), binary_file.inspect_picture),
+    Format("executorch", executorch_file.looks_like_executorch, executorch_file.inspect_executorch),
+    Format("tflite", tflite_file.looks_like_tflite, tflite_file.inspect_tflite),
+    Format(
+        "sentencepiece",
+        sentencepiece_file.looks_like_sentencepiece,
+        sentencepiece_file.inspect_sentencepiece,
+    ),
     Format("saved_model", saved_model.looks_like_saved_model, saved_model.inspect_saved_model),
     Format("binary", _has(binary_file.opaque_binary), binary_file.inspect_opaque_binary),
 )

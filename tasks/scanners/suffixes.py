@@ -5,7 +5,7 @@ import re
 from tasks.domain.severity import Severity
 from tasks.scanners.inspection import Inspection
 
-_TEXT = frozenset(
+TEXTS = frozenset(
     {"text", "json", "xml", "md", "csv", "tsv", "yaml", "yml", "toml", "jsonl", "requirements"}
 )
 _PICKLE = frozenset({"pickle", "joblib"})
@@ -35,7 +35,7 @@ PROMISES: dict[str, frozenset[str]] = {
     "pdf": frozenset({"pdf"}),
     "zip": frozenset({"zip", "npz", "skops", "keras"}) | _TORCH,
     "tar": frozenset({"tar"}),
-    **dict.fromkeys(("json", "md", "txt", "csv", "tsv", "yaml", "yml", "toml", "jsonl"), _TEXT),
+    **dict.fromkeys(("json", "md", "txt", "csv", "tsv", "yaml", "yml", "toml", "jsonl"), TEXTS),
 }  # fmt: skip
 _SUFFIX = re.compile(r"\.([a-z0-9]{1,12})$", re.IGNORECASE)
 

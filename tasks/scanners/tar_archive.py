@@ -15,6 +15,9 @@ _LINKS = {b"1": "a hard link", b"2": "a symbolic link"}
 _DEVICES = {b"3": "a character device", b"4": "a block device", b"6": "a named pipe"}
 
 
+_REPLACING = (b"size", b"GNU.sparse.name", b"GNU.sparse.major", b"GNU.sparse.map", b"hdrcharset")
+
+
 class _Header(NamedTuple):
     name: str
     kind: bytes
@@ -25,7 +28,7 @@ class _Header(NamedTuple):
 def looks_like_tar(view: View) -> bool:
     """Answers whether the first block is a header with a right checksum."""
     block = view.head(BLOCK)
-    return len(block) == BLOCK and bool(block[0]) and _checksum_holds(block)
+    return len(block) == BLOCK and any(block[:148]) and _checksum_holds(block)
 
 
 def inspect_tar(view: View, inspection: Inspection) -> str:
@@ -44,7 +47,7 @@ def inspect_tar(view: View, inspection: Inspection) -> str:
         inspection.budget.spend_entries(1)
         content = view.part(at + BLOCK, header.size)
         if header.kind in b"LKxg" and header.kind:
-            name, target = _long(header, content)
+            name, target = _long(header, content, at, inspection)
             long_name, long_target = name or long_name, target or long_target
         else:
             named = header._replace(
@@ -72,7 +75,7 @@ def _member(
         inspection.inside(content, header.name)
 
 
-def _long(header: _Header, content: View) -> tuple[str, str]:
+def _long(header: _Header, content: View, at: int, inspection: Inspection) -> tuple[str, str]:
     data = content.read(0, 1 << 16)
     if header.kind in (b"L", b"K"):
         text = data.rstrip(b"\x00").decode("utf-8", "replace")
@@ -80,6 +83,9 @@ def _long(header: _Header, content: View) -> tuple[str, str]:
     found = {"path": "", "linkpath": ""}
     for line in data.split(b"\n"):
         key, _, value = line.partition(b" ")[2].partition(b"=")
+        if key in _REPLACING:
+            text = f"an extended header replaces {key.decode()}, so readers differ on what follows"
+            inspection.note("tar.ambiguous", Severity.HIGH, text, at)
         if key in (b"path", b"linkpath"):
             found[key.decode()] = value.decode("utf-8", "replace")
     return found["path"], found["linkpath"]
@@ -111,7 +117,11 @@ def _number(field: bytes) -> int | None:
 
 def _checksum_holds(block: bytes) -> bool:
     stored = _number(block[148:156])
-    return stored is not None and stored == sum(block[:148]) + 32 * 8 + sum(block[156:])
+    if stored is None:
+        return False
+    rest = block[:148] + b" " * 8 + block[156:]
+    # Some old writers summed signed characters, and readers accept both.
+    return stored in (sum(rest), sum(byte - 256 if byte > 127 else byte for byte in rest))
 
 
 def _end(view: View, at: int, inspection: Inspection) -> None:

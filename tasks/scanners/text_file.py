@@ -10,6 +10,7 @@ from tasks.domain.severity import Severity
 from tasks.scanners import json_config, requirements_file
 from tasks.scanners.config_walk import BrokenJson, strict_json
 from tasks.scanners.inspection import Inspection
+from tasks.scanners.jinja_template import check_template
 from tasks.scanners.reading import View
 
 MOST_BYTES = 512 << 20
@@ -20,6 +21,11 @@ _SAMPLE = 1 << 16
 _CODE = re.compile(
     r"\.(py|pyw|pyi|sh|bash|zsh|bat|cmd|ps1|vbs|js|mjs|ts|rb|pl|php|lua|r|jl|java|c|cc|cpp|cu|"
     r"h|so|pyx|ipynb|pth|egg|jar|desktop|reg|scpt)$",
+    re.IGNORECASE,
+)
+_BUILD = re.compile(
+    r"^(?:makefile|gnumakefile|dockerfile|containerfile|vagrantfile|rakefile|jenkinsfile|gemfile|justfile|"
+    r"\.envrc|\.bashrc|\.profile|\.zshrc|\.netrc|\.npmrc|\.pypirc|pip\.conf|setup\.cfg|tox\.ini)$",
     re.IGNORECASE,
 )
 _ACTIVE = re.compile(
@@ -54,6 +60,10 @@ _REMOTE = re.compile(
     r"trust_remote_code['\"]?\s{0,4}[:=]\s{0,4}(?:true|yes|on)\b|^\s{0,20}auto_map\s{0,4}:",
     re.IGNORECASE | re.MULTILINE,
 )
+_LOADER = re.compile(r"^\s{0,20}loader_module\s{0,4}:\s{0,4}['\"]?(?!mlflow\.)[\w.]", re.MULTILINE)
+_KERAS = re.compile(r"^\s{0,40}-?\s{0,4}class_name\s{0,4}:\s{0,4}['\"]?Lambda\b", re.MULTILINE)
+_ANCHOR = re.compile(r"[:\s\[,]&\w{1,60}\b")
+_ALIAS = re.compile(r"[:\s\[,]\*\w{1,60}\b")
 _ENTITY = re.compile(r"<!ENTITY\s", re.IGNORECASE)
 _OUTSIDE = re.compile(
     r"<!DOCTYPE[^>]{0,500}\b(?:SYSTEM|PUBLIC)\s+[\"'](?!-//|about:|http://www\.dmg|http://www\.w3)",
@@ -98,10 +108,21 @@ def inspect_text(view: View, inspection: Inspection) -> str:
     if view.size > MOST_BYTES:
         text = f"only the first {MOST_BYTES} bytes of the text were searched"
         inspection.note("format.not_assessed", Severity.LOW, text)
+    if kind in ("yaml", "yml"):
+        _aliases(view, inspection)
     for start in range(0, min(view.size, MOST_BYTES), STEP_BYTES):
         inspection.budget.check_clock()
         _search(_decoded(view.read(start, STEP_BYTES + OVERLAP_BYTES)), start, kind, inspection)
     return kind
+
+
+def _aliases(view: View, inspection: Inspection) -> None:
+    """Anchors that name each other grow by their product, whatever the reader's caps are."""
+    text = _decoded(view.read(0, STEP_BYTES))
+    anchors, aliases = len(_ANCHOR.findall(text)), len(_ALIAS.findall(text))
+    if anchors >= 4 and aliases >= 4 * anchors:
+        detail = f"{aliases} aliases of {anchors} anchors can expand without end"
+        inspection.note("yaml.alias_bomb", Severity.MEDIUM, detail)
 
 
 def _kind(view: View, inspection: Inspection) -> str:
@@ -111,7 +132,7 @@ def _kind(view: View, inspection: Inspection) -> str:
         return "torchscript_source"
     if name.lower().endswith(".ipynb"):
         inspection.note("file.executable_code", Severity.MEDIUM, f"{name} is a notebook with code")
-    elif head.startswith(b"#!") or _CODE.search(name):
+    elif head.startswith(b"#!") or _CODE.search(name) or _BUILD.search(name):
         text = f"{name} is source code or a script; a model bundle must not need it"
         inspection.note("file.executable_code", Severity.MEDIUM, text)
     elif not _PLAIN.search(name) and len(_PYTHON.findall(_decoded(head))) >= 2:
@@ -125,6 +146,8 @@ def _kind(view: View, inspection: Inspection) -> str:
     if stripped[:5] in (b"<?xml", b"<!DOC", b"<html", b"<PMML") or stripped[:4] == b"<svg":
         return "xml"
     suffix = name.rpartition(".")[2].lower()
+    if name in ("MLmodel", "conda.yaml", "conda.yml"):
+        return "yaml"
     return suffix if suffix in ("md", "csv", "tsv", "yaml", "yml", "toml", "jsonl") else "text"
 
 
@@ -140,7 +163,7 @@ def _json(view: View, name: str, inspection: Inspection) -> str:
         if reason.kind == "deep":
             inspection.note("json.nesting", Severity.MEDIUM, str(reason))
         elif name.lower().endswith((".json", ".ipynb")) and not _lines_are_json(data):
-            inspection.note("json.malformed", Severity.LOW, str(reason))
+            inspection.note("json.malformed", Severity.MEDIUM, str(reason))
         return "json" if reason.kind == "deep" or name.lower().endswith(".json") else "text"
     json_config.inspect_config(value, doubled, inspection)
     return "json"
@@ -176,6 +199,8 @@ _RULES = (
     _Rule("text.prompt_injection", Severity.LOW, _INJECTION, "speaks to a language model"),
     _Rule("yaml.object_tag", Severity.HIGH, _YAML_TAG, "a tag that builds objects on load", _YAML),
     _Rule("config.remote_code", Severity.MEDIUM, _REMOTE, "code from elsewhere is allowed", _YAML),
+    _Rule("config.foreign_import", Severity.HIGH, _LOADER, "a loader outside MLflow", _YAML),
+    _Rule("keras.code", Severity.HIGH, _KERAS, "a Lambda layer", _YAML),
     _Rule("xml.entity", Severity.MEDIUM, _ENTITY, "declares entities", frozenset({"xml"})),
     _Rule("xml.entity", Severity.MEDIUM, _OUTSIDE, "an outside document type", frozenset({"xml"})),
     _Rule("table.formula", Severity.MEDIUM, _FORMULA, "a formula that reaches outside", _TABLES),
@@ -194,7 +219,7 @@ def _search(text: str, start: int, kind: str, inspection: Inspection) -> None:
         shown = f"active web content: {found.group()[:60]}"
         inspection.note("text.active_content", Severity.MEDIUM, shown, start)
     if kind in _YAML or inspection.name.endswith((".jinja", ".jinja2", ".j2", ".tmpl")):
-        json_config.check_template(text, inspection.name, inspection)
+        check_template(text, inspection.name, inspection)
 
 
 def _without_fences(text: str, kind: str) -> str:

@@ -1,5 +1,6 @@
 """Members of torch archives: raw storages, TorchScript code, and where each name is legal."""
 
+import pickletools
 import re
 
 from tasks.domain.severity import Severity
@@ -8,13 +9,18 @@ from tasks.scanners.reading import View
 
 FLAVOURS = ("torch", "torchscript", "torch_export")
 MOST_CODE_BYTES = 64 << 20
+MOST_BYTECODE = 64 << 20
 
 _TENSOR = re.compile(
     r"^[^/]+/(data|constants|traced_inputs|tensors)/(\d+|weights/weight_\d+|constants/tensor_\d+)$"
 )
+_FOREIGN = (b"\x7fELF", b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"7z\xbc\xaf\x27\x1c", b"\xfd7zXZ\x00")
+_PROTOCOLS = (b"\x00", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")
+_OLD = re.compile(rb"\(?[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 _OPERATOR = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
-_CALL = re.compile(r"\btorch\.([A-Za-z_]\w*)\(")
-_BUILT_IN = frozenset(
+_CALL = re.compile(r"\btorch\.([A-Za-z_]\w*)")
+_NAMED = re.compile(r"([A-Za-z_]\w*)::([A-Za-z_]\w*)")
+BUILT_IN = frozenset(
     [
         "prim",
         "prims",
@@ -34,7 +40,7 @@ _BUILT_IN = frozenset(
         "profiler",
     ]
 )
-_REACHING = frozenset(
+REACHING = frozenset(
     ["from_file", "save", "load", "compile", "hub", "_load_from_bytes", "fopen", "get_file"]
 )
 
@@ -53,26 +59,51 @@ def around(flavour: str, name: str) -> str:
 
 def check_tensor(view: View, name: str, inspection: Inspection) -> None:
     """Numbers may look like anything; only a program or archive at their start is suspicious."""
-    head = view.head(8)
-    if head.startswith((b"\x7fELF", b"PK\x03\x04")):
+    head = view.head(64)
+    if head.startswith(_FOREIGN):
         inspection.inside(view, name, around="bytes")
         text = f"{name} holds a program or an archive instead of numbers"
         inspection.note("torch.hidden_content", Severity.HIGH, text)
-    elif head[:1] == b"\x80" and head[1:2] in b"\x00\x01\x02\x03\x04\x05" and len(head) > 2:
+    elif (head[:1] == b"\x80" and head[1:2] in _PROTOCOLS and len(head) > 2) or _OLD.match(head):
         inspection.inside(view, name, around="storage")
 
 
 def check_code(view: View, name: str, inspection: Inspection) -> None:
     """TorchScript source runs in torch's interpreter: which operators does it reach for?"""
-    text = view.read(0, MOST_CODE_BYTES).decode("utf-8", "replace")
+    text = _bare(view.read(0, MOST_CODE_BYTES).decode("utf-8", "replace"))
     for space, operator in sorted(set(_OPERATOR.findall(text))):
-        if operator in _REACHING:
-            _reaches(f"{space}::{operator}", name, inspection)
-        elif space not in _BUILT_IN:
-            detail = f"calls {space}::{operator}, an operator that is not part of torch"
-            inspection.note("torchscript.custom_operator", Severity.MEDIUM, detail, name)
-    for operator in sorted(set(_CALL.findall(text)) & _REACHING):
+        _judge(space, operator, name, inspection)
+    for operator in sorted(set(_CALL.findall(text)) & REACHING):
         _reaches(f"torch.{operator}", name, inspection)
+
+
+def check_bytecode(view: View, name: str, inspection: Inspection) -> None:
+    """The mobile form of TorchScript names its operators as texts in a pickle."""
+    found: set[tuple[str, str]] = set()
+    try:
+        for index, (_, text, _) in enumerate(pickletools.genops(view.read(0, MOST_BYTECODE))):
+            if not index % 4096:
+                inspection.budget.check_clock()
+            if isinstance(text, str) and (named := _NAMED.fullmatch(text)):
+                found.add((named.group(1), named.group(2)))
+    except ValueError:
+        inspection.note("pickle.malformed", Severity.MEDIUM, f"{name} cannot be followed", name)
+    for space, operator in sorted(found):
+        _judge(space, operator, name, inspection)
+
+
+def _judge(space: str, operator: str, name: str, inspection: Inspection) -> None:
+    if operator in REACHING:
+        _reaches(f"{space}::{operator}", name, inspection)
+    elif space not in BUILT_IN:
+        detail = f"calls {space}::{operator}, an operator that is not part of torch"
+        inspection.note("torchscript.custom_operator", Severity.MEDIUM, detail, name)
+
+
+def _bare(source: str) -> str:
+    """Drops comments and the space around dots, so that ``torch . x`` is ``torch.x``."""
+    source = re.sub(r"#[^\n]*", "", source)
+    return re.sub(r"[\s\\]*\.[\s\\]*", ".", source)
 
 
 def _reaches(what: str, name: str, inspection: Inspection) -> None:

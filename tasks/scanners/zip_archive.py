@@ -3,7 +3,7 @@
 import re
 
 from tasks.domain.severity import Severity
-from tasks.scanners import keras_model, skops_file, torch_archive
+from tasks.scanners import exported_program, keras_model, skops_file, torch_archive
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.reading import View
 from tasks.scanners.zip_container import BrokenZip, Directory, Member, member_view, read_directory
@@ -47,6 +47,10 @@ def _read_member(view: View, member: Member, flavour: str, inspection: Inspectio
         keras_model.check_config(content, inspection)
     elif around == "torchscript" and member.name.endswith(".py"):
         torch_archive.check_code(content, member.name, inspection)
+    elif around == "torchscript" and member.name.endswith("bytecode.pkl"):
+        torch_archive.check_bytecode(content, member.name, inspection)
+    elif flavour == "torch_export" and member.name.endswith(".json"):
+        exported_program.check_targets(content, member.name, inspection)
 
 
 def _flavour(directory: Directory) -> str:

@@ -25,6 +25,10 @@ _END64 = struct.Struct("<4sQ2H2L4Q")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _STORED, _METHODS = 0, {8: "deflate", 12: "bz2", 14: "lzma"}
+_KNOWN_EXTRAS = frozenset(
+    {0x0001, 0x0007, 0x000A, 0x000D, 0x5455, 0x5855, 0x7855, 0x7875, 0x4246, 0x4341, 0xD935}
+)
+_PLAIN_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]*")
 _DRIVE = re.compile(r"^[A-Za-z]:")
 
 
@@ -101,9 +105,38 @@ def read_directory(view: View, inspection: Inspection) -> Directory:
         start = directory_end - size
     members = tuple(_members(view, start, directory_end, count, inspection))
     checked = tuple(_checked(view, member, inspection) for member in members)
+    _check_side_bytes(view, start, directory_end, end, inspection)
     _check_names(checked, inspection)
     _check_layout(view, checked, start, inspection)
     return Directory(checked, start, directory_end)
+
+
+def _check_side_bytes(
+    view: View, start: int, directory_end: int, end: int, inspection: Inspection
+) -> None:
+    """Comments and foreign extra fields belong to no member; they are read all the same."""
+    at = start
+    while at + _CENTRAL.size <= directory_end:
+        f = _CENTRAL.unpack(view.read(at, _CENTRAL.size))
+        if f[0] != b"PK\x01\x02":
+            break
+        behind = at + _CENTRAL.size + f[10]
+        for kind, data in _extras(view.read(behind, f[11])):
+            if kind not in _KNOWN_EXTRAS:
+                _side(View.of_bytes(data), f"extra field 0x{kind:04x}", inspection)
+        _side(view.part(behind + f[11], f[12]), "member comment", inspection)
+        at = behind + f[11] + f[12]
+    _side(view.part(end + _END.size), "archive comment", inspection)
+
+
+def _side(view: View, what: str, inspection: Inspection) -> None:
+    if view.size < 4:
+        return
+    inspection.inside(view, what, around="bytes")
+    data = view.read(0, 1 << 16)
+    if what.endswith("comment") and not _PLAIN_TEXT.fullmatch(data):
+        text = f"the {what} holds {view.size} bytes that are no plain text"
+        inspection.note("zip.side_bytes", Severity.MEDIUM, text)
 
 
 def member_view(view: View, member: Member, inspection: Inspection) -> View | None:

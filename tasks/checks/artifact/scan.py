@@ -5,13 +5,18 @@ are those of ``tasks/scanners`` and of ``proofhouse scan``.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.bundle import FileEntry
 from tasks.domain.digest import hexadecimal
 from tasks.domain.measurement import Measurement, Observation, Status
 from tasks.domain.severity import Severity
+from tasks.scanners.asking import opinions_on
 from tasks.scanners.report import NOT_ASSESSED, FileReport, ScanReport, is_openable
+from tasks.scanners.second_opinion import installed
 
 MOST_OBSERVATIONS = 1_000
 
@@ -31,7 +36,8 @@ def measure(lab: Lab) -> Measurement:
         paths=[str(place) for place in places],
         names=[entry.path for entry in entries],
     )
-    report = ScanReport.model_validate_json(ScanReport.model_validate(reply.values).canonical())
+    values, asked = _with_opinions(lab, reply.values, places)
+    report = ScanReport.model_validate_json(ScanReport.model_validate(values).canonical())
     found = [each for file in report.files for each in file.findings] + _unproven(report, entries)
     kept = sorted(
         (each for each in found if each.severity.rank >= Severity.LOW.rank),
@@ -45,9 +51,24 @@ def measure(lab: Lab) -> Measurement:
         observations=tuple(kept[:MOST_OBSERVATIONS]),
         alarms=tuple(_unread(file) for file in report.files if file.outcome == "undecided")[:50],
         method="Own bounded readers per format, typed by content; no object is ever built",
-        limits=("Scanners see structure, not behaviour: a harmless file can hold a bad model.",),
+        limits=(
+            "Scanners see structure, not behaviour: a harmless file can hold a bad model.",
+            *asked,
+        ),
         facts=_facts(report, lab.subject.spec.model.artifact),
     )
+
+
+def _with_opinions(
+    lab: Lab, values: dict[str, Any], places: Sequence[Path]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Asks other scanners when the battery wants it; says so when none is there."""
+    if not lab.parameters.get("second_opinion"):
+        return values, ()
+    scanners = installed()
+    if not scanners:
+        return values, ("A second opinion was wanted, and no second scanner is installed.",)
+    return opinions_on(values, places, scanners, lab.sandbox), ()
 
 
 def _unproven(report: ScanReport, entries: tuple[FileEntry, ...]) -> list[Observation]:

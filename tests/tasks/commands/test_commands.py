@@ -294,7 +294,32 @@ def test_a_hostile_name_cannot_forge_a_line(run: Run, tmp_path: Path) -> None:
     told = run("scan", tmp_path)
     assert told.exit_code == 0
     assert "\x1b" not in told.stdout
-    assert len(told.stdout.splitlines()) == 2
+    rows = [line for line in told.stdout.splitlines() if line.startswith((" pass", "pass"))]
+    assert len(rows) == 1
+    assert told.stdout.splitlines()[-1] == "outcome: pass (1 file: 1 pass)"
+
+
+def test_a_table_says_what_to_do(run: Run, tmp_path: Path) -> None:
+    told = run("scan", hostile(tmp_path))
+    assert told.exit_code == 1
+    assert "critical" in told.stdout
+    assert "Never unpickle this file" in " ".join(told.stdout.split())
+
+
+def test_a_scan_is_told_in_sarif(run: Run, tmp_path: Path) -> None:
+    told = run("scan", hostile(tmp_path), "--format", "sarif")
+    assert told.exit_code == 1
+    assert document(told)["runs"][0]["results"][0]["ruleId"] == "pickle.dangerous_global"
+    assert run("scan", hostile(tmp_path), "--format", "xml").exit_code == 2
+
+
+def test_a_second_opinion_needs_a_second_scanner(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.scanners.second_opinion.installed", tuple)
+    result = run("scan", hostile(tmp_path), "--second-opinion")
+    assert result.exit_code == 2
+    assert "proofhouse[scanners]" in result.stderr
 
 
 def test_a_folder_nobody_can_read_stops_the_scan(

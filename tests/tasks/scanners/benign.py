@@ -46,6 +46,8 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from tests.tasks.scanners.benign_hub import hub
+
 
 def _bytes_of_torch(value: object, **options: bool) -> bytes:
     buffer = io.BytesIO()
@@ -243,7 +245,7 @@ def other_files() -> Iterator[tuple[str, bytes]]:
     yield "requirements.txt", b"numpy>=2\ntorch==2.13.0\nscikit-learn\nscipy\n"
     yield "vocab.txt", b"[PAD]\n[UNK]\ncat\ncar\n"
     yield "words.txt", b"cat\ncar\ncarrot\n.\n"
-    yield "dot.png", _png()
+    yield "dot.png", png()
     yield "table.parquet", _parquet(pd.DataFrame({"a": range(100), "b": ["x"] * 100}))
     yield "rows.jsonl.gz", gzip.compress(b'{"a": 1}\n{"a": 2}\n')
     yield "notes.txt.bz2", bz2.compress(b"a note\n")
@@ -299,9 +301,10 @@ def benign(folder: Path) -> Iterator[tuple[str, bytes]]:
     ):
         for name, data in made:
             yield f"{kind}/{name}", data
+    yield from hub()
 
 
-def _png() -> bytes:
+def png() -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -7,7 +7,13 @@ name carries the kind before its first slash.
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.tasks.scanners import corpus_containers, corpus_formats, corpus_pickles
+from tests.tasks.scanners import (
+    corpus_bypasses,
+    corpus_containers,
+    corpus_formats,
+    corpus_pickles,
+    corpus_rules,
+)
 from tests.tasks.scanners.corpus_containers import archived, torch_like
 from tests.tasks.scanners.corpus_formats import onnx_model, protobuf
 from tests.tasks.scanners.corpus_pickles import EVIL, EVIL4, EXTENSIONS, called
@@ -48,6 +54,16 @@ def hostile() -> Iterator[tuple[str, bytes]]:
         ("gguf", corpus_formats.gguf(), ".gguf"),
         ("skops", corpus_formats.skops(), ".skops"),
         ("texts", corpus_formats.texts(), ""),
+        ("gadgets", corpus_bypasses.gadgets(), ".pkl"),
+        ("streams", corpus_bypasses.streams(), ""),
+        ("configurations", corpus_bypasses.configurations(), ""),
+        ("torch", corpus_bypasses.torch_archives(), ""),
+        ("containers", corpus_bypasses.containers(), ""),
+        ("formats", corpus_bypasses.formats(), ""),
+        ("programs", corpus_rules.programs(), ""),
+        ("hdf5", corpus_rules.hdf5_files(), ""),
+        ("settings", corpus_rules.texts(), ""),
+        ("rules", corpus_rules.others(), ""),
     ):
         for name, data in made:
             yield f"{kind}/{name}{suffix}", data

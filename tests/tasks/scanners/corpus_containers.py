@@ -70,7 +70,7 @@ def zip_tricks() -> Iterator[tuple[str, bytes]]:
     yield "overlap", _overlapping(good, central)
     yield "truncated", good[:-10]
     yield "no_directory", good[:central]
-    yield "comment_zip", _with_comment(good, b"x" + archived({"a": b"b"}))
+    yield "comment_zip", with_comment(good, b"x" + archived({"a": b"b"}))
     yield "two_ends", good + good[good.rfind(b"PK\x05\x06") :]
     for label, name in (
         ("slip", "../../evil.txt"),
@@ -146,7 +146,7 @@ def _overlapping(good: bytes, central: int) -> bytes:
     return bytes(out)
 
 
-def _with_comment(good: bytes, comment: bytes) -> bytes:
+def with_comment(good: bytes, comment: bytes) -> bytes:
     return good[:-2] + struct.pack("<H", len(comment)) + comment
 
 

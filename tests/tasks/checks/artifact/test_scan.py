@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from tasks.checks.artifact.scan import measure
+from tasks.checks.artifact import scan
+from tasks.checks.artifact.scan import _unproven, measure
 from tasks.checks.lab import NotAvailable
 from tasks.domain.severity import Severity
+from tasks.scanners import second_opinion
+from tasks.scanners.report import ScanReport
 from tests.tasks.checks.benches import lab
 from tests.tasks.scanners.corpus import EVIL, archived, torch_like
 
@@ -41,3 +44,30 @@ def test_what_nobody_read_raises_an_alarm(tmp_path: Path) -> None:
 def test_without_files_the_question_cannot_be_answered(tmp_path: Path) -> None:
     with pytest.raises(NotAvailable):
         measure(lab("artifact.scan", tmp_path))
+
+
+def test_a_report_about_other_bytes_is_told(tmp_path: Path) -> None:
+    bench = lab("artifact.scan", tmp_path, files={"model.safetensors": GOOD})
+    entries = bench.subject.files
+    report = ScanReport.of([])
+    (found,) = _unproven(report, entries)
+    assert (found.rule, found.severity) == ("scan.other_bytes", Severity.HIGH)
+
+
+def test_a_second_opinion_is_asked_when_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {"model.safetensors": GOOD}
+    monkeypatch.setattr(scan, "installed", tuple)
+    wanted = measure(
+        lab("artifact.scan", tmp_path, files=files, parameters={"second_opinion": True})
+    )
+    assert any("no second scanner" in limit for limit in wanted.limits)
+    monkeypatch.setattr(scan, "installed", lambda: ("picklescan",))
+    monkeypatch.setattr(second_opinion, "_picklescan", lambda _: ("flagged", "why"))
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "9")
+    (tmp_path / "b").mkdir()
+    wanted = measure(
+        lab("artifact.scan", tmp_path / "b", files=files, parameters={"second_opinion": True})
+    )
+    assert [each.rule for each in wanted.observations] == ["second_opinion.disagreement"]
