@@ -19,6 +19,7 @@ from typing import NamedTuple
 from tasks.sandbox.printable import printable
 from tasks.sandbox.protocol import Level
 from tasks.sandbox.walls import Order, command, cpu_seconds, environment
+from tasks.sandbox.witness import Witness, witness_of
 
 _PIPE_BYTES = 1 << 20
 _LOG_BYTES = 8 << 10
@@ -42,6 +43,7 @@ class Child:
         self.level = order.level
         self.limits = order.limits
         self.pid: int | None = None  # of the confined process, as this machine numbers it
+        self.witness: Witness | None = None
         self._log = b""
         self._init_pid = 0
         self._ending = threading.Lock()
@@ -63,6 +65,8 @@ class Child:
             self.pid = self._process.pid
         elif self._init is not None:
             self.pid = _only_child_of(self._init_pid)
+        if self.pid is not None and self.level >= Level.L2:
+            self.witness = witness_of(self.pid)
 
     def is_confined(self) -> bool:
         """Answers, from outside, whether the kernel holds the child as its level promises."""
@@ -101,6 +105,19 @@ class Child:
             _, hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)
             resource.prlimit(self.pid, resource.RLIMIT_CPU, (used + cpu_seconds(self.limits), hard))
 
+    def cpu_seconds(self) -> float:
+        """Returns the CPU time of the child so far (0 when that cannot be seen)."""
+        with contextlib.suppress(OSError, ValueError):
+            return _cpu_seconds(self.pid) if self.pid is not None else 0.0
+        return 0.0
+
+    def resident_bytes(self) -> int:
+        """Returns how much memory the child holds now (0 when that cannot be seen)."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE")
+        return 0
+
     def threads(self) -> int:
         """Returns how many threads the child runs (0 when that cannot be seen)."""
         with contextlib.suppress(OSError):
@@ -133,6 +150,8 @@ class Child:
             for pipe in pipes:
                 if pipe >= 0:
                     os.close(pipe)
+            if self.witness is not None:
+                self.witness.close()
 
     def _kill(self) -> None:
         if self._init is not None:

@@ -93,6 +93,14 @@ class Session(Protocol):
         ``kept`` is left out when nothing was opened. Raises like :meth:`open`.
         """
 
+    @property
+    def attempts(self) -> dict[str, int]:
+        """What the child asked the kernel for and was refused, by call: sockets, processes, walls.
+
+        As the kernel told the parent, whatever the model says about it. Empty below level L2 and
+        where the kernel cannot tell.
+        """
+
 
 class Sandbox(Protocol):
     """Makes children of one achieved level."""
@@ -104,6 +112,10 @@ class Sandbox(Protocol):
     @property
     def probes(self) -> tuple[Probe, ...]:
         """Every escape that the self-test tried, for evidence."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why no higher level was reached, which walls are lower and for what: for evidence."""
 
     def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> Session:
         """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""

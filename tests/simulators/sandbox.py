@@ -16,6 +16,10 @@ class DirectSession:
     def __init__(self) -> None:
         self.kept: Any = None
 
+    @property
+    def attempts(self) -> dict[str, int]:
+        return {}
+
     def __enter__(self) -> Self:
         return self
 
@@ -55,6 +59,7 @@ class DirectSandbox:
 
     level = Level.L3
     probes: tuple[Probe, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def session(
         self,
