@@ -38,6 +38,10 @@ def plan_onboarding(
     here = services()
     described = Subject.parse(here.store.get(subject))
     chosen = RiskTier(tier) if tier else tier_of(described)
+    if described.spec.model.endpoint is not None:
+        # Equal plans are the same run, but the model behind an address can change in silence:
+        # a verdict about it holds for a day.
+        occasion = f"{occasion} of {datetime.now(UTC):%Y-%m-%d}"
     attempt = 1
     while True:
         plan = plan_run(

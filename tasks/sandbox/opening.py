@@ -12,7 +12,7 @@ from tasks.domain.errors import SandboxError
 from tasks.sandbox.identity import child_uid
 from tasks.sandbox.places import places
 from tasks.sandbox.procedures import ROOMS
-from tasks.sandbox.protocol import Level, Limits, Probe
+from tasks.sandbox.protocol import Answering, Level, Limits, Probe
 from tasks.sandbox.scratch import sweep
 from tasks.sandbox.selftest import probes_of
 from tasks.sandbox.session import ChildSession
@@ -136,7 +136,13 @@ class ProvedSandbox:
         """Why no higher level was reached, and what a reader of the evidence should know."""
         return self._proof.notes
 
-    def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> ChildSession:
+    def session(
+        self,
+        readable: tuple[Path, ...] = (),
+        limits: Limits = Limits(),
+        *,
+        answering: Answering | None = None,
+    ) -> ChildSession:
         """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
         files = tuple(str(path.absolute()) for path in readable)
         order = Order(
@@ -148,4 +154,4 @@ class ProvedSandbox:
             program="child",
             options={"bytes": limits.memory_bytes},
         )
-        return ChildSession(order, scratch_root=self._scratch_root)
+        return ChildSession(order, scratch_root=self._scratch_root, answering=answering)

@@ -7,7 +7,7 @@ leading ``tasks.``: ``attacks.evasion.linf_apgd`` is the function ``linf_apgd`` 
 and success again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -60,6 +60,11 @@ class Reply(NamedTuple):
     values: dict[str, Any]
 
 
+Answering = Callable[[Mapping[str, Array], Values], Reply]
+"""Answers what a child asks in the middle of a call (see ``asking.py``). A project error that it
+raises is the answer "no"."""
+
+
 class Session(Protocol):
     """One living child. Leaving the context kills its whole process group and reaps it."""
 
@@ -105,8 +110,17 @@ class Sandbox(Protocol):
     def probes(self) -> tuple[Probe, ...]:
         """Every escape that the self-test tried, for evidence."""
 
-    def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> Session:
-        """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
+    def session(
+        self,
+        readable: tuple[Path, ...] = (),
+        limits: Limits = Limits(),
+        *,
+        answering: Answering | None = None,
+    ) -> Session:
+        """Starts a child that sees ``readable`` (read-only) and its own scratch, no more.
+
+        Questions of the child go to ``answering``; without it they are protocol errors.
+        """
 
 
 def numeric(array: Array) -> Array:

@@ -37,6 +37,10 @@ class Wire:
         self._watch = watch
         self._watched = time.monotonic()
 
+    def extend(self, seconds: float) -> None:
+        """Moves the deadline by time that the child did not have."""
+        self._deadline += seconds
+
     def has_unread(self) -> bool:
         """Answers whether the child wrote something that nobody asked for."""
         poll = select.poll()

@@ -15,17 +15,23 @@ from tasks.domain.errors import (
     ChildProtocolError,
     ChildRaisedError,
     ChildTimeoutError,
+    EndpointAnswerError,
+    EndpointError,
+    EndpointTimeoutError,
+    ProofhouseError,
 )
 from tasks.domain.measurement import Measurement, Observation, Status
 from tasks.domain.severity import Severity
 from tasks.sandbox.protocol import Array
 
 CHECK, VERSION = "artifact.behaviour", 1
-_RULES: dict[type[ChildError], tuple[str, Severity]] = {
+_RULES: dict[type[ProofhouseError], tuple[str, Severity]] = {
     ChildTimeoutError: ("behaviour.hangs", Severity.HIGH),
     ChildDiedError: ("behaviour.dies", Severity.HIGH),
     ChildProtocolError: ("behaviour.forges_answers", Severity.CRITICAL),
     ChildRaisedError: ("behaviour.unusable", Severity.HIGH),
+    EndpointTimeoutError: ("behaviour.hangs", Severity.HIGH),
+    EndpointAnswerError: ("behaviour.unusable", Severity.HIGH),
 }
 
 
@@ -35,7 +41,7 @@ def measure(lab: Lab) -> Measurement:
     try:
         described = lab.target()
         observations = _queried(lab)
-    except ChildError as error:
+    except (ChildError, EndpointError) as error:
         observations = [_broken(error, "query" if described else "opening")]
     refused = "; ".join(found.detail for found in observations if found.severity.rank >= 3)
     return Measurement(
@@ -89,7 +95,7 @@ def _inputs(lab: Lab) -> Array:
     return noise
 
 
-def _broken(error: ChildError, when: str) -> Observation:
+def _broken(error: ChildError | EndpointError, when: str) -> Observation:
     rule, severity = next(
         (found for kind, found in _RULES.items() if isinstance(error, kind)),
         ("behaviour.broken", Severity.HIGH),
