@@ -102,11 +102,14 @@ class Cohort:
         shape: Of one input.
         classes: Number of classes.
         count: How many students.
-        seed: Of their weights; all begin alike.
+        seed: Of their weights.
+        alike: Whether all begin with the same weights.
     """
 
-    def __init__(self, shape: tuple[int, ...], classes: int, *, count: int, seed: int) -> None:
-        self.count, self.shape = count, tuple(shape)
+    def __init__(
+        self, shape: tuple[int, ...], classes: int, *, count: int, seed: int, alike: bool = True
+    ) -> None:
+        self.count, self.shape, self.alike = count, tuple(shape), alike
         self.is_image = len(shape) == 3 and min(shape[1:]) >= SMALLEST_IMAGE
         self._dice = torch.Generator().manual_seed(seed)
         self.weights: list[torch.Tensor] = []
@@ -193,9 +196,9 @@ class Cohort:
         self._drawn((1, outward), reach)
 
     def _drawn(self, shape: tuple[int, ...], reach: float) -> None:
-        one = (2 * torch.rand(shape, generator=self._dice) - 1) * reach
-        stacked = one.expand(self.count, *shape).clone()
-        self.weights.append(stacked.requires_grad_())
+        drawn = (1 if self.alike else self.count, *shape)
+        weights = (2 * torch.rand(drawn, generator=self._dice) - 1) * reach
+        self.weights.append(weights.expand(self.count, *shape).clone().requires_grad_())
 
 
 def _cohorts(lessons: Sequence[Lesson], shape: tuple[int, ...]) -> list[list[int]]:

@@ -34,9 +34,7 @@ def measure(lab: Lab) -> Measurement:
     filled = np.nan_to_num(copied)
     agreed = (filled.argmax(axis=1) == rows.truth.argmax(axis=1)) & np.isfinite(copied).all(axis=1)
     count, queries = len(reply.arrays["low"]), int(reply.values["queries"])
-    found = (
-        f"{count} leaves found with {queries} queries" if count else "No leaf was found: nothing"
-    )
+    found = f"A tree of {count} leaves, found with {queries} queries," if count else "No leaf"
     return Measurement(
         check=CHECK,
         version=VERSION,
