@@ -38,7 +38,9 @@ def active(
     candidates = candidates[share:]
     student = notebook.cohort()
     for turn in range(ROUNDS):
-        count = notebook.left if turn == ROUNDS - 1 else share
+        count = notebook.left if turn == ROUNDS - 1 else min(share, notebook.left)
+        if not count:
+            break
         notebook.teach(student, steps=STEPS)
         chosen = _chosen(student, notebook.centred(candidates), count)
         notebook.ask(candidates[chosen])

@@ -2,14 +2,14 @@
 
 Source: Rosenthal et al. 2023 (DisGUIDE), AAAI 37: disagreement of two clones instead of gradients
 of the victim, class diversity, and a replay of all earlier answers. Small on purpose: a generator
-of three layers, budgets of thousands, not millions, so that its failure shows little.
+of two layers, budgets of thousands, not millions, so that its failure shows little.
 """
 
 import torch
 from torch import nn
 
 from tasks.attacks.extraction.notebook import Notebook
-from tasks.attacks.extraction.students import Cohort
+from tasks.attacks.extraction.students import BATCH, Cohort
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Target, product
 
@@ -40,22 +40,23 @@ def data_free(
         while notebook.left:
             for _ in range(INVENTING):
                 optimizer.zero_grad()
-                _unease(clones, generator(torch.randn(64, NOISE))).backward()
+                _unease(clones, generator(torch.randn(BATCH, NOISE))).backward()
                 optimizer.step()
             with torch.no_grad():
-                invented = generator(torch.randn(share, NOISE))
-            notebook.ask(notebook.raw(invented))
+                invented = generator(torch.randn(max(share, BATCH), NOISE))
+            notebook.ask(notebook.raw(invented[:share]))
             notebook.teach(clones, steps=LEARNING)
     return notebook.copy(held_out)
 
 
 def _generator(shape: tuple[int, ...]) -> nn.Module:
+    # Without batch statistics it falls into a few corners of the range and a few classes.
     return nn.Sequential(
         nn.Linear(NOISE, WIDTH),
-        nn.ReLU(),
-        nn.Linear(WIDTH, WIDTH),
+        nn.BatchNorm1d(WIDTH),
         nn.ReLU(),
         nn.Linear(WIDTH, product(shape)),
+        nn.BatchNorm1d(product(shape)),
         nn.Tanh(),
         nn.Unflatten(1, shape),
     )
