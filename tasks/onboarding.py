@@ -45,6 +45,10 @@ def plan_onboarding(
     granted = grants_here(described.spec.asset, subject)
     tiering = tier_decision(described, RiskTier(tier) if tier else None, granted)
     battery = DECLINED if is_barred(described) else battery
+    if described.spec.model.endpoint is not None:
+        # Equal plans are the same run, but the model behind an address can change in silence:
+        # a verdict about it holds for a day.
+        occasion = f"{occasion} of {datetime.now(UTC):%Y-%m-%d}"
     attempt = 1
     while True:
         plan = plan_run(

@@ -17,6 +17,8 @@ from pydantic_settings import (
 )
 
 from tasks.domain.errors import SettingsError
+from tasks.targets.endpoint.addresses import reach_of
+from tasks.targets.endpoint.broker import Terms
 
 PROFILES = Path(__file__).parent.parent / "configs"
 
@@ -57,6 +59,21 @@ class StoreSettings(BaseModel):
     deadline_seconds: float = Field(default=60, gt=0)
 
 
+class EndpointSettings(BaseModel):
+    """Which models behind addresses may be asked, and how much by one check.
+
+    ``allow`` lists hosts and networks (``models.acme.example, 10.1.2.0/24:8080``); empty means
+    that no vendor's URL is ever contacted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allow: str = ""
+    queries: int = Field(default=50_000, ge=1)
+    seconds: float = Field(default=1800, gt=0)
+    ca_file: str = ""
+
+
 class Settings(BaseSettings):
     """All settings of one process. Secrets are never among them: keys are named, not held."""
 
@@ -77,6 +94,7 @@ class Settings(BaseSettings):
     compute: Compute = Compute()
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
+    endpoints: EndpointSettings = EndpointSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:
@@ -88,6 +106,24 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """Where objects and claims live."""
         return self.store or str(self.home.resolve() / "store")
+
+    @property
+    def terms(self) -> Terms:
+        """What a check may ask of a model behind an address.
+
+        Raises:
+            SettingsError: The list of hosts cannot be read, or the file of authorities is missing.
+        """
+        ca_file = self.endpoints.ca_file
+        if ca_file and not Path(ca_file).is_file():
+            raise SettingsError(f"PROOFHOUSE_ENDPOINTS__CA_FILE: there is no file {ca_file}")
+        return Terms(
+            reach=reach_of(self.endpoints.allow),
+            secrets=self.home.resolve() / "secrets",
+            queries=self.endpoints.queries,
+            seconds=self.endpoints.seconds,
+            trust=Path(ca_file) if ca_file else None,
+        )
 
     @property
     def database_url(self) -> str:

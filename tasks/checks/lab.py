@@ -5,8 +5,9 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 :meth:`Lab.run` sends to the child. The check computes the numbers from what comes back.
 """
 
+import contextlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -14,12 +15,23 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import safetensors.numpy
 
-from tasks.domain.bundle import Subject
+from tasks.domain.bundle import Endpoint, Subject
 from tasks.domain.digest import Digest
+from tasks.domain.errors import (
+    ChildRaisedError,
+    EndpointBudgetError,
+    EndpointDownError,
+    EndpointError,
+    EndpointRefusedError,
+)
 from tasks.domain.measurement import Artifact, Cost, Status
 from tasks.domain.spec import Parameter
-from tasks.sandbox.protocol import Array, Limits, Reply, Sandbox, Session
+from tasks.sandbox.protocol import Array, Limits, Reply, Sandbox, Session, Values
 from tasks.store.protocol import ObjectStore
+from tasks.targets.endpoint.broker import Broker, Terms
+
+_OUR_SIDE = (EndpointRefusedError, EndpointDownError, EndpointBudgetError)
+"""Endpoint errors that say nothing about the model."""
 
 
 class NotAvailable(Exception):  # noqa: N818  - an answer, not an error
@@ -54,6 +66,7 @@ class Lab:
         parameters: Mapping[str, Parameter],
         seed: int,
         limits: Limits = Limits(),
+        terms: Terms = Terms(),
     ) -> None:
         self.subject = subject
         self.parameters = parameters
@@ -63,6 +76,8 @@ class Lab:
         self._sandbox = sandbox
         self._workspace = workspace
         self._limits = limits
+        self._terms = terms
+        self._broker: Broker | None = None
         self._session: Session | None = None
         self._target: dict[str, Any] | None = None
         self._expected: Counter[str] | None = None
@@ -78,6 +93,8 @@ class Lab:
     ) -> None:
         if self._session is not None:
             self._session.__exit__(kind, error, trace)
+        if self._broker is not None:
+            self._broker.close()
 
     def number(self, name: str) -> float:
         """Returns the parameter ``name`` as a float."""
@@ -116,8 +133,9 @@ class Lab:
         """Opens the bundle's model in the child, once, and returns its description.
 
         Raises:
-            NotAvailable: There is no artifact, or artifact scans forbid opening it.
+            NotAvailable: There is no artifact, or the endpoint may not or cannot be asked.
             ChildError: The model could not be opened; the runner turns this into a finding.
+            EndpointError: The endpoint hangs, or its answers are none.
         """
         if self._target is None:
             self._target = self._open_target()
@@ -137,7 +155,8 @@ class Lab:
 
         Adds ``values["passes"]`` and ``values["queries"]`` of the reply to :attr:`cost`.
         """
-        reply = self._child().call(procedure, arrays, **values)
+        with self._asking():
+            reply = self._child().call(procedure, arrays, **values)
         self.cost = Cost(
             passes=self.cost.passes + int(reply.values.get("passes", 0)),
             queries=self.cost.queries + int(reply.values.get("queries", 0)),
@@ -181,11 +200,39 @@ class Lab:
 
     def _child(self, readable: tuple[Path, ...] = ()) -> Session:
         if self._session is None:
-            self._session = self._sandbox.session(readable, self._limits).__enter__()
+            asked = {} if self._endpoint is None else {"answering": self._answer}
+            self._session = self._sandbox.session(readable, self._limits, **asked).__enter__()
         return self._session
+
+    @property
+    def _endpoint(self) -> Endpoint | None:
+        return self.subject.spec.model.endpoint
+
+    def _answer(self, arrays: Mapping[str, Array], values: Values) -> Reply:
+        """Answers the child's questions to the endpoint."""
+        if self._broker is None:
+            self._broker = Broker(self.subject.spec.model, self._terms)
+        return self._broker.answer(arrays, values)
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Tells what the endpoint did, where the child can only say that it got no answer."""
+        if self._broker is not None:
+            self._broker.trouble = None
+        try:
+            yield
+        except ChildRaisedError as error:
+            trouble = self._broker.trouble if self._broker is not None else None
+            if trouble is None:
+                raise
+            raise _told(trouble) from error
 
     def _open_target(self) -> dict[str, Any]:
         model = self.subject.spec.model
+        if model.endpoint is not None:
+            described = model.model_dump(mode="json")
+            with self._asking():
+                return self._child().open("targets.http.open_endpoint", model=described)
         if model.artifact is None:
             raise NotAvailable("the bundle has no model artifact")
         artifact = self.path(model.artifact)
@@ -200,3 +247,9 @@ class Lab:
             architecture=str(architecture) if architecture else None,
             model=model.model_dump(mode="json"),
         )
+
+
+def _told(trouble: EndpointError) -> Exception:
+    if isinstance(trouble, _OUR_SIDE):
+        return NotAvailable(trouble.message)
+    return trouble

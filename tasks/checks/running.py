@@ -23,6 +23,7 @@ from tasks.domain.measurement import Measurement, Status
 from tasks.domain.spec import CheckSpec
 from tasks.sandbox.protocol import Limits, Sandbox
 from tasks.store.protocol import ObjectStore
+from tasks.targets.endpoint.broker import Terms
 
 _log = logging.getLogger(__name__)
 _LASTING = {Status.MEASURED, Status.NOT_APPLICABLE}
@@ -36,11 +37,13 @@ def run_check(
     sandbox: Sandbox,
     scratch: Path,
     limits: Limits = Limits(),
+    terms: Terms = Terms(),
     blocked: str = "",
 ) -> Execution:
     """Returns how the check went; its measurement is stored under ``execution.measurement``.
 
-    ``blocked`` says why the model must not be opened; checks that need it are then not available.
+    ``terms`` bound what a model behind an address may be asked. ``blocked`` says why the model must
+    not be opened; checks that need it are then not available.
 
     Never raises for anything the bundle did: a check that breaks is a measurement with status
     ``error``. Raises ``StoreError`` when the store fails, because then nothing can be kept.
@@ -56,9 +59,13 @@ def run_check(
             seconds=0.0,
             reused=False,
         )
-    with _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab:
+    with _lab(
+        spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits, terms=terms
+    ) as lab:
         measurement = _guarded(entry, lab)
-    digest = keep_measurement(spec, measurement, store)
+    # The bytes behind an address can change: what was measured there is not known for good.
+    lasting = subject.spec.model.endpoint is None or entry.needs.target == "none"
+    digest = keep_measurement(spec, measurement, store, lasting=lasting)
     return _execution(spec, digest, seconds=time.monotonic() - started, reused=False)
 
 
@@ -71,10 +78,12 @@ def known_measurement(spec: CheckSpec, store: ObjectStore) -> Digest | None:
     return digest if store.has(digest) else None
 
 
-def keep_measurement(spec: CheckSpec, measurement: Measurement, store: ObjectStore) -> Digest:
+def keep_measurement(
+    spec: CheckSpec, measurement: Measurement, store: ObjectStore, *, lasting: bool = True
+) -> Digest:
     """Stores a measurement; lasting ones (not errors, not missing inputs) are claimed for good."""
     digest = store.put(measurement.canonical()).digest
-    if measurement.status not in _LASTING:
+    if not lasting or measurement.status not in _LASTING:
         return digest
     store.claim(_claim(spec), digest.encode())
     return known_measurement(spec, store) or digest
@@ -111,6 +120,7 @@ def _lab(
     sandbox: Sandbox,
     scratch: Path,
     limits: Limits,
+    terms: Terms,
 ) -> Iterator[Lab]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as workspace:
@@ -122,6 +132,7 @@ def _lab(
             parameters=spec.parameters,
             seed=spec.seed,
             limits=limits,
+            terms=terms,
         )
 
 

@@ -41,6 +41,7 @@ def run_here(spec: dict[str, Any], subject: str, blocked: str) -> dict[str, Any]
         sandbox=here.sandbox,
         scratch=here.settings.home.resolve() / "scratch",
         limits=here.limits,
+        terms=here.settings.terms,
         blocked=blocked,
     )
     return execution.model_dump(mode="json")

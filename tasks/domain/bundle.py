@@ -2,6 +2,7 @@
 
 import re
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -62,10 +63,82 @@ class OutputSpec(Frozen):
     classes: int | None = Field(default=None, ge=2, le=100_000)
 
 
+def _is_plain_url(url: str) -> str:
+    """Refuses what different readers of a URL read differently."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError as error:
+        raise ValueError(f"the url cannot be read: {error}") from None
+    if parts.scheme not in {"http", "https"} or not host:
+        raise ValueError("the url must be http(s)://host[:port]/path")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("the url holds a user or password: name a secret under auth instead")
+    if parts.fragment or not _PLAIN_URL.match(url) or port == 0:
+        raise ValueError("the url must be plain ASCII without fragment, spaces or backslashes")
+    return url
+
+
+_PLAIN_URL = re.compile(r"^[\x21-\x5b\x5d-\x7e]+$")
+JsonPath = Annotated[
+    str, StringConstraints(pattern=r"^([A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*)?$", max_length=200)
+]
+"""Keys from the outside in, joined by dots; a number is a place in a list."""
+
+
+class Secret(Frozen):
+    """Where the operator keeps what the endpoint wants to see; never the secret itself.
+
+    The vendor writes this, so it can only name variables and files that exist for this purpose.
+    """
+
+    env: Annotated[str, StringConstraints(pattern=r"^PROOFHOUSE_ENDPOINT_[A-Z0-9_]{1,60}$")] = ""
+    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = ""
+    header: Annotated[
+        str, StringConstraints(pattern=r"^(?i:authorization|api-key|x-[a-z0-9-]{1,60})$")
+    ] = "Authorization"
+    scheme: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{0,20}$")] = "Bearer"
+
+    @model_validator(mode="after")
+    def _names_one_place(self) -> Self:
+        if bool(self.env) == bool(self.file):
+            raise ValueError("auth names either env or file")
+        return self
+
+
+class JsonMapping(Frozen):
+    """Where the items stand in a question, and the answers in what comes back."""
+
+    inputs: JsonPath = "instances"
+    answers: JsonPath = "predictions"
+    """Path to a list with one entry per item; empty when the whole answer is that list."""
+    each: JsonPath = ""
+    """Path from one entry to its numbers; empty when the entry is the numbers."""
+    flat: bool = False
+    """Items are sent as rows of numbers, whatever their shape."""
+
+
 class Endpoint(Frozen):
     """A model behind an address instead of a file."""
 
-    url: Annotated[str, StringConstraints(pattern=r"^https?://", max_length=2000)]
+    url: Annotated[str, StringConstraints(max_length=2000), AfterValidator(_is_plain_url)]
+    protocol: Literal["v2", "json"] = "v2"
+    """``v2``: Open Inference Protocol (KServe, Triton, MLServer), JSON; ``json``: by mapping."""
+    input_name: Name = "input-0"
+    output_name: str = ""
+    """Tensor that holds the answer (v2); empty takes the only one."""
+    mapping: JsonMapping = JsonMapping()
+    batch: int = Field(default=32, ge=1, le=1024)
+    timeout_seconds: float = Field(default=10, ge=0.1, le=120)
+    queries_per_second: float | None = Field(default=None, gt=0, le=1e6)
+    auth: Secret | None = None
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Host (lower case, without a last dot) and port."""
+        parts = urlsplit(self.url)
+        default = 443 if parts.scheme == "https" else 80
+        return (parts.hostname or "").rstrip("."), parts.port or default
 
 
 class ModelSpec(Frozen):

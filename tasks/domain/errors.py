@@ -177,3 +177,39 @@ class InventoryError(ProofhouseError):
     """The inventory's database refused, does not answer, or is of another version."""
 
     code = "inventory.failed"
+
+
+class EndpointError(ProofhouseError):
+    """A model behind an address could not be asked."""
+
+    code = "endpoint.failed"
+
+
+class EndpointRefusedError(EndpointError):
+    """The operator has not allowed this address, or a secret for it is missing."""
+
+    code = "endpoint.refused"
+
+
+class EndpointDownError(EndpointError):
+    """Nothing answers there, or it keeps asking to wait."""
+
+    code = "endpoint.down"
+
+
+class EndpointTimeoutError(EndpointError):
+    """It took the question and did not finish its answer in time."""
+
+    code = "endpoint.timeout"
+
+
+class EndpointAnswerError(EndpointError):
+    """It answered with something that is no answer: garbage, too long, a redirection."""
+
+    code = "endpoint.answer"
+
+
+class EndpointBudgetError(EndpointError):
+    """The queries or the time that the operator grants are used up."""
+
+    code = "endpoint.budget"

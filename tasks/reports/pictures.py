@@ -64,10 +64,13 @@ def _robustness(finding: Finding, data: bytes) -> "Figure":
 
 def _fidelity(finding: Finding, data: bytes) -> "Figure":
     figure, axes = _figure()
-    points = json.loads(data)
+    found = json.loads(data)
+    points, baseline = found["points"], found["baseline"]
     x = [point["queries"] for point in points]
     _band(axes, x, points, "fidelity")
-    baseline = points[-1]["baseline"]
+    axes.scatter([x[-1]] * len(found["others"]), found["others"].values(), s=9, color=SOFT)
+    if found["quota"]:
+        axes.axvline(found["quota"], linewidth=1, color=INK, linestyle="-.", label="quota")
     axes.axhline(baseline, linestyle=":", color=SOFT, label="copy taught by true labels")
     if finding.threshold is not None and baseline + finding.threshold < 1:
         # The gate looks at what the answers add to a copy that never asked the model.

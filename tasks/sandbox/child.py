@@ -36,7 +36,7 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     os.write(reply, HELLO)
     faulthandler.enable()  # a segmentation fault leaves its Python stack in the log
     _find_no_libraries()
-    from tasks.sandbox import frames, procedures, protocol  # noqa: PLC0415  - after the hello
+    from tasks.sandbox import asking, frames, procedures, protocol  # noqa: PLC0415  - after hello
 
     os.write(reply, READY)
     _fill(request, memoryview(header := bytearray(frames.HEADER.size)))
@@ -47,8 +47,18 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     while True:
         message = _receive(frames, request, bytes(header), int(options["bytes"]))
         number = message.body["id"]
+
+        def asked(arrays: Any, values: Any, number: int = number) -> Any:
+            _send(reply, frames.encode({"id": number, "ask": dict(values)}, arrays))
+            _fill(request, memoryview(header))
+            said = _receive(frames, request, bytes(header), int(options["bytes"]))
+            if "refused" in said.body:
+                raise asking.UnansweredError(said.body["refused"])
+            return protocol.Reply(said.arrays, said.body["values"])
+
         try:
-            body, arrays = bench.serve(message.body, message.arrays)
+            with asking.answered_by(asked):
+                body, arrays = bench.serve(message.body, message.arrays)
             answer = frames.encode({"id": number, **body}, arrays)
         except BaseException as error:  # noqa: BLE001  - SystemExit is an answer as well
             answer = frames.encode({"id": number, "raised": _described(error)}, {})

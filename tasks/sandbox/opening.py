@@ -14,7 +14,7 @@ from tasks.sandbox.gpu import Gpu, find_gpu
 from tasks.sandbox.identity import child_uid
 from tasks.sandbox.places import places
 from tasks.sandbox.procedures import ROOMS
-from tasks.sandbox.protocol import Level, Limits, Probe
+from tasks.sandbox.protocol import Answering, Level, Limits, Probe
 from tasks.sandbox.scratch import sweep
 from tasks.sandbox.selftest import probes_of
 from tasks.sandbox.session import ChildSession
@@ -165,7 +165,13 @@ class ProvedSandbox:
     def _nodes(self) -> tuple[str, ...]:
         return self._gpu.nodes if self._gpu else ()
 
-    def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> ChildSession:
+    def session(
+        self,
+        readable: tuple[Path, ...] = (),
+        limits: Limits = Limits(),
+        *,
+        answering: Answering | None = None,
+    ) -> ChildSession:
         """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
         files = tuple(str(path.absolute()) for path in readable)
         order = Order(
@@ -178,4 +184,4 @@ class ProvedSandbox:
             options={"bytes": limits.memory_bytes},
             gpu=self._gpu,
         )
-        return ChildSession(order, scratch_root=self._scratch_root)
+        return ChildSession(order, scratch_root=self._scratch_root, answering=answering)

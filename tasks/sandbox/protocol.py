@@ -7,7 +7,7 @@ leading ``tasks.``: ``attacks.evasion.linf_apgd`` is the function ``linf_apgd`` 
 and success again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,11 @@ class Reply(NamedTuple):
 
     arrays: dict[str, Array]
     values: dict[str, Any]
+
+
+Answering = Callable[[Mapping[str, Array], Values], Reply]
+"""Answers what a child asks in the middle of a call (see ``asking.py``). A project error that it
+raises is the answer "no"."""
 
 
 class Session(Protocol):
@@ -117,8 +122,17 @@ class Sandbox(Protocol):
     def notes(self) -> tuple[str, ...]:
         """Why no higher level was reached, which walls are lower and for what: for evidence."""
 
-    def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> Session:
-        """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
+    def session(
+        self,
+        readable: tuple[Path, ...] = (),
+        limits: Limits = Limits(),
+        *,
+        answering: Answering | None = None,
+    ) -> Session:
+        """Starts a child that sees ``readable`` (read-only) and its own scratch, no more.
+
+        Questions of the child go to ``answering``; without it they are protocol errors.
+        """
 
 
 def numeric(array: Array) -> Array:

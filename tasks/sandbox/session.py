@@ -2,6 +2,7 @@
 
 import signal
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from tasks.domain.errors import (
     ChildStorageError,
     ChildStubbornError,
     ChildThreadsError,
+    ProofhouseError,
     SandboxError,
 )
 from tasks.sandbox import frames, reasons
@@ -27,7 +29,7 @@ from tasks.sandbox.child import HELLO, READY
 from tasks.sandbox.launcher import FAILED
 from tasks.sandbox.printable import printable
 from tasks.sandbox.process import Child
-from tasks.sandbox.protocol import Array, Level, Reply, numeric
+from tasks.sandbox.protocol import Answering, Array, Level, Reply, numeric
 from tasks.sandbox.scratch import make_scratch, remove_scratch, used_bytes
 from tasks.sandbox.walls import Order
 from tasks.sandbox.wire import ClosedError, Wire
@@ -49,8 +51,15 @@ class ChildSession:
     Use from one thread at a time; only :meth:`close` may come from another.
     """
 
-    def __init__(self, order: Order, *, scratch_root: Path | None = None) -> None:
+    def __init__(
+        self,
+        order: Order,
+        *,
+        scratch_root: Path | None = None,
+        answering: Answering | None = None,
+    ) -> None:
         self._order = order
+        self._answering = answering
         self._scratch_root = scratch_root
         self._scratch: Path | None = None
         self._child: Child | None = None
@@ -140,7 +149,7 @@ class ChildSession:
             if self._child is None:
                 raise ChildDiedError(f"there is no child to run {procedure}: {self._ended}")
             try:
-                message = self._exchange(self._child, request)
+                message = self._exchange(self._child, request, number)
                 return _answer(message, number, procedure)
             except ChildRaisedError:
                 raise
@@ -149,7 +158,7 @@ class ChildSession:
                 self._end(f"it ended at {procedure} ({error})")
                 raise
 
-    def _exchange(self, child: Child, request: list[memoryview]) -> frames.Message:
+    def _exchange(self, child: Child, request: list[memoryview], number: int) -> frames.Message:
         limits = self._order.limits
         if not self._ready:
             self._await_ready(child)
@@ -159,10 +168,24 @@ class ChildSession:
         child.allow_cpu()
         try:
             wire.send(request)
-            return _read(wire, limits.reply_bytes)
+            return self._heard_out(wire, number)
         except ClosedError:
             self._look_after(child)
             raise _death(child) from None
+
+    def _heard_out(self, wire: Wire, number: int) -> frames.Message:
+        """Answers what the child asks until it answers itself."""
+        most = self._order.limits.reply_bytes
+        message = _read(wire, most)
+        while self._answering is not None and _is_question(message, number):
+            asked = time.monotonic()
+            answer = _answered(self._answering, message, number)
+            # Our own time does not count against the child; how much it may ask is bounded by
+            # whoever answers.
+            wire.extend(time.monotonic() - asked)
+            wire.send(answer)
+            message = _read(wire, most)
+        return message
 
     def _await_walls(self, child: Child) -> None:
         wire = Wire(child, _START_SECONDS, lambda: None)
@@ -225,6 +248,21 @@ def _read(wire: Wire, most: int) -> frames.Message:
         return frames.Message(body, frames.decode_arrays(wire.receive(tensors)))
     except frames.FrameError as error:
         raise ChildProtocolError(f"the child's answer {error}") from error
+
+
+def _is_question(message: frames.Message, number: int) -> bool:
+    match message.body:
+        case {"id": int(n), "ask": dict()}:
+            return n == number
+    return False
+
+
+def _answered(answering: Answering, message: frames.Message, number: int) -> list[memoryview]:
+    try:
+        reply = answering(message.arrays, message.body["ask"])
+    except ProofhouseError as error:
+        return frames.encode({"id": number, "refused": error.message}, {})
+    return frames.encode({"id": number, "values": reply.values}, reply.arrays)
 
 
 def _answer(message: frames.Message, number: int, procedure: str) -> Reply:

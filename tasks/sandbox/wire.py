@@ -41,6 +41,10 @@ class Wire:
         self._half = self._deadline - seconds / 2
         self._cpu: float | None = None
 
+    def extend(self, seconds: float) -> None:
+        """Moves the deadline by time that the child did not have."""
+        self._deadline += seconds
+
     def has_unread(self) -> bool:
         """Answers whether the child wrote something that nobody asked for."""
         poll = select.poll()

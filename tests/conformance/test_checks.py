@@ -23,7 +23,7 @@ from tasks.domain.measurement import Measurement, Observation, Status
 from tasks.domain.severity import Severity
 from tasks.domain.spec import CheckSpec, Parameter
 from tasks.judging.gates import UNMEASURED, judge
-from tasks.sandbox.protocol import Limits
+from tasks.sandbox.protocol import Answering, Limits
 from tests.simulators.sandbox import DirectSandbox, DirectSession
 from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
@@ -267,6 +267,8 @@ class Closed(DirectSandbox):
         self,
         readable: tuple[Path, ...] = (),  # noqa: ARG002 - the signature of every sandbox
         limits: Limits = Limits(),  # noqa: ARG002
+        *,
+        answering: Answering | None = None,  # noqa: ARG002
     ) -> DirectSession:
         raise AssertionError("the model was opened")
 

@@ -5,16 +5,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from tasks.domain.errors import ChildRaisedError
+from tasks.domain.errors import ChildRaisedError, ProofhouseError
+from tasks.sandbox.asking import UnansweredError, answered_by
 from tasks.sandbox.procedures import procedure as resolve
-from tasks.sandbox.protocol import Array, Level, Limits, Probe, Reply, numeric
+from tasks.sandbox.protocol import (
+    Answering,
+    Array,
+    Level,
+    Limits,
+    Probe,
+    Reply,
+    Values,
+    numeric,
+)
 
 
 class DirectSession:
     """Runs each procedure at once, with the same calling rules as a real child."""
 
-    def __init__(self) -> None:
+    def __init__(self, answering: Answering | None = None) -> None:
         self.kept: Any = None
+        self.answering = answering
 
     @property
     def attempts(self) -> dict[str, int]:
@@ -49,9 +60,18 @@ class DirectSession:
         function = resolve(procedure)
         kept = () if self.kept is None else (self.kept,)
         try:
-            return function(*kept, **arrays, **values)
+            with answered_by(self._asked):
+                return function(*kept, **arrays, **values)
         except Exception as error:
             raise ChildRaisedError(f"{type(error).__name__}: {error}") from error
+
+    def _asked(self, arrays: Mapping[str, Array], values: Values) -> Reply:
+        if self.answering is None:
+            raise UnansweredError("nobody answers questions here")
+        try:
+            return self.answering(arrays, values)
+        except ProofhouseError as error:
+            raise UnansweredError(error.message) from error
 
 
 class DirectSandbox:
@@ -65,5 +85,7 @@ class DirectSandbox:
         self,
         readable: tuple[Path, ...] = (),  # noqa: ARG002
         limits: Limits = Limits(),  # noqa: ARG002
+        *,
+        answering: Answering | None = None,
     ) -> DirectSession:
-        return DirectSession()
+        return DirectSession(answering)

@@ -4,35 +4,34 @@ import numpy as np
 
 from tasks.attacks.evasion.keyed import generator_for
 from tasks.attacks.extraction.knockoff import queries
-from tasks.attacks.extraction.students import believed, studied
+from tasks.attacks.extraction.students import Lesson, believed, studied
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Scores, Target
+from tasks.targets.protocol import Images, Scores, Target
 
 
 def copy_controls(
-    target: Target, *, pool: Images, labels: Labels, held_out: Images, budget: int, seed: int = 0
+    target: Target, *, pool: Images, held_out: Images, budget: int, seed: int = 0
 ) -> Reply:
     """Copies a random linear rule and a victim that rolls dice, with the method under test.
 
     The opened target is left alone: this measures the method, not the model.
 
     Returns:
-        Arrays ``linear``, ``linear_copy``, ``dice``, ``dice_copy`` and ``baseline`` (taught by the
-        true labels), all classes of ``held_out``. The caller compares.
+        Arrays ``linear``, ``linear_copy``, ``dice`` and ``dice_copy``, all classes of ``held_out``.
+        The caller compares.
     """
     asked = queries(pool, budget, target.bounds, seed=seed)
-    arrays: dict[str, Labels] = {
-        "baseline": studied(
-            pool, np.eye(target.classes, dtype=np.float32)[labels], held_out,
-            bounds=target.bounds, seed=seed,
-        )
-    }  # fmt: skip
-    linear = _Linear(pool, target.classes, seed)
-    for name, victim in (("linear", linear), ("dice", _Dice(target.classes, seed))):
-        beliefs = believed(victim(asked), labels_only=False)
+    victims = {
+        "linear": _Linear(pool, target.classes, seed),
+        "dice": _Dice(target.classes, seed),
+    }
+    lessons = [Lesson(np.arange(budget), believed(victim(asked))) for victim in victims.values()]
+    copies = studied(asked, lessons, held_out, bounds=target.bounds, seed=seed)
+    arrays = {}
+    for (name, victim), copy in zip(victims.items(), copies, strict=True):
         arrays[name] = victim(held_out).argmax(axis=1).astype(np.int64)
-        arrays[f"{name}_copy"] = studied(asked, beliefs, held_out, bounds=target.bounds, seed=seed)
-    return Reply(dict(arrays), {})
+        arrays[f"{name}_copy"] = copy
+    return Reply(arrays, {"student_passes": sum(lesson.passes for lesson in lessons)})
 
 
 class _Linear:

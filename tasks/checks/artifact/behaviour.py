@@ -25,6 +25,10 @@ from tasks.domain.errors import (
     ChildStorageError,
     ChildThreadsError,
     ChildTimeoutError,
+    EndpointAnswerError,
+    EndpointError,
+    EndpointTimeoutError,
+    ProofhouseError,
 )
 from tasks.domain.measurement import Measurement, Observation, Status
 from tasks.domain.severity import Severity
@@ -41,7 +45,7 @@ SAME = 1e-4
 """Scores closer than this are the same answer."""
 NEAR = 0.02
 """How far neighbours are away, as a share of the input range."""
-_RULES: dict[type[ChildError], tuple[str, Severity]] = {
+_RULES: dict[type[ProofhouseError], tuple[str, Severity]] = {
     ChildIdleError: ("behaviour.sleeps", Severity.HIGH),
     ChildSpinningError: ("behaviour.spins", Severity.HIGH),
     ChildTimeoutError: ("behaviour.hangs", Severity.HIGH),
@@ -55,6 +59,8 @@ _RULES: dict[type[ChildError], tuple[str, Severity]] = {
     ChildStorageError: ("behaviour.fills_disk", Severity.HIGH),
     ChildForbiddenError: ("behaviour.reaches_out", Severity.CRITICAL),
     ChildRaisedError: ("behaviour.unusable", Severity.HIGH),
+    EndpointTimeoutError: ("behaviour.hangs", Severity.HIGH),
+    EndpointAnswerError: ("behaviour.unusable", Severity.HIGH),
 }
 """The first that fits: kinds before the families they belong to."""
 
@@ -65,7 +71,7 @@ def measure(lab: Lab) -> Measurement:
     try:
         described = lab.target()
         observations = _queried(lab, described)
-    except ChildError as error:
+    except (ChildError, EndpointError) as error:
         observations = [_broken(error, "query" if described else "opening")]
     observations += _tried(lab.attempts)
     refused = "; ".join(found.detail for found in observations if found.severity.rank >= 3)
@@ -169,7 +175,7 @@ def _tried(attempts: Mapping[str, int]) -> list[Observation]:
     ]
 
 
-def _broken(error: ChildError, when: str) -> Observation:
+def _broken(error: ChildError | EndpointError, when: str) -> Observation:
     rule, severity = next(
         (found for kind, found in _RULES.items() if isinstance(error, kind)),
         ("behaviour.broken", Severity.HIGH),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checks.lab import Lab, NotAvailable
-from tasks.domain.bundle import FileEntry
+from tasks.domain.bundle import FileEntry, ModelSpec
 from tasks.domain.digest import hexadecimal
 from tasks.domain.measurement import Measurement, Observation, Status
 from tasks.domain.severity import Severity
@@ -55,7 +55,7 @@ def measure(lab: Lab) -> Measurement:
             "Scanners see structure, not behaviour: a harmless file can hold a bad model.",
             *asked,
         ),
-        facts=_facts(report, lab.subject.spec.model.artifact),
+        facts=_facts(report, lab.subject.spec.model),
     )
 
 
@@ -97,9 +97,12 @@ def _detail(report: ScanReport, kept: list[Observation]) -> str:
     return f"{len(report.files)} files scanned: {serious} findings matter, {unread} not assessed."
 
 
-def _facts(report: ScanReport, artifact: str | None) -> dict[str, str | int | float | bool | None]:
+def _facts(report: ScanReport, model: ModelSpec) -> dict[str, str | int | float | bool | None]:
     formats = Counter(file.format for file in report.files)
-    openable, reason = is_openable(report, artifact) if artifact else (False, "no artifact")
+    if model.artifact:
+        openable, reason = is_openable(report, model.artifact)
+    else:  # an endpoint is asked, nothing of it is opened here
+        openable, reason = model.endpoint is not None, "no artifact"
     facts: dict[str, str | int | float | bool | None] = {
         "files": len(report.files),
         "bytes": sum(file.bytes for file in report.files),

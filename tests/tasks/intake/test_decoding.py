@@ -18,7 +18,7 @@ from tasks.domain.errors import ChildDiedError
 from tasks.intake.datasets import decode
 from tasks.intake.decoding import decode_examples
 from tasks.intake.manifest import parse_manifest
-from tasks.sandbox.protocol import Limits, Reply
+from tasks.sandbox.protocol import Reply
 from tests.simulators.sandbox import DirectSandbox, DirectSession
 from tests.simulators.store import MemoryStore
 from tests.tasks.intake.bundles import DIGITS, make_bundle, manifest, rules, take_in
@@ -295,7 +295,7 @@ LIES: dict[str, Reply] = {
 @pytest.mark.parametrize("name", [*LIES, "dies"])
 def test_a_child_is_not_believed(tmp_path: Path, name: str) -> None:
     class Sandbox(DirectSandbox):
-        def session(self, readable: Any = (), limits: Limits = Limits()) -> DirectSession:  # noqa: ARG002
+        def session(self, *order: Any, **more: Any) -> DirectSession:  # noqa: ARG002
             if name == "dies":
                 return Dying()
             session = Lying()

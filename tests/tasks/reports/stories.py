@@ -186,7 +186,14 @@ DRAWABLE: dict[tuple[str, str], bytes] = {
     (ROBUST, "witnesses.safetensors"): _tensors(
         clean=_IMAGES, adversarial=1 - _IMAGES, labels=_LABELS, predicted=_LABELS[::-1]
     ),
-    ("extraction.fidelity", "curve.json"): _points("queries", "fidelity", baseline=0.1),
+    ("extraction.fidelity", "curve.json"): json.dumps(
+        {
+            "points": json.loads(_points("queries", "fidelity")),
+            "baseline": 0.1,
+            "quota": 30,
+            "others": {"labels": 0.5},
+        }
+    ).encode(),
     (MISSING, "roc.json"): json.dumps(
         {
             "chosen": "loss",

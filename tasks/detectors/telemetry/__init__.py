@@ -1,0 +1,1 @@
+"""Detectors over what is asked of a model."""
