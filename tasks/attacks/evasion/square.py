@@ -3,21 +3,29 @@
 Source: Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1 and 2 (L-infinity). It sees no
 gradients, so what it breaks and gradient attacks do not is a sign of masked gradients. Squares are
 drawn per point, not per batch, so that a point's result is its own.
+
+A search without slopes gains less with every doubling of its queries. With ``patient`` off, a point
+is given up when a gain like that of the last doubling, repeated for every doubling that is left,
+would not break it.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from tasks.attacks.evasion.keyed import generator_for
+from tasks.attacks.evasion.balls import wide
+from tasks.attacks.evasion.keyed import keys_of, uniform
+from tasks.attacks.evasion.pool import Attempt, Pool, View, attempts
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Scores, Target
 
 FIRST_FRACTION = 0.8  # p, the share of the image that the first squares cover
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries, section 5
-BLOCK = 256
-Draws = NDArray[np.float64]
+FIRST_RUNG = 64
+"""Queries after which an impatient search first asks whether a point is worth more of them."""
 
 
 def square(
@@ -27,6 +35,8 @@ def square(
     labels: Labels,
     epsilon: float,
     queries: int = 1000,
+    restarts: int = 1,
+    patient: bool = True,
     seed: int = 0,
 ) -> Reply:
     """Searches each ball by scores alone.
@@ -36,21 +46,134 @@ def square(
         inputs: (n, …) float32, raw values within ``target.bounds``, correctly classified.
         labels: (n,) true classes.
         epsilon: Radius of the ball, in raw units.
-        queries: Most scores asked per point.
+        queries: Most scores asked per point and restart.
+        restarts: Independent searches per point.
+        patient: Whether every surviving point gets all its queries, hopeless or not.
         seed: Equal seeds give equal outputs, whatever else is in the batch.
 
     Returns:
-        Arrays ``candidates`` (like ``inputs``) and ``found`` (n,); values ``passes``, ``queries``.
-        The caller verifies budget and success itself.
+        The arrays of :meth:`Pool.reply`; its cost. The caller verifies budget and success itself.
     """
-    before = target.meter.forwards
-    search = _Search(target, inputs, labels, epsilon=epsilon, queries=queries, seed=seed)
-    search.run()
-    asked = target.meter.forwards - before
-    return Reply(
-        {"candidates": search.candidates.reshape(inputs.shape), "found": search.margins < 0},
-        {"passes": asked, "queries": asked},
-    )
+    pool = Pool(target, inputs, labels)
+    if queries > 0:
+        search = Squares(pool, epsilon=epsilon, queries=queries, patient=patient, seed=seed)
+        pool.run(search, attempts(np.full((len(labels), 1), -1), restarts))
+    return pool.reply()
+
+
+class Hunt(NamedTuple):
+    """The searches under way; every field has one row per search. Items are (planes, h, w)."""
+
+    points: torch.Tensor
+    restarts: torch.Tensor
+    low: torch.Tensor
+    high: torch.Tensor
+    now: torch.Tensor
+    best: torch.Tensor
+    height: torch.Tensor
+    rung_height: torch.Tensor
+    query: torch.Tensor
+
+
+class Squares:
+    """Algorithm 1 for the pool: asks, keeps what is better, proposes the next square."""
+
+    def __init__(
+        self, pool: Pool, *, epsilon: float, queries: int, patient: bool, seed: int
+    ) -> None:
+        self.pool, self.epsilon = pool, np.float32(epsilon)
+        self.queries, self.patient, self.seed = queries, patient, seed
+        self.planes = planes_of(pool.target)
+        area = self.planes[1] * self.planes[2]
+        self.sides = np.array([side_of(query, queries, area) for query in range(queries)])
+        self.keys: dict[int, NDArray[np.uint64]] = {}
+
+    def begin(self, attempts: list[Attempt]) -> Hunt:
+        """Starts with vertical stripes of the whole budget."""
+        points = np.array([attempt.point for attempt in attempts])
+        restarts = np.array([attempt.restart for attempt in attempts])
+        clean = self.pool.inputs[points].reshape(len(points), *self.planes)
+        low = np.maximum(clean - self.epsilon, np.float32(self.pool.target.bounds[0]))
+        high = np.minimum(clean + self.epsilon, np.float32(self.pool.target.bounds[1]))
+        channels, _, width = self.planes
+        drawn = uniform(self._keys(points, restarts), np.zeros(len(points), np.int64), channels * width)
+        up = (drawn < 0.5).reshape(len(points), channels, 1, width)
+        now = torch.from_numpy(np.where(up, high, low))
+        none = torch.full((len(points),), -torch.inf)
+        return Hunt(
+            points=torch.from_numpy(points),
+            restarts=torch.from_numpy(restarts),
+            low=torch.from_numpy(low),
+            high=torch.from_numpy(high),
+            now=now,
+            best=now,
+            height=none,
+            rung_height=none,
+            query=torch.zeros(len(points), dtype=torch.int64),
+        )
+
+    def look(self, state: Hunt) -> tuple[Hunt, View]:
+        """Asks for the scores of the proposals and keeps those that are better."""
+        shape = self.pool.target.input_shape
+        scores = self.pool.target.scores(state.now.reshape(-1, *shape).numpy())
+        leads = margin_of(scores, self.pool.labels[state.points.numpy()])
+        margins = torch.from_numpy((-leads).astype(np.float32))
+        better = margins > state.height
+        state = state._replace(
+            best=torch.where(wide(better, state.now), state.now, state.best),
+            height=torch.where(better, margins, state.height),
+            query=state.query + 1,
+        )
+        state, hopeless = self._judged(state)
+        done = hopeless | (state.query >= self.queries)
+        shown = state.best.reshape(-1, *shape)
+        return state, View(state.now.reshape(-1, *shape), margins, done, shown, state.height)
+
+    def move(self, state: Hunt) -> Hunt:
+        """Moves one square per point to one corner of its ball."""
+        channels, height, width = self.planes
+        keys = self._keys(state.points.numpy(), state.restarts.numpy())
+        counters = state.query.numpy()
+        draws = uniform(keys, counters, 2 + channels)
+        tall, broad = self._sizes(counters)
+        inside = torch.from_numpy(
+            _span(draws[:, 0], tall, height)[:, None, :, None]
+            & _span(draws[:, 1], broad, width)[:, None, None, :]
+        )
+        up = torch.from_numpy(draws[:, 2:] < 0.5)[:, :, None, None]
+        corner = torch.where(up, state.high, state.low)
+        return state._replace(now=torch.where(inside, corner, state.best))
+
+    def _judged(self, state: Hunt) -> tuple[Hunt, torch.Tensor]:
+        """At each doubling of the queries, says which searches are not worth going on with."""
+        due = (state.query >= FIRST_RUNG) & (state.query & (state.query - 1) == 0)
+        never = torch.zeros_like(due)
+        if self.patient or not due.any():
+            return state, never
+        gain = state.height - state.rung_height
+        left = torch.log2(self.queries / state.query.float())
+        hopeless = due & (state.query > FIRST_RUNG) & (state.height + gain * left < 0)
+        return state._replace(
+            rung_height=torch.where(due, state.height, state.rung_height)
+        ), hopeless
+
+    def _keys(self, points: NDArray[np.int64], restarts: NDArray[np.int64]) -> NDArray[np.uint64]:
+        for restart in set(restarts.tolist()) - set(self.keys):
+            self.keys[restart] = keys_of(
+                self.pool.inputs, seed=self.seed, purpose=f"square/{restart}"
+            )
+        table = np.stack([self.keys[restart] for restart in sorted(self.keys)])
+        places = np.searchsorted(sorted(self.keys), restarts)
+        found: NDArray[np.uint64] = table[places, points]
+        return found
+
+    def _sizes(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns height and width of each square; a row of features is one line of pixels."""
+        _, height, width = self.planes
+        sides = self.sides[queries]
+        if height == 1:
+            return np.ones_like(sides), np.minimum(sides * sides, width)
+        return np.minimum(sides, height), np.minimum(sides, width)
 
 
 def side_of(query: int, queries: int, area: int) -> int:
@@ -60,97 +183,29 @@ def side_of(query: int, queries: int, area: int) -> int:
     return max(round(math.sqrt(share * area)), 1)
 
 
-class _Search:
-    def __init__(
-        self,
-        target: Target,
-        inputs: Images,
-        labels: Labels,
-        *,
-        epsilon: float,
-        queries: int,
-        seed: int,
-    ) -> None:
-        self.target, self.labels = target, labels
-        self.epsilon, self.queries = np.float32(epsilon), queries
-        self.clean = np.ascontiguousarray(inputs, np.float32).reshape(len(labels), *_planes(target))
-        self.rngs = [generator_for(item, seed=seed, purpose="square") for item in self.clean]
-        self.low = np.maximum(self.clean - self.epsilon, np.float32(target.bounds[0]))
-        self.high = np.minimum(self.clean + self.epsilon, np.float32(target.bounds[1]))
-        self.candidates = self.clean.copy()
-        self.margins = np.full(len(labels), np.inf)
-
-    def run(self) -> None:
-        everyone = np.arange(len(self.labels))
-        if not len(everyone) or self.queries < 1:
-            return
-        self._try(everyone, self._striped())
-        for start in range(1, self.queries, BLOCK):
-            rows = everyone[self.margins >= 0]
-            count = min(BLOCK, self.queries - start)
-            self._block(rows, start, self._draws(rows, count))
-
-    def _block(self, rows: NDArray[np.int64], start: int, draws: Draws) -> None:
-        _, _, height, width = self.clean.shape
-        for at in range(draws.shape[1]):
-            alive = self.margins[rows] >= 0
-            rows, draws = rows[alive], draws[alive]
-            if not len(rows):
-                return
-            side = side_of(start + at, self.queries, height * width)
-            self._try(rows, self._squared(rows, draws[:, at], side))
-
-    def _striped(self) -> Images:
-        """Starts with vertical stripes of the whole budget."""
-        stripes = np.stack([rng.integers(0, 2, self._stripe()) * 2 - 1 for rng in self.rngs])
-        moved = self.clean + self.epsilon * stripes.astype(np.float32)
-        return np.clip(moved, self.low, self.high)
-
-    def _stripe(self) -> tuple[int, int, int]:
-        _, channels, _, width = self.clean.shape
-        return channels, 1, width
-
-    def _draws(self, rows: NDArray[np.int64], count: int) -> Draws:
-        """Returns (row, query, top | left | sign per channel), uniform in [0, 1)."""
-        size = (count, 2 + self.clean.shape[1])
-        drawn = [self.rngs[row].random(size) for row in rows]
-        return np.stack(drawn) if drawn else np.zeros((0, *size))
-
-    def _squared(self, rows: NDArray[np.int64], draws: Draws, side: int) -> Images:
-        """Moves one square per point to one corner of its ball."""
-        _, _, height, width = self.clean.shape
-        tall, wide = (side, side) if height > 1 else (1, min(side * side, width))
-        tall, wide = min(tall, height), min(wide, width)
-        top = (draws[:, 0] * (height - tall + 1)).astype(int)[:, None]
-        left = (draws[:, 1] * (width - wide + 1)).astype(int)[:, None]
-        in_rows = (np.arange(height) >= top) & (np.arange(height) < top + tall)
-        in_columns = (np.arange(width) >= left) & (np.arange(width) < left + wide)
-        inside = (in_rows[:, :, None] & in_columns[:, None, :])[:, None]
-        up = (draws[:, 2:] < 0.5)[:, :, None, None]
-        corner = np.where(up, self.high[rows], self.low[rows])
-        return np.where(inside, corner, self.candidates[rows])
-
-    def _try(self, rows: NDArray[np.int64], moved: Images) -> None:
-        scores = self.target.scores(moved.reshape(len(rows), *self.target.input_shape))
-        margins = margin_of(scores, self.labels[rows])
-        better = margins < self.margins[rows]
-        self.margins[rows[better]] = margins[better]
-        self.candidates[rows[better]] = moved[better]
-
-
 def margin_of(scores: Scores, labels: Labels) -> NDArray[np.float64]:
     """Returns how far the true class leads (n,); below zero means another class wins."""
-    wide = scores.astype(np.float64)
+    spread = scores.astype(np.float64)
     rows = np.arange(len(labels))
-    own = wide[rows, labels].copy()
-    wide[rows, labels] = -np.inf
-    margins: NDArray[np.float64] = own - wide.max(axis=1)
+    own = spread[rows, labels].copy()
+    spread[rows, labels] = -np.inf
+    margins: NDArray[np.float64] = own - spread.max(axis=1)
     return margins
 
 
-def _planes(target: Target) -> tuple[int, int, int]:
+def planes_of(target: Target) -> tuple[int, int, int]:
     """Reads any item as (channels, height, width); a row of features is one line of pixels."""
     shape = target.input_shape
     if len(shape) >= 3:
         return int(np.prod(shape[:-2])), shape[-2], shape[-1]
     return (1, *shape) if len(shape) == 2 else (1, 1, shape[0])
+
+
+def _span(
+    draws: NDArray[np.float64], sizes: NDArray[np.int64], extent: int
+) -> NDArray[np.bool_]:
+    """Marks ``sizes`` neighbouring places of ``extent`` per row (m, extent), the first drawn."""
+    first = (draws * (extent - sizes + 1)).astype(np.int64)[:, None]
+    places = np.arange(extent)
+    inside: NDArray[np.bool_] = (places >= first) & (places < first + sizes[:, None])
+    return inside
