@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tasks.attacks.evasion.balls import BALLS, Ball, wide
 from tasks.attacks.evasion.keyed import generator_for
 from tasks.attacks.evasion.losses import LOSSES, TARGETED, Loss
-from tasks.attacks.evasion.pool import Attempt, Pool, View, attempts, closest_aims
+from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts, closest_aims
 from tasks.attacks.evasion.victim import Victim
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Target
@@ -21,6 +21,8 @@ from tasks.targets.protocol import Images, Labels, Target
 MOMENTUM = 0.75  # alpha in equation 1
 ENOUGH_RISES = 0.75  # rho in condition 1
 FIRST_STRIDE = 2.0  # times epsilon
+FIRST_RUNG = 8
+"""Steps after which an impatient ascent first notes how far it is."""
 FIRST_WINDOW, SHORTEST_WINDOW, SHRINK = 0.22, 0.06, 0.03  # shares of all steps
 
 
@@ -38,6 +40,8 @@ def apgd(
     seed: int = 0,
     aims: Labels | None = None,
     starts: Images | None = None,
+    patient: bool = True,
+    rung: int = 8,
     draws: int = 1,
     fast: bool = False,
 ) -> Reply:
@@ -58,6 +62,7 @@ def apgd(
         aims: (n, k) classes to aim at, instead of the ``targets`` closest.
         starts: (n, …) where the first restart begins, instead of a random place: what broke
             another model, or what an earlier attack reached. Brought into the ball.
+        patient: Whether every attempt gets all its steps, hopeless or not.
         draws: Answers averaged per look, for models that answer at random.
         fast: Look in bfloat16; witnesses are confirmed in float32.
 
@@ -85,7 +90,8 @@ def apgd(
         purpose=loss,
         starts=starts,
     )
-    pool.run(ascent, attempts(aims, restarts))
+    patience = None if patient else Patience(steps + 1, rung)
+    pool.run(ascent, attempts(aims, restarts), patience)
     return pool.reply(flat=ascent.flat)
 
 
@@ -150,7 +156,7 @@ class Ascent:
             best=now,
             best_gradient=now,
             best_loss=torch.full_like(zeros, -torch.inf),
-            height=zeros,
+            height=torch.full_like(zeros, -torch.inf),
             last_loss=torch.full_like(zeros, torch.inf),
             checked_loss=zeros,
             rises=torch.zeros_like(zeros, dtype=torch.int64),
@@ -173,7 +179,7 @@ class Ascent:
             best=torch.where(spread, state.now, state.best),
             best_gradient=torch.where(spread, gradients, state.best_gradient),
             best_loss=torch.where(better, losses, state.best_loss),
-            height=torch.where(better, margins, state.height),
+            height=torch.maximum(margins, state.height),
             checked_loss=torch.where(first, losses, state.checked_loss),
             rises=state.rises + (losses > state.last_loss),
             last_loss=losses,

@@ -15,7 +15,7 @@ from tasks.attacks.evasion.balls import BALLS, Ball, wide
 from tasks.attacks.evasion.hyperplanes import towards
 from tasks.attacks.evasion.keyed import generator_for
 from tasks.attacks.evasion.losses import targeted_margin
-from tasks.attacks.evasion.pool import Attempt, Pool, View, attempts, closest_aims
+from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts, closest_aims
 from tasks.attacks.evasion.victim import Victim
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Target
@@ -24,6 +24,8 @@ MOST_PULL = 0.1  # alpha_max, how far a step is drawn back to the clean input
 OVERSHOOT = 1.05  # eta
 RETREAT = 0.9  # beta, towards the clean input once the boundary is crossed
 NEAREST = 1e-8
+FIRST_RUNG = 8
+"""Looks after which an impatient walk first notes how far it is."""
 
 
 def fab(
@@ -38,6 +40,7 @@ def fab(
     restarts: int = 1,
     seed: int = 0,
     aims: Labels | None = None,
+    patient: bool = True,
     draws: int = 1,
 ) -> Reply:
     """Searches for a change within ``epsilon`` by making adversarial changes smaller.
@@ -54,6 +57,7 @@ def fab(
         restarts: The first starts at the input, others at random places.
         seed: Equal seeds give equal outputs, whatever else is in the batch.
         aims: (n, k) classes to aim at, instead of the ``targets`` closest.
+        patient: Whether every attempt gets all its steps, hopeless or not.
         draws: Answers averaged per look, for models that answer at random.
 
     Returns:
@@ -68,7 +72,8 @@ def fab(
     if aims is None:
         aims = closest_aims(target, inputs, labels, targets)
     walk = BoundaryWalk(victim, pool, norm, BALLS[norm](epsilon, target.bounds), steps, seed)
-    pool.run(walk, attempts(aims, restarts))
+    patience = None if patient else Patience(steps + 1, FIRST_RUNG)
+    pool.run(walk, attempts(aims, restarts), patience)
     return pool.reply()
 
 
@@ -125,9 +130,7 @@ class BoundaryWalk:
 
     def look(self, state: Walk) -> tuple[Walk, View]:
         """Evaluates where the walks stand; across the boundary, the nearest place is kept."""
-        sight = self.victim.look(
-            state.now, self.labels[state.points], state.aims, targeted_margin
-        )
+        sight = self.victim.look(state.now, self.labels[state.points], state.aims, targeted_margin)
         reach = self.ball.reach(state.now, state.clean)
         crossed = sight.margins > 0
         nearer = crossed & (reach < state.best_reach)

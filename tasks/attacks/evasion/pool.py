@@ -4,6 +4,10 @@ An attempt leaves the batch at once when its point is broken (by itself or by an
 same point: a gate needs one witness) or when it has used its steps; waiting attempts take the free
 places. Attempts on all aims and restarts share the batch. Every attempt keeps its own iteration and
 its own randomness, so its way does not depend on its neighbours. Memory grows with the batch.
+
+Searches gain less with every doubling of their effort. Where asked to, the pool gives an attempt up
+when a gain like that of the last doubling, repeated for each doubling that is left, would not break
+its point. Whoever wants every step of every attempt leaves ``looks`` out.
 """
 
 import itertools
@@ -60,6 +64,41 @@ class Search(Protocol[State]):
         """Takes the next step with attempts that go on."""
 
 
+class Patience:
+    """Decides which attempts are not worth going on with.
+
+    Args:
+        looks: Looks that an attempt may use in all.
+        first: Looks after which its height is first noted, a power of two; it is judged at every
+            doubling from there on.
+    """
+
+    def __init__(self, looks: int, first: int) -> None:
+        self.looks, self.first = looks, first
+        self.age = np.zeros(0, dtype=np.int64)
+        self.noted = np.zeros(0)
+
+    def welcome(self, count: int) -> None:
+        """Takes in attempts that have not looked yet."""
+        self.age = np.concatenate([self.age, np.zeros(count, dtype=np.int64)])
+        self.noted = np.concatenate([self.noted, np.full(count, -np.inf)])
+
+    def hopeless(self, heights: NDArray[np.floating]) -> NDArray[np.bool_]:
+        """Counts one look of everyone (m,) and says whom to give up (m,)."""
+        self.age += 1
+        due = (self.age >= self.first) & (self.age & (self.age - 1) == 0)
+        judged = due & (self.age > self.first)
+        doublings = np.log2(self.looks / self.age, where=judged, out=np.zeros(len(due)))
+        gain = np.subtract(heights, self.noted, where=judged, out=np.zeros(len(due)))
+        self.noted = np.where(due, heights, self.noted)
+        given_up: NDArray[np.bool_] = judged & (heights + gain * doublings < 0)
+        return given_up
+
+    def keep(self, going: NDArray[np.bool_]) -> None:
+        """Forgets attempts that have left."""
+        self.age, self.noted = self.age[going], self.noted[going]
+
+
 class Pool:
     """Points under attack: which are broken, by what, and how near the others came.
 
@@ -81,8 +120,13 @@ class Pool:
         self.aimed = np.full((len(labels), target.classes + 1), -np.inf)
         self._spent = target.meter.forwards, target.meter.backwards
 
-    def run(self, search: Search[State], attempts: Iterable[Attempt]) -> None:
-        """Drives attempts until each has broken its point or used its steps."""
+    def run(
+        self,
+        search: Search[State],
+        attempts: Iterable[Attempt],
+        patience: Patience | None = None,
+    ) -> None:
+        """Drives attempts until each has broken its point, used its steps or been given up."""
         waiting = iter(attempts)
         under_way: list[Attempt] = []
         state: State | None = None
@@ -93,11 +137,20 @@ class Pool:
                     begun = search.begin(fresh)
                     state = begun if state is None else joined(state, begun)
                     under_way += fresh
+                    if patience is not None:
+                        patience.welcome(len(fresh))
             if state is None or not under_way:
                 return
             state, view = search.look(state)
+            if patience is not None:
+                hopeless = patience.hopeless(view.heights.cpu().numpy())
+                view = view._replace(
+                    done=view.done | torch.from_numpy(hopeless).to(view.done.device)
+                )
             going = self._noted(under_way, view)
             if not going.all():
+                if patience is not None:
+                    patience.keep(going)
                 state = kept(state, torch.from_numpy(going))
                 under_way = list(itertools.compress(under_way, going))
             if under_way:

@@ -3,10 +3,6 @@
 Source: Andriushchenko et al. 2020, arXiv 1912.00049, algorithms 1 and 2 (L-infinity). It sees no
 gradients, so what it breaks and gradient attacks do not is a sign of masked gradients. Squares are
 drawn per point, not per batch, so that a point's result is its own.
-
-A search without slopes gains less with every doubling of its queries. With ``patient`` off, a point
-is given up when a gain like that of the last doubling, repeated for every doubling that is left,
-would not break it.
 """
 
 import math
@@ -18,14 +14,14 @@ from numpy.typing import NDArray
 
 from tasks.attacks.evasion.balls import wide
 from tasks.attacks.evasion.keyed import keys_of, uniform
-from tasks.attacks.evasion.pool import Attempt, Pool, View, attempts
+from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Scores, Target
 
 FIRST_FRACTION = 0.8  # p, the share of the image that the first squares cover
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries, section 5
 FIRST_RUNG = 64
-"""Queries after which an impatient search first asks whether a point is worth more of them."""
+"""Queries after which an impatient search first notes how far it is."""
 
 
 def square(
@@ -56,8 +52,9 @@ def square(
     """
     pool = Pool(target, inputs, labels)
     if queries > 0:
-        search = Squares(pool, epsilon=epsilon, queries=queries, patient=patient, seed=seed)
-        pool.run(search, attempts(np.full((len(labels), 1), -1), restarts))
+        search = Squares(pool, epsilon=epsilon, queries=queries, seed=seed)
+        patience = None if patient else Patience(queries, FIRST_RUNG)
+        pool.run(search, attempts(np.full((len(labels), 1), -1), restarts), patience)
     return pool.reply()
 
 
@@ -71,18 +68,15 @@ class Hunt(NamedTuple):
     now: torch.Tensor
     best: torch.Tensor
     height: torch.Tensor
-    rung_height: torch.Tensor
     query: torch.Tensor
 
 
 class Squares:
     """Algorithm 1 for the pool: asks, keeps what is better, proposes the next square."""
 
-    def __init__(
-        self, pool: Pool, *, epsilon: float, queries: int, patient: bool, seed: int
-    ) -> None:
+    def __init__(self, pool: Pool, *, epsilon: float, queries: int, seed: int) -> None:
         self.pool, self.epsilon = pool, np.float32(epsilon)
-        self.queries, self.patient, self.seed = queries, patient, seed
+        self.queries, self.seed = queries, seed
         self.planes = planes_of(pool.target)
         area = self.planes[1] * self.planes[2]
         self.sides = np.array([side_of(query, queries, area) for query in range(queries)])
@@ -96,7 +90,9 @@ class Squares:
         low = np.maximum(clean - self.epsilon, np.float32(self.pool.target.bounds[0]))
         high = np.minimum(clean + self.epsilon, np.float32(self.pool.target.bounds[1]))
         channels, _, width = self.planes
-        drawn = uniform(self._keys(points, restarts), np.zeros(len(points), np.int64), channels * width)
+        drawn = uniform(
+            self._keys(points, restarts), np.zeros(len(points), np.int64), channels * width
+        )
         up = (drawn < 0.5).reshape(len(points), channels, 1, width)
         now = torch.from_numpy(np.where(up, high, low))
         none = torch.full((len(points),), -torch.inf)
@@ -108,7 +104,6 @@ class Squares:
             now=now,
             best=now,
             height=none,
-            rung_height=none,
             query=torch.zeros(len(points), dtype=torch.int64),
         )
 
@@ -124,8 +119,7 @@ class Squares:
             height=torch.where(better, margins, state.height),
             query=state.query + 1,
         )
-        state, hopeless = self._judged(state)
-        done = hopeless | (state.query >= self.queries)
+        done = state.query >= self.queries
         shown = state.best.reshape(-1, *shape)
         return state, View(state.now.reshape(-1, *shape), margins, done, shown, state.height)
 
@@ -143,19 +137,6 @@ class Squares:
         up = torch.from_numpy(draws[:, 2:] < 0.5)[:, :, None, None]
         corner = torch.where(up, state.high, state.low)
         return state._replace(now=torch.where(inside, corner, state.best))
-
-    def _judged(self, state: Hunt) -> tuple[Hunt, torch.Tensor]:
-        """At each doubling of the queries, says which searches are not worth going on with."""
-        due = (state.query >= FIRST_RUNG) & (state.query & (state.query - 1) == 0)
-        never = torch.zeros_like(due)
-        if self.patient or not due.any():
-            return state, never
-        gain = state.height - state.rung_height
-        left = torch.log2(self.queries / state.query.float())
-        hopeless = due & (state.query > FIRST_RUNG) & (state.height + gain * left < 0)
-        return state._replace(
-            rung_height=torch.where(due, state.height, state.rung_height)
-        ), hopeless
 
     def _keys(self, points: NDArray[np.int64], restarts: NDArray[np.int64]) -> NDArray[np.uint64]:
         for restart in set(restarts.tolist()) - set(self.keys):
@@ -201,9 +182,7 @@ def planes_of(target: Target) -> tuple[int, int, int]:
     return (1, *shape) if len(shape) == 2 else (1, 1, shape[0])
 
 
-def _span(
-    draws: NDArray[np.float64], sizes: NDArray[np.int64], extent: int
-) -> NDArray[np.bool_]:
+def _span(draws: NDArray[np.float64], sizes: NDArray[np.int64], extent: int) -> NDArray[np.bool_]:
     """Marks ``sizes`` neighbouring places of ``extent`` per row (m, extent), the first drawn."""
     first = (draws * (extent - sizes + 1)).astype(np.int64)[:, None]
     places = np.arange(extent)
