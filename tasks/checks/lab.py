@@ -5,7 +5,7 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 :meth:`Lab.run` sends to the child. The check computes the numbers from what comes back.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -129,6 +129,11 @@ class Lab:
             queries=self.cost.queries + int(reply.values.get("queries", 0)),
         )
         return reply
+
+    def parts(self, measure: Callable[[int], Reply], count: int) -> Iterator[Reply]:
+        """Yields ``measure(0)``, ``measure(1)`` … in order; whoever stops asking pays no more."""
+        for index in range(count):
+            yield measure(index)
 
     def keep(self, name: str, *, title: str, media_type: str, data: bytes) -> Artifact:
         """Stores bytes worth keeping and returns the artifact that names them."""

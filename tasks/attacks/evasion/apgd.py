@@ -21,8 +21,6 @@ from tasks.targets.protocol import Images, Labels, Target
 MOMENTUM = 0.75  # alpha in equation 1
 ENOUGH_RISES = 0.75  # rho in condition 1
 FIRST_STRIDE = 2.0  # times epsilon
-FIRST_RUNG = 8
-"""Steps after which an impatient ascent first notes how far it is."""
 FIRST_WINDOW, SHORTEST_WINDOW, SHRINK = 0.22, 0.06, 0.03  # shares of all steps
 
 
@@ -63,6 +61,7 @@ def apgd(
         starts: (n, …) where the first restart begins, instead of a random place: what broke
             another model, or what an earlier attack reached. Brought into the ball.
         patient: Whether every attempt gets all its steps, hopeless or not.
+        rung: Steps after which an impatient ascent first notes how far it is, a power of two.
         draws: Answers averaged per look, for models that answer at random.
         fast: Look in bfloat16; witnesses are confirmed in float32.
 

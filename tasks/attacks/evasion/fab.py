@@ -1,9 +1,9 @@
-"""Fast adaptive boundary attack, targeted: walks along the nearest decision boundary to its nearest
-point, and needs no step size. Finds small changes; a witness is one that fits the budget.
+"""Fast adaptive boundary attack, targeted: small changes, found by walking along the boundary.
 
-Source: Croce & Hein 2020, arXiv 1907.02044, algorithm 1; targeted variant and constants of AutoAttack
-(arXiv 2003.01690). Each step here costs one forward and one backward, because the answer that tells
-whether a place is adversarial also carries the slope for the next step; the reference asks twice.
+It needs no step size. A witness is a change that fits the budget. Source: Croce & Hein 2020, arXiv
+1907.02044, algorithm 1; targeted variant and constants of AutoAttack (arXiv 2003.01690). A step
+costs one forward and one backward, because the answer that tells whether a place is adversarial
+also carries the slope for the next step; the reference asks twice.
 """
 
 from typing import NamedTuple
@@ -61,8 +61,8 @@ def fab(
         draws: Answers averaged per look, for models that answer at random.
 
     Returns:
-        The arrays of :meth:`Pool.reply`; ``margins`` below zero say how far outside the budget
-        the nearest adversarial change lies (as a multiple of it, negative). The caller verifies.
+        Arrays ``candidates`` (like ``inputs``: the witness, or the nearest adversarial change) and
+        ``found`` (n,); its cost. The caller verifies budget and success itself.
 
     Raises:
         TargetError: The target reveals no gradients.
@@ -71,10 +71,13 @@ def fab(
     pool = Pool(target, inputs, labels)
     if aims is None:
         aims = closest_aims(target, inputs, labels, targets)
-    walk = BoundaryWalk(victim, pool, norm, BALLS[norm](epsilon, target.bounds), steps, seed)
+    ball = BALLS[norm](epsilon, target.bounds)
+    walk = BoundaryWalk(victim, pool, norm=norm, ball=ball, steps=steps, seed=seed)
     patience = None if patient else Patience(steps + 1, FIRST_RUNG)
     pool.run(walk, attempts(aims, restarts), patience)
-    return pool.reply()
+    reply = pool.reply()
+    arrays = {name: reply.arrays[name] for name in ("candidates", "found")}
+    return Reply(arrays, reply.values)
 
 
 class Walk(NamedTuple):
@@ -96,7 +99,7 @@ class BoundaryWalk:
     """Algorithm 1 for the pool."""
 
     def __init__(
-        self, victim: Victim, pool: Pool, norm: str, ball: Ball, steps: int, seed: int
+        self, victim: Victim, pool: Pool, *, norm: str, ball: Ball, steps: int, seed: int
     ) -> None:
         self.victim, self.pool, self.norm, self.ball = victim, pool, norm, ball
         self.steps, self.seed = steps, seed

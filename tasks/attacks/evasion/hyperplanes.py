@@ -1,7 +1,7 @@
 """The smallest change that puts a point of a box on a hyperplane, in L-infinity and Euclid's norm.
 
-Every value moves the way that helps, by ``t`` times its profile, until it meets the box; the profile
-is 1 where the largest change counts and ``|normal|`` where the length counts (the conditions of
+Every value moves the way that helps, by ``t`` times its profile, until it meets the box; profiles
+are 1 where the largest change counts and ``|normal|`` where the length counts (the conditions of
 Karush, Kuhn and Tucker). How far that carries grows with ``t`` along a concave line of straight
 pieces, on which Newton's method never overshoots and ends after finitely many steps.
 """

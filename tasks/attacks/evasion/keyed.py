@@ -41,6 +41,22 @@ def uniform(keys: Keys, counters: NDArray[np.int64], count: int) -> NDArray[np.f
     return drawn
 
 
+class KeyRing:
+    """The keys of many items, one set per restart, made when first asked for."""
+
+    def __init__(self, items: NDArray[np.float32], *, seed: int, purpose: str) -> None:
+        self._items, self._seed, self._purpose = items, seed, purpose
+        self._sets: list[Keys] = []
+
+    def of(self, points: NDArray[np.int64], restarts: NDArray[np.int64]) -> Keys:
+        """Returns the key of each (point, restart) (m,)."""
+        while len(self._sets) <= restarts.max(initial=0):
+            purpose = f"{self._purpose}/{len(self._sets)}"
+            self._sets.append(keys_of(self._items, seed=self._seed, purpose=purpose))
+        found: Keys = np.stack(self._sets)[restarts, points]
+        return found
+
+
 def _mixed(numbers: Keys) -> Keys:
     numbers = (numbers ^ (numbers >> np.uint64(30))) * FIRST
     numbers = (numbers ^ (numbers >> np.uint64(27))) * SECOND

@@ -160,8 +160,8 @@ class Pool:
         """Returns what came of it: the arrays every evasion attack answers with, and its cost.
 
         ``candidates`` (like the inputs: the witness, or the best try), ``found`` (n,), ``margins``
-        (n,: how near each came, above zero when found) and ``aimed`` (n, classes + 1: the same by
-        the class that was aimed at, in the last column without aim). Never tried is -FLT_MAX.
+        (n,: how near each came, above zero when found) and ``aimed`` (n, classes: the same by the
+        class that was aimed at). Never tried is -FLT_MAX.
         """
         forwards = self.target.meter.forwards - self._spent[0]
         backwards = self.target.meter.backwards - self._spent[1]
@@ -170,7 +170,7 @@ class Pool:
                 "candidates": self.candidates,
                 "found": self.found,
                 "margins": _finite(self.margins),
-                "aimed": _finite(self.aimed),
+                "aimed": _finite(self.aimed[:, :-1]),
                 **arrays,
             },
             {"passes": forwards + backwards, "queries": forwards},

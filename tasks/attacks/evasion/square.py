@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.attacks.evasion.balls import wide
-from tasks.attacks.evasion.keyed import keys_of, uniform
+from tasks.attacks.evasion.keyed import KeyRing, uniform
 from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Scores, Target
@@ -76,11 +76,10 @@ class Squares:
 
     def __init__(self, pool: Pool, *, epsilon: float, queries: int, seed: int) -> None:
         self.pool, self.epsilon = pool, np.float32(epsilon)
-        self.queries, self.seed = queries, seed
+        self.queries = queries
         self.planes = planes_of(pool.target)
-        area = self.planes[1] * self.planes[2]
-        self.sides = np.array([side_of(query, queries, area) for query in range(queries)])
-        self.keys: dict[int, NDArray[np.uint64]] = {}
+        self.windows = Windows(self.planes, queries, FIRST_FRACTION)
+        self.keys = KeyRing(pool.inputs, seed=seed, purpose="square")
 
     def begin(self, attempts: list[Attempt]) -> Hunt:
         """Starts with vertical stripes of the whole budget."""
@@ -91,7 +90,7 @@ class Squares:
         high = np.minimum(clean + self.epsilon, np.float32(self.pool.target.bounds[1]))
         channels, _, width = self.planes
         drawn = uniform(
-            self._keys(points, restarts), np.zeros(len(points), np.int64), channels * width
+            self.keys.of(points, restarts), np.zeros(len(points), np.int64), channels * width
         )
         up = (drawn < 0.5).reshape(len(points), channels, 1, width)
         now = torch.from_numpy(np.where(up, high, low))
@@ -110,9 +109,7 @@ class Squares:
     def look(self, state: Hunt) -> tuple[Hunt, View]:
         """Asks for the scores of the proposals and keeps those that are better."""
         shape = self.pool.target.input_shape
-        scores = self.pool.target.scores(state.now.reshape(-1, *shape).numpy())
-        leads = margin_of(scores, self.pool.labels[state.points.numpy()])
-        margins = torch.from_numpy((-leads).astype(np.float32))
+        margins = margins_at(self.pool, state.now, state.points)
         better = margins > state.height
         state = state._replace(
             best=torch.where(wide(better, state.now), state.now, state.best),
@@ -125,42 +122,35 @@ class Squares:
 
     def move(self, state: Hunt) -> Hunt:
         """Moves one square per point to one corner of its ball."""
-        channels, height, width = self.planes
-        keys = self._keys(state.points.numpy(), state.restarts.numpy())
         counters = state.query.numpy()
-        draws = uniform(keys, counters, 2 + channels)
-        tall, broad = self._sizes(counters)
-        inside = torch.from_numpy(
-            _span(draws[:, 0], tall, height)[:, None, :, None]
-            & _span(draws[:, 1], broad, width)[:, None, None, :]
-        )
+        keys = self.keys.of(state.points.numpy(), state.restarts.numpy())
+        draws = uniform(keys, counters, 2 + self.planes[0])
+        inside = drawn_window(draws[:, :2], *self.windows.sizes(counters), self.planes)
         up = torch.from_numpy(draws[:, 2:] < 0.5)[:, :, None, None]
         corner = torch.where(up, state.high, state.low)
         return state._replace(now=torch.where(inside, corner, state.best))
 
-    def _keys(self, points: NDArray[np.int64], restarts: NDArray[np.int64]) -> NDArray[np.uint64]:
-        for restart in set(restarts.tolist()) - set(self.keys):
-            self.keys[restart] = keys_of(
-                self.pool.inputs, seed=self.seed, purpose=f"square/{restart}"
-            )
-        table = np.stack([self.keys[restart] for restart in sorted(self.keys)])
-        places = np.searchsorted(sorted(self.keys), restarts)
-        found: NDArray[np.uint64] = table[places, points]
-        return found
 
-    def _sizes(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+class Windows:
+    """How large the squares are at each query: smaller as the search goes on."""
+
+    def __init__(self, planes: tuple[int, int, int], queries: int, fraction: float) -> None:
+        _, self.height, self.width = planes
+        area = self.height * self.width
+        self.sides = np.array([side_of(at, queries, area, fraction) for at in range(queries)])
+
+    def sizes(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Returns height and width of each square; a row of features is one line of pixels."""
-        _, height, width = self.planes
         sides = self.sides[queries]
-        if height == 1:
-            return np.ones_like(sides), np.minimum(sides * sides, width)
-        return np.minimum(sides, height), np.minimum(sides, width)
+        if self.height == 1:
+            return np.ones_like(sides), np.minimum(sides * sides, self.width)
+        return np.minimum(sides, self.height), np.minimum(sides, self.width)
 
 
-def side_of(query: int, queries: int, area: int) -> int:
+def side_of(query: int, queries: int, area: int, fraction: float = FIRST_FRACTION) -> int:
     """Returns the side of the squares at ``query``: smaller as the search goes on."""
     scaled = int(query / queries * 10_000)
-    share = FIRST_FRACTION / 2 ** sum(scaled > limit for limit in HALVINGS)
+    share = fraction / 2 ** sum(scaled > limit for limit in HALVINGS)
     return max(round(math.sqrt(share * area)), 1)
 
 
@@ -180,6 +170,24 @@ def planes_of(target: Target) -> tuple[int, int, int]:
     if len(shape) >= 3:
         return int(np.prod(shape[:-2])), shape[-2], shape[-1]
     return (1, *shape) if len(shape) == 2 else (1, 1, shape[0])
+
+
+def margins_at(pool: Pool, places: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """Asks for scores at ``places`` (m, planes, h, w); above zero the class has changed (m,)."""
+    scores = pool.target.scores(places.reshape(-1, *pool.target.input_shape).numpy())
+    leads = margin_of(scores, pool.labels[points.numpy()])
+    return torch.from_numpy((-leads).astype(np.float32))
+
+
+def drawn_window(
+    draws: NDArray[np.float64],
+    tall: NDArray[np.int64],
+    broad: NDArray[np.int64],
+    planes: tuple[int, int, int],
+) -> torch.Tensor:
+    """Marks one window per row (m, 1, h, w), placed by two draws in [0, 1) (m, 2)."""
+    rows, columns = _span(draws[:, 0], tall, planes[1]), _span(draws[:, 1], broad, planes[2])
+    return torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :])
 
 
 def _span(draws: NDArray[np.float64], sizes: NDArray[np.int64], extent: int) -> NDArray[np.bool_]:

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.attacks.evasion.apgd import checkpoint_windows
-from tasks.attacks.evasion.linear_control import linear_target, linf_distances
+from tasks.attacks.evasion.linear_control import linear_distances, linear_target
 from tasks.attacks.evasion.linf_apgd import linf_apgd
 from tasks.attacks.evasion.square import side_of, square
 from tasks.domain.bundle import ModelSpec
@@ -113,7 +113,7 @@ def _linear() -> tuple[TorchTarget, Images, Labels, NDArray[np.float64]]:
     bias = rng.normal(size=5).astype(np.float32)
     inputs = rng.uniform(0.3, 0.7, (100, 30)).astype(np.float32)
     labels = (inputs @ weights.T + bias).argmax(axis=1).astype(np.int64)
-    return linear_target(weights, bias), inputs, labels, linf_distances(
+    return linear_target(weights, bias), inputs, labels, linear_distances(
         weights, bias, inputs, labels
     )  # fmt: skip
 

@@ -1,0 +1,15 @@
+"""How many inputs keep their class under every change of small length.
+
+See ``robust_accuracy`` for what is done.
+"""
+
+from tasks.checks.evasion.robust_accuracy import measure_norm
+from tasks.checks.lab import Lab
+from tasks.domain.measurement import Measurement
+
+CHECK, VERSION = "evasion.l2_robust_accuracy", 1
+
+
+def measure(lab: Lab) -> Measurement:
+    """Attacks in the Euclidean ball until the gate is settled or the points are used up."""
+    return measure_norm(lab, check=CHECK, version=VERSION, norm="l2")
