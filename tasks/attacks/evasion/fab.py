@@ -61,8 +61,8 @@ def fab(
         draws: Answers averaged per look, for models that answer at random.
 
     Returns:
-        Arrays ``candidates`` (like ``inputs``: the witness, or the nearest adversarial change) and
-        ``found`` (n,); its cost. The caller verifies budget and success itself.
+        Arrays ``candidates`` (like ``inputs``: the witness, or the input itself) and ``found``
+        (n,); its cost. The caller verifies budget and success itself.
 
     Raises:
         TargetError: The target reveals no gradients.
@@ -75,9 +75,9 @@ def fab(
     walk = BoundaryWalk(victim, pool, norm=norm, ball=ball, steps=steps, seed=seed)
     patience = None if patient else Patience(steps + 1, FIRST_RUNG)
     pool.run(walk, attempts(aims, restarts), patience)
-    reply = pool.reply()
-    arrays = {name: reply.arrays[name] for name in ("candidates", "found")}
-    return Reply(arrays, reply.values)
+    fits = wide(torch.from_numpy(pool.found), torch.from_numpy(pool.inputs)).numpy()
+    within = np.where(fits, pool.candidates, pool.inputs)
+    return Reply({"candidates": within, "found": pool.found}, pool.reply().values)
 
 
 class Walk(NamedTuple):

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from tasks.attacks.evasion.balls import SMALLEST, L2Ball, wide
 from tasks.attacks.evasion.keyed import KeyRing, uniform
@@ -17,6 +18,7 @@ from tasks.attacks.evasion.square import FIRST_RUNG, Windows, drawn_window, marg
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Target
 
+Draws = NDArray[np.float64]
 FIRST_FRACTION = 0.1  # p
 TILES = 5
 """The start is a board of this many bumps a side."""
@@ -115,7 +117,7 @@ class Bumps:
         ).to(state.clean.dtype)[:, None]
         change = state.best - state.clean
         inside = here | there
-        # Equation of algorithm 3: the new bump keeps a share of the old direction.
+        # Algorithm 3, lines 8 to 10: the new bump keeps what the window already pointed at.
         old = change / wide(_length(change * here), change)
         fresh = bump * signs[:, :, None, None]
         fresh = fresh / wide(_length(fresh), fresh) + old * here
@@ -129,7 +131,7 @@ class Bumps:
         longer = change * wide(self.ball.epsilon / _length(change), change)
         return self.ball.inside(clean + longer, clean)
 
-    def _board(self, signs: np.ndarray) -> torch.Tensor:
+    def _board(self, signs: Draws) -> torch.Tensor:
         """Returns bumps (m, planes, h, w), one per tile, with the given signs."""
         _, height, width = self.planes
         rows, columns = _ramp(height), _ramp(width)
@@ -138,21 +140,25 @@ class Bumps:
         spread = signs[:, :, row_of][:, :, :, column_of]
         return torch.from_numpy(spread * rows[:, None] * columns[None, :])
 
-    def _bump(self, draws: np.ndarray, sizes: np.ndarray, extent: int) -> np.ndarray:
+    def _bump(self, draws: Draws, sizes: NDArray[np.int64], extent: int) -> Draws:
         """Returns a ramp to the middle of each drawn span and down again (m, extent)."""
         first = (draws * (extent - sizes + 1)).astype(np.int64)[:, None]
         place = np.arange(extent)[None] - first
         inside = (place >= 0) & (place < sizes[:, None])
-        return np.where(inside, np.minimum(place + 1, sizes[:, None] - place), 0).astype(float)
+        ramp: Draws = np.where(inside, np.minimum(place + 1, sizes[:, None] - place), 0).astype(
+            float
+        )
+        return ramp
 
 
-def _ramp(extent: int) -> np.ndarray:
+def _ramp(extent: int) -> Draws:
     """Returns how far inside its tile each place of an edge lies (extent,), 1 at the rim."""
     tile = np.minimum(np.arange(extent) * TILES // max(extent, 1), TILES - 1)
     first = np.searchsorted(tile, tile)
     after = np.searchsorted(tile, tile, side="right")
     place = np.arange(extent)
-    return np.minimum(place - first + 1, after - place).astype(float)
+    ramp: Draws = np.minimum(place - first + 1, after - place).astype(float)
+    return ramp
 
 
 def _length(tensor: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,8 @@ SLOT_VALUES = 1 << 20
 REFILL = 0.75
 """Share of the batch below which waiting attempts are let in."""
 
+LIMIT = float(np.finfo(np.float32).max)
+
 
 class Attempt(NamedTuple):
     """One search: on which point, towards which class (-1: none), in which restart."""
@@ -86,6 +88,7 @@ class Patience:
     def hopeless(self, heights: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Counts one look of everyone (m,) and says whom to give up (m,)."""
         self.age += 1
+        heights = np.maximum(heights, -LIMIT)  # differences of infinities are no numbers
         due = (self.age >= self.first) & (self.age & (self.age - 1) == 0)
         judged = due & (self.age > self.first)
         doublings = np.log2(self.looks / self.age, where=judged, out=np.zeros(len(due)))
@@ -228,6 +231,5 @@ def closest_aims(target: Target, inputs: Images, labels: Labels, most: int) -> L
 
 
 def _finite(heights: NDArray[np.float64]) -> NDArray[np.float32]:
-    limit = np.finfo(np.float32).max
-    finite: NDArray[np.float32] = np.clip(heights, -limit, limit).astype(np.float32)
+    finite: NDArray[np.float32] = np.clip(heights, -LIMIT, LIMIT).astype(np.float32)
     return finite

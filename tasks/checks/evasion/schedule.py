@@ -13,6 +13,7 @@ import numpy as np
 from tasks.checks.evasion.cascade import Cascade, Flags
 from tasks.sandbox.protocol import Array
 
+Settings = dict[str, Any]
 NEAR = 0.25
 """Share of its lead that a point may have left to be worth every step and restart."""
 NEAR_AIMS = 3
@@ -46,7 +47,7 @@ class Effort(NamedTuple):
     deterministic: bool = True
 
     @property
-    def climbing(self) -> dict[str, Any]:
+    def climbing(self) -> Settings:
         """Settings of every gradient attack."""
         return {"steps": self.steps, "draws": 1 if self.deterministic else DRAWS}
 
@@ -54,7 +55,7 @@ class Effort(NamedTuple):
 def by_gradients_and_scores(cascade: Cascade, effort: Effort) -> None:
     """Attacks a model that reveals gradients with everything, worst case per point."""
     name, climbing = ATTACKS[cascade.budget.norm], effort.climbing
-    quick = {**climbing, "patient": False, "restarts": effort.restarts}
+    quick: Settings = {**climbing, "patient": False, "restarts": effort.restarts}
     cascade.attack("apgd_ce", name.apgd, loss="ce", **quick)
     cascade.attack("apgd_dlr", name.apgd, loss="dlr_targeted", rung=EARLY_RUNG, **quick)
     patiently(cascade, effort, cascade.near(NEAR))
@@ -66,8 +67,8 @@ def by_gradients_and_scores(cascade: Cascade, effort: Effort) -> None:
 def patiently(cascade: Cascade, effort: Effort, among: Flags) -> None:
     """Gives points that came near all steps, towards the classes that came nearest."""
     name, climbing = ATTACKS[cascade.budget.norm], effort.climbing
-    again = {"among": among, "seed": cascade.lab.seed + 1}
-    aims = {"aims": nearest_aims(cascade.aimed, NEAR_AIMS)}
+    again: Settings = {"among": among, "seed": cascade.lab.seed + 1}
+    aims: Settings = {"aims": nearest_aims(cascade.aimed, NEAR_AIMS)}
     cascade.attack(
         "apgd_dlr_near", name.apgd, loss="dlr_targeted", beside=aims, **again, **climbing
     )
@@ -78,7 +79,7 @@ def patiently(cascade: Cascade, effort: Effort, among: Flags) -> None:
 def by_scores(cascade: Cascade, effort: Effort, *, restarts_when_near: int = 2) -> None:
     """Attacks with score queries alone; points that came very near, from further starts."""
     name = ATTACKS[cascade.budget.norm].square
-    settings = {"queries": effort.square_queries, "patient": False}
+    settings: Settings = {"queries": effort.square_queries, "patient": False}
     cascade.attack("square", name, **settings)
     cascade.attack(
         "square_near", name, among=cascade.near(NEAR / 2), seed=cascade.lab.seed + 1,
