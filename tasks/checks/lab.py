@@ -5,6 +5,7 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 :meth:`Lab.run` sends to the child. The check computes the numbers from what comes back.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import safetensors.numpy
 
+from tasks.checks.parts import kept_part
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Artifact, Cost, Status
@@ -31,6 +33,12 @@ class NotApplicable(Exception):  # noqa: N818  - an answer, not an error
     """The question does not arise for this asset; the text says why."""
 
     status = Status.NOT_APPLICABLE
+
+
+Spread = Callable[[range], Iterator[Digest]]
+"""Has parts of this check measured by others; yields where each is stored, in order."""
+WORTH_A_CHILD = 4.0
+"""Seconds that a part must take before another worker starts a child for it."""
 
 
 class Examples(NamedTuple):
@@ -53,6 +61,7 @@ class Lab:
         parameters: Mapping[str, Parameter],
         seed: int,
         limits: Limits = Limits(),
+        spread: Spread | None = None,
     ) -> None:
         self.subject = subject
         self.parameters = parameters
@@ -62,6 +71,7 @@ class Lab:
         self._sandbox = sandbox
         self._workspace = workspace
         self._limits = limits
+        self._spread = spread
         self._session: Session | None = None
         self._target: dict[str, Any] | None = None
 
@@ -131,9 +141,27 @@ class Lab:
         return reply
 
     def parts(self, measure: Callable[[int], Reply], count: int) -> Iterator[Reply]:
-        """Yields ``measure(0)``, ``measure(1)`` … in order; whoever stops asking pays no more."""
+        """Yields ``measure(0)``, ``measure(1)`` … in order; whoever stops asking pays no more.
+
+        When the first part shows that the rest is worth a child of its own, and there is somebody
+        to spread it over, other workers measure the rest. What is yielded, and :attr:`cost`, are
+        the same either way.
+        """
+        started = time.monotonic()
         for index in range(count):
+            if index and self._spread and time.monotonic() - started > index * WORTH_A_CHILD:
+                yield from self._from_others(self._spread(range(index, count)))
+                return
             yield measure(index)
+
+    def _from_others(self, digests: Iterator[Digest]) -> Iterator[Reply]:
+        for digest in digests:
+            part = kept_part(digest, self._store)
+            self.cost = Cost(
+                passes=self.cost.passes + int(part.values["passes"]),
+                queries=self.cost.queries + int(part.values["queries"]),
+            )
+            yield part
 
     def keep(self, name: str, *, title: str, media_type: str, data: bytes) -> Artifact:
         """Stores bytes worth keeping and returns the artifact that names them."""

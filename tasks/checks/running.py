@@ -14,14 +14,15 @@ from pathlib import Path
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.schema import CheckEntry
-from tasks.checks.lab import Lab, NotApplicable, NotAvailable
+from tasks.checks.lab import Lab, NotApplicable, NotAvailable, Spread
+from tasks.checks.parts import keep_part
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, hexadecimal
 from tasks.domain.errors import ChildError, ProofhouseError
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.spec import CheckSpec
-from tasks.sandbox.protocol import Limits, Sandbox
+from tasks.sandbox.protocol import Limits, Reply, Sandbox
 from tasks.store.protocol import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -37,10 +38,12 @@ def run_check(
     scratch: Path,
     limits: Limits = Limits(),
     blocked: str = "",
+    spread: Spread | None = None,
 ) -> Execution:
     """Returns how the check went; its measurement is stored under ``execution.measurement``.
 
     ``blocked`` says why the model must not be opened; checks that need it are then not available.
+    ``spread`` has parts of the check measured elsewhere, if it has parts.
 
     Never raises for anything the bundle did: a check that breaks is a measurement with status
     ``error``. Raises ``StoreError`` when the store fails, because then nothing can be kept.
@@ -56,10 +59,35 @@ def run_check(
             seconds=0.0,
             reused=False,
         )
-    with _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab:
+    with _lab(
+        spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits, spread=spread
+    ) as lab:
         measurement = _guarded(entry, lab)
     digest = keep_measurement(spec, measurement, store)
     return _execution(spec, digest, seconds=time.monotonic() - started, reused=False)
+
+
+def run_part(
+    spec: CheckSpec,
+    subject: Subject,
+    index: int,
+    *,
+    store: ObjectStore,
+    sandbox: Sandbox,
+    scratch: Path,
+    limits: Limits = Limits(),
+) -> Digest:
+    """Measures one part of a check in a child of its own; returns where it is stored.
+
+    Raises what the part raises: whoever asked for it turns that into the check's measurement.
+    """
+    module = importlib.import_module(f"tasks.checks.{spec.check}")
+    with (
+        _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab,
+        lab,
+    ):
+        part: Reply = module.measure_part(lab, index)
+    return keep_part(part, store)
 
 
 def known_measurement(spec: CheckSpec, store: ObjectStore) -> Digest | None:
@@ -111,6 +139,7 @@ def _lab(
     sandbox: Sandbox,
     scratch: Path,
     limits: Limits,
+    spread: Spread | None = None,
 ) -> Iterator[Lab]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as workspace:
@@ -122,6 +151,7 @@ def _lab(
             parameters=spec.parameters,
             seed=spec.seed,
             limits=limits,
+            spread=spread,
         )
 
 
