@@ -184,7 +184,9 @@ class Ascent:
             last_loss=losses,
         )
         done = state.iteration >= self.steps
-        return state, View(state.now, margins, done, state.best, state.height)
+        return state, View(
+            state.now, margins, done, state.best, state.height, spent=state.iteration + 1
+        )
 
     def move(self, state: Climb) -> Climb:
         """Equation 1: a steepest step, then momentum, each brought back into ball and range."""

@@ -149,7 +149,9 @@ class BoundaryWalk:
         outside = 1 - best_reach / epsilon
         margins = torch.where(crossed & (reach <= epsilon), sight.margins, outside.clamp_max(0))
         done = (state.iteration >= self.steps) & ~crossed
-        return state, View(state.now, margins, done, state.best, outside.clamp_max(0))
+        return state, View(
+            state.now, margins, done, state.best, outside.clamp_max(0), spent=state.iteration + 1
+        )
 
     def move(self, state: Walk) -> Walk:
         """Steps to the linearised boundary; walks that crossed it step back and look again."""

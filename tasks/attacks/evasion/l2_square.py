@@ -5,20 +5,23 @@ change inside two windows, and spends its length (and what the budget still allo
 first. Windows are drawn per point, so that a point's result is its own.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from tasks.attacks.evasion.balls import SMALLEST, L2Ball, wide
-from tasks.attacks.evasion.keyed import KeyRing, uniform
-from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts
-from tasks.attacks.evasion.square import FIRST_RUNG, Windows, drawn_window, margins_at, planes_of
+from tasks.attacks.evasion.balls import L2Ball, lengths, wide
+from tasks.attacks.evasion.pool import Pool
+from tasks.attacks.evasion.random_search import (
+    Counts,
+    Draws,
+    Windows,
+    first_of,
+    planes_of,
+    search_by_scores,
+    within,
+)
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Images, Labels, Target
 
-Draws = NDArray[np.float64]
 FIRST_FRACTION = 0.1  # p
 TILES = 5
 """The start is a board of this many bumps a side."""
@@ -35,132 +38,84 @@ def l2_square(
     patient: bool = True,
     seed: int = 0,
 ) -> Reply:
-    """Searches each ball by scores alone. Arguments and answer are those of ``square``."""
+    """Searches each Euclidean ball by scores alone; arguments and answer as in ``square``."""
     pool = Pool(target, inputs, labels)
-    if queries > 0:
-        search = Bumps(pool, epsilon=epsilon, queries=queries, seed=seed)
-        patience = None if patient else Patience(queries, FIRST_RUNG)
-        pool.run(search, attempts(np.full((len(labels), 1), -1), restarts), patience)
-    return pool.reply()
-
-
-class Hunt(NamedTuple):
-    """The searches under way; every field has one row per search. Items are (planes, h, w)."""
-
-    points: torch.Tensor
-    restarts: torch.Tensor
-    clean: torch.Tensor
-    now: torch.Tensor
-    best: torch.Tensor
-    height: torch.Tensor
-    query: torch.Tensor
+    return search_by_scores(
+        pool,
+        Bumps(target, epsilon, queries),
+        purpose="l2_square",
+        queries=queries,
+        restarts=restarts,
+        patient=patient,
+        seed=seed,
+    )
 
 
 class Bumps:
-    """Algorithm 1 for the pool, with the proposals of algorithm 3."""
+    """Algorithm 3: the length inside two windows becomes one bump."""
 
-    def __init__(self, pool: Pool, *, epsilon: float, queries: int, seed: int) -> None:
-        self.pool, self.queries = pool, queries
-        self.ball = L2Ball(epsilon, pool.target.bounds)
-        self.planes = planes_of(pool.target)
+    def __init__(self, target: Target, epsilon: float, queries: int) -> None:
+        self.ball = L2Ball(epsilon, target.bounds)
+        self.planes = planes_of(target)
         self.windows = Windows(self.planes, queries, FIRST_FRACTION)
-        self.keys = KeyRing(pool.inputs, seed=seed, purpose="l2_square")
+        self.first_draws, self.draws = self.planes[0] * TILES**2, 4 + self.planes[0]
 
-    def begin(self, attempts: list[Attempt]) -> Hunt:
+    def first(self, clean: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Starts with a board of bumps, each up or down, as long as the budget."""
-        points = np.array([attempt.point for attempt in attempts])
-        restarts = np.array([attempt.restart for attempt in attempts])
-        clean = torch.from_numpy(self.pool.inputs[points].reshape(len(points), *self.planes))
-        keys, zeros = self.keys.of(points, restarts), np.zeros(len(points), np.int64)
-        signs = np.where(uniform(keys, zeros, self.planes[0] * TILES**2) < 0.5, -1.0, 1.0)
-        board = self._board(signs.reshape(len(points), self.planes[0], TILES, TILES))
-        now = self._spent(board.to(clean.dtype), clean)
-        none = torch.full((len(points),), -torch.inf)
-        return Hunt(
-            points=torch.from_numpy(points),
-            restarts=torch.from_numpy(restarts),
-            clean=clean,
-            now=now,
-            best=now,
-            height=none,
-            query=torch.zeros(len(points), dtype=torch.int64),
-        )
+        channels, height, width = self.planes
+        signs = np.where(draws < 0.5, -1.0, 1.0).reshape(len(draws), channels, TILES, TILES)
+        rows, columns = _tiles(height), _tiles(width)
+        board = signs[:, :, rows][:, :, :, columns]
+        board = board * _heights(rows)[:, None] * _heights(columns)[None]
+        return self._spent(torch.from_numpy(board).to(clean.dtype), clean)
 
-    def look(self, state: Hunt) -> tuple[Hunt, View]:
-        """Asks for the scores of the proposals and keeps those that are better."""
-        shape = self.pool.target.input_shape
-        margins = margins_at(self.pool, state.now, state.points)
-        better = margins > state.height
-        state = state._replace(
-            best=torch.where(wide(better, state.now), state.now, state.best),
-            height=torch.where(better, margins, state.height),
-            query=state.query + 1,
-        )
-        done = state.query >= self.queries
-        shown = state.best.reshape(-1, *shape)
-        return state, View(state.now.reshape(-1, *shape), margins, done, shown, state.height)
-
-    def move(self, state: Hunt) -> Hunt:
+    def next(
+        self, clean: torch.Tensor, best: torch.Tensor, draws: Draws, queries: Counts
+    ) -> torch.Tensor:
         """Empties two windows per point and spends what becomes free on a bump in the first."""
-        channels = self.planes[0]
-        counters = state.query.numpy()
-        draws = uniform(
-            self.keys.of(state.points.numpy(), state.restarts.numpy()), counters, 4 + channels
-        )
-        tall, broad = self.windows.sizes(counters)
-        here = drawn_window(draws[:, :2], tall, broad, self.planes)
-        there = drawn_window(draws[:, 2:4], tall, broad, self.planes)
-        signs = torch.from_numpy(np.where(draws[:, 4:] < 0.5, -1.0, 1.0)).to(state.clean.dtype)
-        bump = torch.from_numpy(
-            self._bump(draws[:, 0], tall, self.planes[1])[:, :, None]
-            * self._bump(draws[:, 1], broad, self.planes[2])[:, None, :]
-        ).to(state.clean.dtype)[:, None]
-        change = state.best - state.clean
-        inside = here | there
+        tall, broad = self.windows.sizes(queries)
+        here = self.windows.drawn(draws[:, :2], tall, broad)
+        there = self.windows.drawn(draws[:, 2:4], tall, broad)
+        signs = torch.from_numpy(np.where(draws[:, 4:] < 0.5, -1.0, 1.0))[:, :, None, None]
+        fresh = self._bump(draws, tall, broad) * signs.to(clean.dtype)
+        change = best - clean
         # Algorithm 3, lines 8 to 10: the new bump keeps what the window already pointed at.
-        old = change / wide(_length(change * here), change)
-        fresh = bump * signs[:, :, None, None]
-        fresh = fresh / wide(_length(fresh), fresh) + old * here
-        kept = change * ~inside
-        left = (self.ball.epsilon**2 - _length(kept) ** 2).clamp_min(0).sqrt()
-        proposal = kept + fresh * wide(left / _length(fresh), fresh)
-        return state._replace(now=self._spent(proposal, state.clean))
+        old = change * here
+        fresh = fresh / wide(lengths(fresh), fresh) + old / wide(lengths(old), old)
+        kept = change * ~(here | there)
+        left = (self.ball.epsilon**2 - lengths(kept) ** 2).clamp_min(0).sqrt()
+        return self._spent(kept + fresh * wide(left / lengths(fresh), fresh), clean)
+
+    def _bump(self, draws: Draws, tall: Counts, broad: Counts) -> torch.Tensor:
+        """Returns a pyramid in the first window of each row (m, 1, h, w)."""
+        rows = _ramp(first_of(draws[:, 0], tall, self.planes[1]), tall, self.planes[1])
+        columns = _ramp(first_of(draws[:, 1], broad, self.planes[2]), broad, self.planes[2])
+        return torch.from_numpy(rows[:, None, :, None] * columns[:, None, None, :]).float()
 
     def _spent(self, change: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         """Returns the input moved in the direction of ``change`` by the whole budget."""
-        longer = change * wide(self.ball.epsilon / _length(change), change)
+        longer = change * wide(self.ball.epsilon / lengths(change), change)
         return self.ball.inside(clean + longer, clean)
 
-    def _board(self, signs: Draws) -> torch.Tensor:
-        """Returns bumps (m, planes, h, w), one per tile, with the given signs."""
-        _, height, width = self.planes
-        rows, columns = _ramp(height), _ramp(width)
-        row_of = np.minimum(np.arange(height) * TILES // max(height, 1), TILES - 1)
-        column_of = np.minimum(np.arange(width) * TILES // max(width, 1), TILES - 1)
-        spread = signs[:, :, row_of][:, :, :, column_of]
-        return torch.from_numpy(spread * rows[:, None] * columns[None, :])
 
-    def _bump(self, draws: Draws, sizes: NDArray[np.int64], extent: int) -> Draws:
-        """Returns a ramp to the middle of each drawn span and down again (m, extent)."""
-        first = (draws * (extent - sizes + 1)).astype(np.int64)[:, None]
-        place = np.arange(extent)[None] - first
-        inside = (place >= 0) & (place < sizes[:, None])
-        ramp: Draws = np.where(inside, np.minimum(place + 1, sizes[:, None] - place), 0).astype(
-            float
-        )
-        return ramp
+def _tiles(extent: int) -> Counts:
+    """Returns in which tile each place of an edge lies (extent,)."""
+    tiles: Counts = np.minimum(np.arange(extent) * TILES // extent, TILES - 1)
+    return tiles
 
 
-def _ramp(extent: int) -> Draws:
-    """Returns how far inside its tile each place of an edge lies (extent,), 1 at the rim."""
-    tile = np.minimum(np.arange(extent) * TILES // max(extent, 1), TILES - 1)
-    first = np.searchsorted(tile, tile)
-    after = np.searchsorted(tile, tile, side="right")
-    place = np.arange(extent)
-    ramp: Draws = np.minimum(place - first + 1, after - place).astype(float)
+def _heights(tiles: Counts) -> Draws:
+    """Returns how far inside its tile each place lies (extent,), 1 at the rim."""
+    first = np.searchsorted(tiles, tiles)
+    after = np.searchsorted(tiles, tiles, side="right")
+    place = np.arange(len(tiles))
+    heights: Draws = np.minimum(place - first + 1, after - place).astype(np.float64)
+    return heights
+
+
+def _ramp(first: Counts, sizes: Counts, extent: int) -> Draws:
+    """Returns a ramp to the middle of each span and down again (m, extent)."""
+    place = np.arange(extent) - first[:, None]
+    height = np.minimum(place + 1, sizes[:, None] - place)
+    ramp: Draws = np.where(within(first, sizes, extent), height, 0).astype(np.float64)
     return ramp
-
-
-def _length(tensor: torch.Tensor) -> torch.Tensor:
-    length: torch.Tensor = torch.linalg.vector_norm(tensor.flatten(1), dim=1).clamp_min(SMALLEST)
-    return length

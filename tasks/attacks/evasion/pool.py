@@ -7,7 +7,7 @@ its own randomness, so its way does not depend on its neighbours. Memory grows w
 
 Searches gain less with every doubling of their effort. Where asked to, the pool gives an attempt up
 when a gain like that of the last doubling, repeated for each doubling that is left, would not break
-its point. Whoever wants every step of every attempt leaves ``looks`` out.
+its point. Whoever wants every step of every attempt leaves the patience out.
 """
 
 import itertools
@@ -48,6 +48,8 @@ class View(NamedTuple):
     """What to show for the attempt if it ends without a witness."""
     heights: torch.Tensor
     """The margins at ``best``."""
+    spent: torch.Tensor
+    """Steps or queries used so far."""
 
 
 State = TypeVar("State", bound=tuple[torch.Tensor, ...])
@@ -70,36 +72,39 @@ class Patience:
     """Decides which attempts are not worth going on with.
 
     Args:
-        looks: Looks that an attempt may use in all.
-        first: Looks after which its height is first noted, a power of two; it is judged at every
-            doubling from there on.
+        most: Steps or queries that an attempt may use in all.
+        first: After how many of them its height is first noted; it is judged at every doubling of
+            them from there on.
     """
 
-    def __init__(self, looks: int, first: int) -> None:
-        self.looks, self.first = looks, first
-        self.age = np.zeros(0, dtype=np.int64)
+    def __init__(self, most: int, first: int) -> None:
+        self.most, self.first = most, first
+        self.rung = np.zeros(0)
         self.noted = np.zeros(0)
 
     def welcome(self, count: int) -> None:
         """Takes in attempts that have not looked yet."""
-        self.age = np.concatenate([self.age, np.zeros(count, dtype=np.int64)])
+        self.rung = np.concatenate([self.rung, np.full(count, -1.0)])
         self.noted = np.concatenate([self.noted, np.full(count, -np.inf)])
 
-    def hopeless(self, heights: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Counts one look of everyone (m,) and says whom to give up (m,)."""
-        self.age += 1
+    def hopeless(
+        self, heights: NDArray[np.floating], spent: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Says whom to give up, from where they stand and what they have used (m,)."""
         heights = np.maximum(heights, -LIMIT)  # differences of infinities are no numbers
-        due = (self.age >= self.first) & (self.age & (self.age - 1) == 0)
-        judged = due & (self.age > self.first)
-        doublings = np.log2(self.looks / self.age, where=judged, out=np.zeros(len(due)))
+        rung = np.floor(np.log2(np.maximum(spent, 1) / self.first))
+        due = rung > self.rung
+        judged = due & (self.rung >= 0)
+        doublings = np.log2(self.most / np.maximum(spent, 1))
         gain = np.subtract(heights, self.noted, where=judged, out=np.zeros(len(due)))
+        self.rung = np.where(due & (rung >= 0), rung, self.rung)
         self.noted = np.where(due, heights, self.noted)
         given_up: NDArray[np.bool_] = judged & (heights + gain * doublings < 0)
         return given_up
 
     def keep(self, going: NDArray[np.bool_]) -> None:
         """Forgets attempts that have left."""
-        self.age, self.noted = self.age[going], self.noted[going]
+        self.rung, self.noted = self.rung[going], self.noted[going]
 
 
 class Pool:
@@ -146,7 +151,7 @@ class Pool:
                 return
             state, view = search.look(state)
             if patience is not None:
-                hopeless = patience.hopeless(view.heights.cpu().numpy())
+                hopeless = patience.hopeless(view.heights.cpu().numpy(), view.spent.cpu().numpy())
                 view = view._replace(
                     done=view.done | torch.from_numpy(hopeless).to(view.done.device)
                 )

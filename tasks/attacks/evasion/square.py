@@ -5,23 +5,20 @@ gradients, so what it breaks and gradient attacks do not is a sign of masked gra
 drawn per point, not per batch, so that a point's result is its own.
 """
 
-import math
-from typing import NamedTuple
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from tasks.attacks.evasion.balls import wide
-from tasks.attacks.evasion.keyed import KeyRing, uniform
-from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts
+from tasks.attacks.evasion.pool import Pool
+from tasks.attacks.evasion.random_search import (
+    Counts,
+    Draws,
+    Windows,
+    planes_of,
+    search_by_scores,
+)
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Scores, Target
+from tasks.targets.protocol import Images, Labels, Target
 
 FIRST_FRACTION = 0.8  # p, the share of the image that the first squares cover
-HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries, section 5
-FIRST_RUNG = 64
-"""Queries after which an impatient search first notes how far it is."""
 
 
 def square(
@@ -35,7 +32,7 @@ def square(
     patient: bool = True,
     seed: int = 0,
 ) -> Reply:
-    """Searches each ball by scores alone.
+    """Searches each L-infinity ball by scores alone.
 
     Args:
         target: Victim that reveals scores (or labels: then it is a blind search).
@@ -51,148 +48,39 @@ def square(
         The arrays of :meth:`Pool.reply`; its cost. The caller verifies budget and success itself.
     """
     pool = Pool(target, inputs, labels)
-    if queries > 0:
-        search = Squares(pool, epsilon=epsilon, queries=queries, seed=seed)
-        patience = None if patient else Patience(queries, FIRST_RUNG)
-        pool.run(search, attempts(np.full((len(labels), 1), -1), restarts), patience)
-    return pool.reply()
-
-
-class Hunt(NamedTuple):
-    """The searches under way; every field has one row per search. Items are (planes, h, w)."""
-
-    points: torch.Tensor
-    restarts: torch.Tensor
-    low: torch.Tensor
-    high: torch.Tensor
-    now: torch.Tensor
-    best: torch.Tensor
-    height: torch.Tensor
-    query: torch.Tensor
+    return search_by_scores(
+        pool,
+        Squares(target, epsilon, queries),
+        purpose="square",
+        queries=queries,
+        restarts=restarts,
+        patient=patient,
+        seed=seed,
+    )
 
 
 class Squares:
-    """Algorithm 1 for the pool: asks, keeps what is better, proposes the next square."""
+    """Algorithm 2: one square per proposal goes to one corner of the ball."""
 
-    def __init__(self, pool: Pool, *, epsilon: float, queries: int, seed: int) -> None:
-        self.pool, self.epsilon = pool, np.float32(epsilon)
-        self.queries = queries
-        self.planes = planes_of(pool.target)
+    def __init__(self, target: Target, epsilon: float, queries: int) -> None:
+        self.epsilon, (self.low, self.high) = epsilon, target.bounds
+        channels, _, width = self.planes = planes_of(target)
         self.windows = Windows(self.planes, queries, FIRST_FRACTION)
-        self.keys = KeyRing(pool.inputs, seed=seed, purpose="square")
+        self.first_draws, self.draws = channels * width, 2 + channels
 
-    def begin(self, attempts: list[Attempt]) -> Hunt:
+    def first(self, clean: torch.Tensor, draws: Draws) -> torch.Tensor:
         """Starts with vertical stripes of the whole budget."""
-        points = np.array([attempt.point for attempt in attempts])
-        restarts = np.array([attempt.restart for attempt in attempts])
-        clean = self.pool.inputs[points].reshape(len(points), *self.planes)
-        low = np.maximum(clean - self.epsilon, np.float32(self.pool.target.bounds[0]))
-        high = np.minimum(clean + self.epsilon, np.float32(self.pool.target.bounds[1]))
         channels, _, width = self.planes
-        drawn = uniform(
-            self.keys.of(points, restarts), np.zeros(len(points), np.int64), channels * width
-        )
-        up = (drawn < 0.5).reshape(len(points), channels, 1, width)
-        now = torch.from_numpy(np.where(up, high, low))
-        none = torch.full((len(points),), -torch.inf)
-        return Hunt(
-            points=torch.from_numpy(points),
-            restarts=torch.from_numpy(restarts),
-            low=torch.from_numpy(low),
-            high=torch.from_numpy(high),
-            now=now,
-            best=now,
-            height=none,
-            query=torch.zeros(len(points), dtype=torch.int64),
-        )
+        return self._corner(clean, draws.reshape(len(draws), channels, 1, width))
 
-    def look(self, state: Hunt) -> tuple[Hunt, View]:
-        """Asks for the scores of the proposals and keeps those that are better."""
-        shape = self.pool.target.input_shape
-        margins = margins_at(self.pool, state.now, state.points)
-        better = margins > state.height
-        state = state._replace(
-            best=torch.where(wide(better, state.now), state.now, state.best),
-            height=torch.where(better, margins, state.height),
-            query=state.query + 1,
-        )
-        done = state.query >= self.queries
-        shown = state.best.reshape(-1, *shape)
-        return state, View(state.now.reshape(-1, *shape), margins, done, shown, state.height)
-
-    def move(self, state: Hunt) -> Hunt:
+    def next(
+        self, clean: torch.Tensor, best: torch.Tensor, draws: Draws, queries: Counts
+    ) -> torch.Tensor:
         """Moves one square per point to one corner of its ball."""
-        counters = state.query.numpy()
-        keys = self.keys.of(state.points.numpy(), state.restarts.numpy())
-        draws = uniform(keys, counters, 2 + self.planes[0])
-        inside = drawn_window(draws[:, :2], *self.windows.sizes(counters), self.planes)
-        up = torch.from_numpy(draws[:, 2:] < 0.5)[:, :, None, None]
-        corner = torch.where(up, state.high, state.low)
-        return state._replace(now=torch.where(inside, corner, state.best))
+        inside = self.windows.drawn(draws[:, :2], *self.windows.sizes(queries))
+        return torch.where(inside, self._corner(clean, draws[:, 2:, None, None]), best)
 
-
-class Windows:
-    """How large the squares are at each query: smaller as the search goes on."""
-
-    def __init__(self, planes: tuple[int, int, int], queries: int, fraction: float) -> None:
-        _, self.height, self.width = planes
-        area = self.height * self.width
-        self.sides = np.array([side_of(at, queries, area, fraction) for at in range(queries)])
-
-    def sizes(self, queries: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns height and width of each square; a row of features is one line of pixels."""
-        sides = self.sides[queries]
-        if self.height == 1:
-            return np.ones_like(sides), np.minimum(sides * sides, self.width)
-        return np.minimum(sides, self.height), np.minimum(sides, self.width)
-
-
-def side_of(query: int, queries: int, area: int, fraction: float = FIRST_FRACTION) -> int:
-    """Returns the side of the squares at ``query``: smaller as the search goes on."""
-    scaled = int(query / queries * 10_000)
-    share = fraction / 2 ** sum(scaled > limit for limit in HALVINGS)
-    return max(round(math.sqrt(share * area)), 1)
-
-
-def margin_of(scores: Scores, labels: Labels) -> NDArray[np.float64]:
-    """Returns how far the true class leads (n,); below zero means another class wins."""
-    spread = scores.astype(np.float64)
-    rows = np.arange(len(labels))
-    own = spread[rows, labels].copy()
-    spread[rows, labels] = -np.inf
-    margins: NDArray[np.float64] = own - spread.max(axis=1)
-    return margins
-
-
-def planes_of(target: Target) -> tuple[int, int, int]:
-    """Reads any item as (channels, height, width); a row of features is one line of pixels."""
-    shape = target.input_shape
-    if len(shape) >= 3:
-        return int(np.prod(shape[:-2])), shape[-2], shape[-1]
-    return (1, *shape) if len(shape) == 2 else (1, 1, shape[0])
-
-
-def margins_at(pool: Pool, places: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """Asks for scores at ``places`` (m, planes, h, w); above zero the class has changed (m,)."""
-    scores = pool.target.scores(places.reshape(-1, *pool.target.input_shape).numpy())
-    leads = margin_of(scores, pool.labels[points.numpy()])
-    return torch.from_numpy((-leads).astype(np.float32))
-
-
-def drawn_window(
-    draws: NDArray[np.float64],
-    tall: NDArray[np.int64],
-    broad: NDArray[np.int64],
-    planes: tuple[int, int, int],
-) -> torch.Tensor:
-    """Marks one window per row (m, 1, h, w), placed by two draws in [0, 1) (m, 2)."""
-    rows, columns = _span(draws[:, 0], tall, planes[1]), _span(draws[:, 1], broad, planes[2])
-    return torch.from_numpy(rows[:, None, :, None] & columns[:, None, None, :])
-
-
-def _span(draws: NDArray[np.float64], sizes: NDArray[np.int64], extent: int) -> NDArray[np.bool_]:
-    """Marks ``sizes`` neighbouring places of ``extent`` per row (m, extent), the first drawn."""
-    first = (draws * (extent - sizes + 1)).astype(np.int64)[:, None]
-    places = np.arange(extent)
-    inside: NDArray[np.bool_] = (places >= first) & (places < first + sizes[:, None])
-    return inside
+    def _corner(self, clean: torch.Tensor, draws: Draws) -> torch.Tensor:
+        signs = torch.from_numpy(draws < 0.5)
+        change = torch.where(signs, self.epsilon, -self.epsilon).to(clean.dtype)
+        return (clean + change).clamp_(self.low, self.high)

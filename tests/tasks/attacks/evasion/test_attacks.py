@@ -15,7 +15,8 @@ from tasks.attacks.evasion.l2_square import l2_square
 from tasks.attacks.evasion.linear_control import linear_distances, linear_target
 from tasks.attacks.evasion.linf_apgd import linf_apgd
 from tasks.attacks.evasion.linf_fab import linf_fab
-from tasks.attacks.evasion.square import side_of, square
+from tasks.attacks.evasion.random_search import side_of
+from tasks.attacks.evasion.square import square
 from tasks.domain.bundle import ModelSpec
 from tasks.domain.errors import TargetError
 from tasks.sandbox.protocol import Reply
@@ -222,7 +223,7 @@ def test_steps_are_checked_as_in_the_reference() -> None:
 
 
 def test_squares_shrink() -> None:
-    sides = [side_of(query, 5000, 784) for query in range(5000)]
+    sides = [side_of(query, 5000, 784, 0.8) for query in range(5000)]
     assert sides == sorted(sides, reverse=True)
     assert (sides[0], sides[-1]) == (25, 1)
 
