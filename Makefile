@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
-.PHONY: demo test lint types check setup system test-system clean bench-onboarding
+.PHONY: demo test lint types check setup system test-system clean bench-onboarding bench-evasion
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -43,6 +43,9 @@ test-system:
 
 bench-onboarding: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_onboarding
+
+bench-evasion: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_evasion
 
 clean:
 	rm -rf $(VENV) demo-output .proofhouse .pytest_cache .mypy_cache .ruff_cache

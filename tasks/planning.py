@@ -47,7 +47,15 @@ def plan_run(
         occasion=occasion,
         attempt=attempt,
         checks=plan_checks(
-            catalog, chosen.id, subject, code=code_digest(), sandbox=sandbox, seed=seed
+            catalog,
+            chosen.id,
+            subject,
+            code=code_digest(),
+            sandbox=sandbox,
+            seed=seed,
+            thresholds={
+                rule.check: rule.threshold for rule in policy.rules if rule.threshold is not None
+            },
         ),
         tiering=tiering,
         grants=grants,

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 from tasks.catalog.papers import RIGOUR, read_papers
 from tasks.catalog.reading import Catalog, entry_digest
-from tasks.catalog.schema import CheckEntry
+from tasks.catalog.schema import CheckEntry, IntervalGate
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, DigestField, digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.spec import CheckSpec, Parameter
+
+SETTLE_AT = "settle_at"
+"""The parameter that tells a sequential check where its gate looks."""
 
 
 def resolve_parameters(entry: CheckEntry, chosen: Mapping[str, Parameter]) -> dict[str, Parameter]:
@@ -31,14 +34,27 @@ def resolve_parameters(entry: CheckEntry, chosen: Mapping[str, Parameter]) -> di
 
 
 def plan_checks(
-    catalog: Catalog, battery: str, subject: Subject, *, code: Digest, sandbox: str, seed: int
+    catalog: Catalog,
+    battery: str,
+    subject: Subject,
+    *,
+    code: Digest,
+    sandbox: str,
+    seed: int,
+    thresholds: Mapping[str, float] | None = None,
 ) -> tuple[CheckSpec, ...]:
-    """Returns one spec per check of the battery, bound to the subject's bytes."""
+    """Returns one spec per check of the battery, bound to the subject's bytes.
+
+    A check with the parameter ``settle_at`` samples until it is clear on which side of that number
+    its estimate lies. ``thresholds`` are those of the policy; without one, it is the gate's own.
+    """
     return tuple(
         CheckSpec(
             check=strength.check,
             version=(entry := catalog.check(strength.check)).version,
-            parameters=resolve_parameters(entry, strength.parameters),
+            parameters=resolve_parameters(
+                entry, _settling(entry, thresholds or {}) | dict(strength.parameters)
+            ),
             seed=seed,
             inputs=_inputs(entry, subject),
             code=code,
@@ -46,6 +62,12 @@ def plan_checks(
         )
         for strength in catalog.battery(battery).checks
     )
+
+
+def _settling(entry: CheckEntry, thresholds: Mapping[str, float]) -> dict[str, Parameter]:
+    if SETTLE_AT not in entry.parameters or not isinstance(entry.gate, IntervalGate):
+        return {}
+    return {SETTLE_AT: thresholds.get(entry.id, entry.gate.threshold)}
 
 
 def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:

@@ -6,8 +6,9 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 """
 
 import contextlib
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import safetensors.numpy
 
+from tasks.checks.parts import kept_part
 from tasks.domain.bundle import Endpoint, Subject
 from tasks.domain.digest import Digest
 from tasks.domain.errors import (
@@ -46,6 +48,12 @@ class NotApplicable(Exception):  # noqa: N818  - an answer, not an error
     status = Status.NOT_APPLICABLE
 
 
+Spread = Callable[[range], Iterator[Digest]]
+"""Has parts of this check measured by others; yields where each is stored, in order."""
+WORTH_A_CHILD = 4.0
+"""Seconds that a part must take before another worker starts a child for it."""
+
+
 class Examples(NamedTuple):
     """Labelled items: inputs (n, …) float32 in raw range, labels (n,) int64."""
 
@@ -67,6 +75,7 @@ class Lab:
         seed: int,
         limits: Limits = Limits(),
         terms: Terms = Terms(),
+        spread: Spread | None = None,
     ) -> None:
         self.subject = subject
         self.parameters = parameters
@@ -77,6 +86,7 @@ class Lab:
         self._workspace = workspace
         self._limits = limits
         self._terms = terms
+        self._spread = spread
         self._broker: Broker | None = None
         self._session: Session | None = None
         self._target: dict[str, Any] | None = None
@@ -162,6 +172,29 @@ class Lab:
             queries=self.cost.queries + int(reply.values.get("queries", 0)),
         )
         return reply
+
+    def parts(self, measure: Callable[[int], Reply], count: int) -> Iterator[Reply]:
+        """Yields ``measure(0)``, ``measure(1)`` … in order; whoever stops asking pays no more.
+
+        When the first part shows that the rest is worth a child of its own, and there is somebody
+        to spread it over, other workers measure the rest. What is yielded, and :attr:`cost`, are
+        the same either way.
+        """
+        started = time.monotonic()
+        for index in range(count):
+            if index and self._spread and time.monotonic() - started > index * WORTH_A_CHILD:
+                yield from self._from_others(self._spread(range(index, count)))
+                return
+            yield measure(index)
+
+    def _from_others(self, digests: Iterator[Digest]) -> Iterator[Reply]:
+        for digest in digests:
+            part = kept_part(digest, self._store)
+            self.cost = Cost(
+                passes=self.cost.passes + int(part.values["passes"]),
+                queries=self.cost.queries + int(part.values["queries"]),
+            )
+            yield part
 
     def keep(self, name: str, *, title: str, media_type: str, data: bytes) -> Artifact:
         """Stores bytes worth keeping and returns the artifact that names them."""

@@ -14,14 +14,15 @@ from pathlib import Path
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.schema import CheckEntry
-from tasks.checks.lab import Lab, NotApplicable, NotAvailable
+from tasks.checks.lab import Lab, NotApplicable, NotAvailable, Spread
+from tasks.checks.parts import keep_part
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, hexadecimal
 from tasks.domain.errors import ChildError, ProofhouseError
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.spec import CheckSpec
-from tasks.sandbox.protocol import Limits, Sandbox
+from tasks.sandbox.protocol import Limits, Reply, Sandbox
 from tasks.store.protocol import ObjectStore
 from tasks.targets.endpoint.broker import Terms
 
@@ -39,11 +40,13 @@ def run_check(
     limits: Limits = Limits(),
     terms: Terms = Terms(),
     blocked: str = "",
+    spread: Spread | None = None,
 ) -> Execution:
     """Returns how the check went; its measurement is stored under ``execution.measurement``.
 
     ``terms`` bound what a model behind an address may be asked. ``blocked`` says why the model must
-    not be opened; checks that need it are then not available.
+    not be opened; checks that need it are then not available. ``spread`` has parts of the check
+    measured elsewhere, if it has parts.
 
     Never raises for anything the bundle did: a check that breaks is a measurement with status
     ``error``. Raises ``StoreError`` when the store fails, because then nothing can be kept.
@@ -60,13 +63,43 @@ def run_check(
             reused=False,
         )
     with _lab(
-        spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits, terms=terms
+        spec,
+        subject,
+        store=store,
+        sandbox=sandbox,
+        scratch=scratch,
+        limits=limits,
+        terms=terms,
+        spread=spread,
     ) as lab:
         measurement = _guarded(entry, lab)
     # The bytes behind an address can change: what was measured there is not known for good.
     lasting = subject.spec.model.endpoint is None or entry.needs.target == "none"
     digest = keep_measurement(spec, measurement, store, lasting=lasting)
     return _execution(spec, digest, seconds=time.monotonic() - started, reused=False)
+
+
+def run_part(
+    spec: CheckSpec,
+    subject: Subject,
+    index: int,
+    *,
+    store: ObjectStore,
+    sandbox: Sandbox,
+    scratch: Path,
+    limits: Limits = Limits(),
+) -> Digest:
+    """Measures one part of a check in a child of its own; returns where it is stored.
+
+    Raises what the part raises: whoever asked for it turns that into the check's measurement.
+    """
+    module = importlib.import_module(f"tasks.checks.{spec.check}")
+    with (
+        _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab,
+        lab,
+    ):
+        part: Reply = module.measure_part(lab, index)
+    return keep_part(part, store)
 
 
 def known_measurement(spec: CheckSpec, store: ObjectStore) -> Digest | None:
@@ -121,6 +154,7 @@ def _lab(
     scratch: Path,
     limits: Limits,
     terms: Terms,
+    spread: Spread | None = None,
 ) -> Iterator[Lab]:
     scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as workspace:
@@ -133,6 +167,7 @@ def _lab(
             seed=spec.seed,
             limits=limits,
             terms=terms,
+            spread=spread,
         )
 
 

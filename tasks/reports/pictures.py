@@ -226,6 +226,8 @@ def _data_address(figure: "Figure") -> str:
 _DRAWINGS: dict[tuple[str, str], Drawing] = {
     ("evasion.linf_robust_accuracy", "curve.json"): _robustness,
     ("evasion.linf_robust_accuracy", "witnesses.safetensors"): _witnesses,
+    ("evasion.l2_robust_accuracy", "curve.json"): _robustness,
+    ("evasion.l2_robust_accuracy", "witnesses.safetensors"): _witnesses,
     ("extraction.fidelity", "curve.json"): _fidelity,
     ("*", "roc.json"): _roc,
     ("*", "trigger.safetensors"): _trigger,

@@ -114,16 +114,21 @@ def duel(samples: Floats, threshold: float, alpha: float) -> Duel:
     return Duel(test.answer, test.samples, *test.wealth)
 
 
-def confidence_sequence(samples: Floats, confidence: float = 0.95) -> Estimate:
+def confidence_sequence(
+    samples: Floats, confidence: float = 0.95, *, also: tuple[float, ...] = ()
+) -> Estimate:
     """Returns the mean with an interval that is valid whenever one stops looking.
 
-    The interval holds every mean of a grid that neither gambler, at half of alpha each, has ever
-    refuted, and one step of the grid more on each side. Order matters: what was refuted once stays
-    refuted.
+    The interval lies between the largest mean of a grid that was ever refuted as too low and the
+    smallest refuted as too high, by gamblers at half of alpha each. Order matters: what was refuted
+    once stays refuted.
 
     Args:
         samples: Values in 0..1 (n,), in the order in which they were seen.
         confidence: Chance that the interval holds the true mean at every n at once, at least.
+        also: Means to try beside the grid, so that an end of the interval can lie on them: a
+            threshold that :class:`MeanTest` settled at ``(1 - confidence) / 2`` is then settled
+            here too.
 
     Raises:
         ValueError: There are no samples, or one is outside 0..1.
@@ -132,13 +137,14 @@ def confidence_sequence(samples: Floats, confidence: float = 0.95) -> Estimate:
         raise ValueError("a mean needs at least one sample")
     if not bool(np.all((samples >= 0) & (samples <= 1))):
         raise ValueError("some samples are outside 0..1")
-    means = (np.arange(GRID) + 0.5) / GRID
+    grid = (np.arange(GRID) + 0.5) / GRID
+    means = np.concatenate([grid, [mean for mean in also if 0 < mean < 1]])
     limit = np.log(2 / (1 - confidence))
     too_low = _ever_refuted(samples, means, limit)
     too_high = _ever_refuted(1 - samples, 1 - means, limit)
     # Refuting "the mean is at most m" refutes every smaller m as well.
-    low = float(means[too_low].max(initial=0.0) - 0.5 / GRID) if too_low.any() else 0.0
-    high = float(means[too_high].min(initial=1.0) + 0.5 / GRID) if too_high.any() else 1.0
+    low = float(means[too_low].max(initial=0.0))
+    high = float(means[too_high].min(initial=1.0))
     value = float(samples.mean())
     return Estimate(
         value=value,

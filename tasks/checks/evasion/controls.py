@@ -9,46 +9,51 @@ from tasks.statistics.intervals import binomial
 
 EDGE = 1e-3
 """Points this close to the radius (relative) are left out: rounding decides them."""
-SCORE_FACTOR = 0.8
+SCORE_FACTOR = {"linf": 0.8, "l2": 0.5}
 """Points that lie this deep inside the radius must fall to a search without gradients too."""
+ORDER: dict[str, float] = {"linf": np.inf, "l2": 2}
+DUAL = {"linf": 1, "l2": 2}
 
 
-def linear_controls(lab: Lab, *, steps: int, square_queries: int) -> tuple[Control, ...]:
+def linear_controls(lab: Lab, *, norm: str, steps: int, square_queries: int) -> tuple[Control, ...]:
     """Attacks a linear model and compares with the closed form, computed here with numpy."""
     reply = lab.run(
         "attacks.evasion.linear_control",
+        norm=norm,
         steps=steps,
         square_queries=square_queries,
         seed=lab.seed,
     )
-    distance = closed_form(reply)
+    distance = closed_form(reply, norm)
     epsilon = float(reply.values["epsilon"])
     inside, outside = distance < epsilon * (1 - EDGE), distance > epsilon * (1 + EDGE)
-    by_gradient = _broken(reply, "by_gradient", epsilon)
-    by_scores = _broken(reply, "by_scores", epsilon)
-    deep = distance < epsilon * SCORE_FACTOR
+    by_gradient, by_boundary, by_scores = (
+        _broken(reply, name, epsilon, norm) for name in ("by_gradient", "by_boundary", "by_scores")
+    )
+    deep = distance < epsilon * SCORE_FACTOR[norm]
     return (
         _planted("linear model, within reach of gradients", by_gradient[inside]),
+        _planted("linear model, within reach of its boundary", by_boundary[inside]),
         _planted("linear model, well within reach of scores", by_scores[deep]),
-        _clean("linear model, out of reach", (by_gradient | by_scores)[outside]),
+        _clean("linear model, out of reach", (by_gradient | by_boundary | by_scores)[outside]),
     )
 
 
-def closed_form(reply: Reply) -> Array:
+def closed_form(reply: Reply, norm: str) -> Array:
     """Returns how far each input of the linear control is from another class (n,)."""
     weights, labels = reply.arrays["weights"].astype(np.float64), reply.arrays["labels"]
     scores = reply.arrays["inputs"].astype(np.float64) @ weights.T + reply.arrays["bias"]
     lead = scores[np.arange(len(labels)), labels][:, None] - scores
-    slope = np.abs(weights[labels][:, None] - weights[None]).sum(axis=2)
+    slope = np.linalg.norm(weights[labels][:, None] - weights[None], ord=DUAL[norm], axis=2)
     reach: Array = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0)
     nearest: Array = reach.min(axis=1)
     return nearest
 
 
-def _broken(reply: Reply, name: str, epsilon: float) -> Array:
+def _broken(reply: Reply, name: str, epsilon: float, norm: str) -> Array:
     """Answers which candidates lie in the ball and change the class (n,)."""
     moved = reply.arrays[name].astype(np.float64)
-    change = np.abs(moved - reply.arrays["inputs"]).max(axis=1)
+    change = np.linalg.norm(moved - reply.arrays["inputs"], ord=ORDER[norm], axis=1)
     scores = moved @ reply.arrays["weights"].T.astype(np.float64) + reply.arrays["bias"]
     broken: Array = (scores.argmax(axis=1) != reply.arrays["labels"]) & (change <= epsilon + 1e-6)
     return broken

@@ -4,14 +4,14 @@ Sources: Athalye et al. 2018, arXiv 1802.00420, section 3.1; Carlini et al. 2019
 Pintor et al. 2022, arXiv 2106.09947. Each returns sentences; any sentence voids a pass.
 """
 
+import math
 from typing import Any
 
 import numpy as np
 
 from tasks.checks.evasion.cascade import Cascade, Flags
-from tasks.sandbox.protocol import Reply
+from tasks.checks.evasion.schedule import ATTACKS
 
-APGD, SQUARE = "attacks.evasion.linf_apgd", "attacks.evasion.square"
 LARGE = 0.5
 """Fraction of the input range within which every input can become the same grey."""
 LARGE_SURVIVORS, LARGE_POINTS = 0.1, 50
@@ -26,34 +26,35 @@ def about_answers(described: dict[str, Any]) -> list[str]:
     return ["the model answers differently to equal inputs; these attacks assume it does not"]
 
 
-def about_gradients(first: Reply | None) -> list[str]:
-    """Doubts a model whose gradient is exactly zero where the attack starts."""
-    rate = float(np.mean(first.arrays["flat"])) if first else 0.0
+def about_gradients(cascade: Cascade) -> list[str]:
+    """Doubts a model whose gradient is exactly zero where the attacks start."""
+    rate = float(cascade.flat[cascade.correct].mean()) if cascade.correct.any() else 0.0
     if rate <= FLAT_RATE:
         return []
     return [f"the gradient is exactly zero at {rate:.0%} of the points: masked gradients"]
 
 
-def by_one_step(cascade: Cascade) -> list[str]:
-    """Doubts an iterated attack that one step outdoes."""
-    fell = cascade.attack("one_step", APGD, loss="ce", steps=1).fell
-    return [f"one step broke {fell} points that many steps did not: masking"] if fell else []
-
-
-def by_scores(cascade: Cascade, queries: int) -> list[str]:
+def about_scores(cascade: Cascade) -> list[str]:
     """Doubts gradients that a search without them outdoes."""
-    fell = cascade.attack("square", SQUARE, queries=queries).fell
+    fell = sum(cascade.fell_to.get(stage, 0) for stage in ("square", "square_near"))
     if not fell:
         return []
     return [f"a search without gradients broke {fell} points that gradients did not: masking"]
 
 
+def by_one_step(cascade: Cascade) -> list[str]:
+    """Doubts an iterated attack that one step outdoes."""
+    apgd = ATTACKS[cascade.budget.norm].apgd
+    fell = cascade.attack("one_step", apgd, loss="ce", steps=1).fell
+    return [f"one step broke {fell} points that many steps did not: masking"] if fell else []
+
+
 def by_more_steps(cascade: Cascade, steps: int) -> list[str]:
     """Doubts a search that goes on finding when it is given five times the steps."""
-    few = first(cascade.standing, RETRIED)
+    few, apgd = first(cascade.standing, RETRIED), ATTACKS[cascade.budget.norm].apgd
     longer: dict[str, Any] = {"steps": RETRY_FACTOR * steps, "among": few}
-    fell = cascade.attack("longer", APGD, loss="ce", **longer).fell
-    fell += cascade.attack("longer", APGD, loss="dlr_targeted", targets=2, **longer).fell
+    fell = cascade.attack("longer", apgd, loss="ce", **longer).fell
+    fell += cascade.attack("longer", apgd, loss="dlr_targeted", targets=2, **longer).fell
     if not fell:
         return []
     return [f"{RETRY_FACTOR} times the steps broke {fell} of {int(few.sum())} survivors more"]
@@ -64,13 +65,21 @@ def by_large_budget(cascade: Cascade, steps: int) -> list[str]:
     few = first(cascade.standing, LARGE_POINTS)
     if not few.any():
         return []
-    wide = cascade.under(LARGE * (cascade.budget.high - cascade.budget.low), few)
-    wide.attack("large", APGD, loss="ce", steps=steps)
-    wide.attack("large", APGD, loss="dlr_targeted", steps=steps, targets=3)
+    wide = cascade.under(_large(cascade), few)
+    apgd = ATTACKS[cascade.budget.norm].apgd
+    wide.attack("large", apgd, loss="ce", steps=steps)
+    wide.attack("large", apgd, loss="dlr_targeted", steps=steps, targets=3)
     left = int(wide.standing.sum()) / int(few.sum())
     if left <= LARGE_SURVIVORS:
         return []
     return [f"{left:.0%} of the survivors withstand half of the input range: masking"]
+
+
+def _large(cascade: Cascade) -> float:
+    """Returns the budget within which every input can become the same grey, in raw units."""
+    half = LARGE * (cascade.budget.high - cascade.budget.low)
+    values = math.prod(cascade.inputs.shape[1:])
+    return half * math.sqrt(values) if cascade.budget.norm == "l2" else half
 
 
 def about_budget(cascade: Cascade) -> list[str]:
