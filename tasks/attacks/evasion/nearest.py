@@ -201,7 +201,8 @@ def _ranked(target: Target, points: torch.Tensor, labels: torch.Tensor, norm: No
             (slope,) = torch.autograd.grad(lead.sum(), now, retain_graph=True)
             reach.append(lead.detach() / dual_lengths(slope, norm).clamp_min(1e-30))
     order = torch.stack(reach, dim=1).argsort(dim=1, stable=True)
-    return likely.gather(1, order)
+    ranked: torch.Tensor = likely.gather(1, order)
+    return ranked
 
 
 def _tighten(target: Target, jobs: Jobs, closest: Closest) -> None:
