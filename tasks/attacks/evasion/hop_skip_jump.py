@@ -158,7 +158,7 @@ class _Walk:
         return unit
 
     def _reach(self, rows: Rows, turn: int) -> Floats:
-        """Returns delta t: how far probes lie from the point (section III-C, choice of perturbation)."""
+        """Returns delta t, how far probes lie from the point (section III-C)."""
         if turn == 1:
             return np.full(len(rows), FIRST_REACH * (self.oracle.high - self.oracle.low))
         share = self.size**0.5 if self.norm == "l2" else self.size
