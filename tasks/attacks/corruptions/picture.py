@@ -26,7 +26,7 @@ class Layout:
         sides = shape[:2] if self.channels_last else shape[-2:]
         if len(shape) not in {2, 3} or min(sides) < FEWEST_PIXELS:
             raise ValueError(f"items of shape {shape} are no pictures")
-        self.sides = sides
+        self.sides: tuple[int, int] = (sides[0], sides[1])
 
     def picture(self, item: NDArray[np.float32]) -> Picture:
         """Returns one raw item as a picture."""

@@ -30,6 +30,7 @@ def hop_skip_jump(
     labels: Labels,
     norm: Literal["l2", "linf"] = "l2",
     queries: int = 2000,
+    epsilon: float = 0.0,
     seed: int = 0,
 ) -> Reply:
     """Searches a near point of another class by asking for labels alone.
@@ -40,6 +41,7 @@ def hop_skip_jump(
         labels: (n,) true classes.
         norm: What to make small.
         queries: Most labels asked per point.
+        epsilon: Stop at this distance (raw units): a gate needs no smaller one.
         seed: Equal seeds give equal outputs, whatever else is in the batch.
 
     Returns:
@@ -51,7 +53,8 @@ def hop_skip_jump(
     rows = walk.started()
     walk.onto_boundary(rows)
     for turn in range(1, queries):
-        rows = rows[walk.affords(rows, walk.probes(turn))]
+        far = walk.best_distance[rows] > epsilon
+        rows = rows[far & walk.affords(rows, walk.probes(turn))]
         if not len(rows):
             break
         walk.jump(rows, turn)

@@ -36,14 +36,13 @@ def rays(
 
     Returns:
         Arrays ``candidates`` (like ``inputs``; the clean input where nothing was found),
-        ``found`` (n,), ``asked`` (n,) and ``radius`` (n,; infinite where nothing was found);
-        values ``passes`` and ``queries``. The caller measures radius and success itself.
+        ``found`` (n,) and ``asked`` (n,); values ``passes`` and ``queries``. The caller measures
+        radius and success itself.
     """
     oracle = Oracle(target, inputs, labels)
     search = _Search(oracle, queries=queries, epsilon=epsilon)
     search.run()
-    reply = oracle.reply(search.candidates, np.isfinite(search.radius))
-    return Reply({**reply.arrays, "radius": search.radius}, reply.values)
+    return oracle.reply(search.candidates, np.isfinite(search.radius))
 
 
 class _Search:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from tasks.attacks.corruptions.blur import disk
 from tasks.attacks.corruptions.digital import areas, jpeg
 from tasks.attacks.corruptions.kinds import KINDS, SEVERITIES, corrupted
-from tasks.attacks.corruptions.picture import Layout
+from tasks.attacks.corruptions.picture import Layout, plasma
 from tasks.targets.protocol import product
 from tests.tasks.targets.models import digits
 
@@ -22,17 +22,14 @@ every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
 def pictures(shape: tuple[int, ...], count: int = 4) -> NDArray[np.float32]:
-    """Random scenes with a few edges and some texture, in 0..255."""
+    """Random landscapes in 0..255."""
     rng = np.random.default_rng(1)
     layout = Layout(shape, (0.0, 1.0))
-    made = []
-    for _ in range(count):
-        plane = rng.random((3, 3))
-        big = np.kron(plane, np.ones((-(-layout.sides[0] // 3), -(-layout.sides[1] // 3))))
-        scene = big[: layout.sides[0], : layout.sides[1]]
-        planes = product(shape) // product(layout.sides)
-        whole = np.stack([scene] * planes) + 0.2 * rng.random((planes, *layout.sides))
-        made.append(layout.item(0.15 + 0.6 * whole))
+    planes = product(shape) // product(layout.sides)
+    made = [
+        layout.item(0.1 + 0.8 * np.stack([plasma(layout.sides, rng, 1.0)] * planes))
+        for _ in range(count)
+    ]
     return np.stack(made) * np.float32(255)
 
 
@@ -108,7 +105,7 @@ def test_jpeg_comes_near_a_real_encoder() -> None:
         image.fromarray(plane.astype(np.uint8)).save(buffer, "JPEG", quality=quality)
         theirs = np.asarray(image.open(buffer), dtype=float)
         ours = jpeg(plane[None].astype(np.uint8) / 255, quality)[0] * 255
-        assert np.abs(ours - theirs).max() <= 2
+        assert np.abs(ours - theirs).mean() < min(0.6, 0.2 * np.abs(theirs - plane).mean())
 
 
 def test_averaging_keeps_the_sum() -> None:
