@@ -41,7 +41,8 @@ def hop_skip_jump(
         labels: (n,) true classes.
         norm: What to make small.
         queries: Most labels asked per point.
-        epsilon: Stop at this distance (raw units): a gate needs no smaller one.
+        epsilon: Distance (raw units) at which to stop and beyond which nothing counts as found; 0
+            for the smallest distance, however large.
         seed: Equal seeds give equal outputs, whatever else is in the batch.
 
     Returns:
@@ -59,7 +60,7 @@ def hop_skip_jump(
             break
         walk.jump(rows, turn)
         walk.onto_boundary(rows)
-    return walk.oracle.reply(walk.best, walk.found)
+    return walk.oracle.reply(walk.best, walk.best_distance, epsilon)
 
 
 class _Walk:

@@ -37,9 +37,11 @@ class Oracle:
         broken: Flags = read != self.labels[rows]
         return broken
 
-    def reply(self, candidates: Flat, found: Flags) -> Reply:
-        """Returns what a decision-based attack answers."""
+    def reply(self, candidates: Flat, distance: NDArray[np.float64], epsilon: float) -> Reply:
+        """Returns what a decision-based attack answers: witnesses within ``epsilon``, 0 for any."""
         asked = int(self.asked.sum())
+        found = (distance <= epsilon) if epsilon > 0 else np.isfinite(distance)
+        candidates = np.where(found[:, None], candidates, self.clean)
         return Reply(
             {
                 "candidates": candidates.reshape(self.shape),

@@ -31,7 +31,8 @@ def rays(
         inputs: (n, …) float32, raw values within ``target.bounds``, correctly classified.
         labels: (n,) true classes.
         queries: Most labels asked per point.
-        epsilon: Stop at this radius (raw units): a gate needs no smaller one.
+        epsilon: Radius (raw units) at which to stop and beyond which nothing counts as found; 0
+            for the smallest radius, however large.
         seed: Not used, the search is deterministic.
 
     Returns:
@@ -42,7 +43,7 @@ def rays(
     oracle = Oracle(target, inputs, labels)
     search = _Search(oracle, queries=queries, epsilon=epsilon)
     search.run()
-    return oracle.reply(search.candidates, np.isfinite(search.radius))
+    return oracle.reply(search.candidates, search.radius, epsilon)
 
 
 class _Search:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from tasks.checks.evasion import doubts
+from tasks.checks.evasion import doubts, masking
 from tasks.checks.evasion.cascade import Cascade, answers, budget_of, fitting
 from tasks.checks.evasion.controls import linear_controls
 from tasks.checks.lab import Lab, NotApplicable, NotAvailable
@@ -86,6 +86,7 @@ def _white_box(lab: Lab, cascade: Cascade) -> list[str]:
         *doubts.by_one_step(cascade),
         *doubts.by_scores(cascade, lab.count("square_queries")),
         *doubts.by_more_steps(cascade, steps),
+        *masking.further(cascade),
         *doubts.by_large_budget(cascade, steps),
     ]
 

@@ -116,7 +116,8 @@ def test_stops_at_the_radius_that_was_asked_for() -> None:
     few = rays(target, inputs=inputs, labels=labels, queries=2000, epsilon=0.3)
     many = rays(target, inputs=inputs, labels=labels, queries=2000)
     assert few.values["queries"] < many.values["queries"] / 2
-    assert (np.abs(few.arrays["candidates"] - inputs).max(axis=(1, 2, 3)) <= 0.3).mean() > 0.8
+    assert np.abs(few.arrays["candidates"] - inputs).max() <= 0.3 + 1e-6
+    assert few.arrays["found"].mean() > 0.8
 
 
 def test_comes_near_what_gradients_find() -> None:
