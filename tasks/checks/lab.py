@@ -85,6 +85,10 @@ class Lab:
         """Returns the parameter ``name`` as an integer."""
         return int(self.parameters[name])
 
+    def text(self, name: str) -> str:
+        """Returns the parameter ``name`` as text."""
+        return str(self.parameters[name])
+
     def examples(self, role: str) -> Examples:
         """Returns the data handed in for ``role``, as decoded at intake.
 

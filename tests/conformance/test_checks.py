@@ -14,7 +14,7 @@ import yaml
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
-from tasks.catalog.schema import CheckEntry, IntervalGate, ParameterSpec
+from tasks.catalog.schema import CheckEntry, IntervalGate, ParameterSpec, TextSpec
 from tasks.checks.running import run_check
 from tasks.domain.bundle import Claims, DataSpec, DataSpecs, Subject
 from tasks.domain.digest import digest_of
@@ -73,8 +73,8 @@ def bench() -> tuple[MemoryStore, Subject]:
     return store, made.subject.model_copy(update={"spec": spec})
 
 
-def cut(knob: ParameterSpec) -> Parameter:
-    if knob.unit not in SIZES:
+def cut(knob: ParameterSpec | TextSpec) -> Parameter:
+    if isinstance(knob, TextSpec) or knob.unit not in SIZES:
         return knob.default
     return int(min(max(knob.minimum, min(LEAST, knob.default)), knob.maximum))
 
