@@ -1,10 +1,11 @@
 """From a battery and a subject to specs: what exactly will be run."""
 
+import re
 from collections.abc import Mapping
 
 from tasks.catalog.papers import RIGOUR, read_papers
 from tasks.catalog.reading import Catalog, entry_digest
-from tasks.catalog.schema import CheckEntry, IntervalGate
+from tasks.catalog.schema import CheckEntry, IntervalGate, TextSpec
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, DigestField, digest_of
 from tasks.domain.errors import CatalogError
@@ -12,6 +13,7 @@ from tasks.domain.spec import CheckSpec, Parameter
 
 SETTLE_AT = "settle_at"
 """The parameter that tells a sequential check where its gate looks."""
+LONGEST_TEXT = 2000
 
 
 def resolve_parameters(entry: CheckEntry, chosen: Mapping[str, Parameter]) -> dict[str, Parameter]:
@@ -25,12 +27,25 @@ def resolve_parameters(entry: CheckEntry, chosen: Mapping[str, Parameter]) -> di
     resolved: dict[str, Parameter] = {}
     for name, spec in entry.parameters.items():
         value = chosen.get(name, spec.default)
+        if isinstance(spec, TextSpec):
+            resolved[name] = _text(entry, name, spec, value)
+            continue
         if isinstance(value, str) or not spec.minimum <= value <= spec.maximum:
             raise CatalogError(
                 f"{entry.id}: {name} is {value!r}, allowed is {spec.minimum}..{spec.maximum}"
             )
         resolved[name] = value
     return resolved
+
+
+def _text(entry: CheckEntry, name: str, spec: TextSpec, value: Parameter) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise CatalogError(
+            f"{entry.id}: {name} takes up to {LONGEST_TEXT} characters, not {value!r:.80}"
+        )
+    if not re.fullmatch(spec.pattern, value, re.DOTALL):
+        raise CatalogError(f"{entry.id}: {name} is {value!r:.80}, it must match {spec.pattern}")
+    return value
 
 
 def plan_checks(

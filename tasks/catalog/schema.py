@@ -1,5 +1,6 @@
 """What a catalog entry must look like. The JSON Schemas in catalogs/schemas/ are made from this."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -35,6 +36,21 @@ class ParameterSpec(Frozen):
     def _default_is_allowed(self) -> Self:
         if not self.minimum <= self.default <= self.maximum:
             raise ValueError(f"default {self.default} is outside {self.minimum}..{self.maximum}")
+        return self
+
+
+class TextSpec(Frozen):
+    """One knob that takes words: names to choose from elsewhere, or settings as a JSON object."""
+
+    unit: Literal["names", "json"]
+    default: Annotated[str, Field(max_length=2000)]
+    pattern: Annotated[str, Field(min_length=1, max_length=400)]
+    """Regular expression that the whole text must match."""
+
+    @model_validator(mode="after")
+    def _default_is_allowed(self) -> Self:
+        if not re.fullmatch(self.pattern, self.default, re.DOTALL):
+            raise ValueError(f"default {self.default!r} does not match {self.pattern}")
         return self
 
 
@@ -83,7 +99,7 @@ class CheckEntry(Entry):
     question: Annotated[str, Field(min_length=10, max_length=200, pattern=r"\?$")]
     why: Prose
     needs: Needs = Needs()
-    parameters: dict[str, ParameterSpec] = {}
+    parameters: dict[str, ParameterSpec | TextSpec] = {}
     typical_seconds: float = Field(default=1, gt=0)
     gate: Gate
     severity: Severity

@@ -114,6 +114,10 @@ class Lab:
         """Returns the parameter ``name`` as an integer."""
         return int(self.parameters[name])
 
+    def text(self, name: str) -> str:
+        """Returns the parameter ``name`` as text."""
+        return str(self.parameters[name])
+
     @property
     def sandbox(self) -> Sandbox:
         """Makes further children, for work whose end must not end this lab's own child."""

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from tasks.domain.digest import DigestField
 from tasks.domain.frozen import Frozen
 from tasks.domain.measurement import Observation
+from tasks.domain.table import Table
 
 _SAFE_PART = re.compile(r"^[^\x00-\x1f\x7f\\/:]+$")
 
@@ -46,6 +47,8 @@ class InputSpec(Frozen):
     range: tuple[float, float] = (0.0, 1.0)
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Annotated[float, Field(gt=0)], ...] = (1.0,)
+    table: Table | None = None
+    """What a row may look like, where items are rows of a table."""
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
@@ -53,6 +56,10 @@ class InputSpec(Frozen):
             raise ValueError(f"input range {self.range} is empty")
         if len(self.mean) != len(self.std) or len(self.mean) not in {1, self.shape[0]}:
             raise ValueError("mean and std need one number, or one per channel")
+        if self.table and self.shape != (len(self.table.columns),):
+            raise ValueError(
+                f"the table has {len(self.table.columns)} columns, an item is {self.shape}"
+            )
         return self
 
 

@@ -34,12 +34,13 @@ def recognised(path: Path) -> str:
         return _kind_of_zip(path)
     if path.suffix.lower() in PICKLES:
         return "pickle"
+    # Before pickles: a header of 128 or 640 bytes begins as they do, and this reader runs nothing.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
+        return "safetensors"
     if head[:1] == b"\x80":
         raise TargetError(
             f"this is a pickle that calls itself {path.suffix or 'nothing'}: {CONVERT}"
         )
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size - 8:
-        return "safetensors"
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None or kind in {"exported program", "skops"}:
         raise TargetError(

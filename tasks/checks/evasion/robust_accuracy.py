@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from tasks.checks.evasion import curve, doubts
+from tasks.checks.evasion import curve, doubts, masking
 from tasks.checks.evasion.cascade import Cascade
 from tasks.checks.evasion.controls import linear_controls
 from tasks.checks.evasion.settling import ALPHA, CONFIDENCE, Bench, Settlement, bench_of, settle
@@ -79,6 +79,7 @@ def _second_thoughts(lab: Lab, bench: Bench, cascade: Cascade) -> list[str]:
         *doubts.about_scores(cascade),
         *doubts.by_one_step(cascade),
         *doubts.by_more_steps(cascade, lab.count("steps")),
+        *masking.further(cascade),
         *doubts.by_large_budget(cascade, lab.count("steps")),
     ]
 

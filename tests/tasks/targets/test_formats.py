@@ -21,6 +21,7 @@ from torch import nn
 from tasks.domain.errors import TargetError
 from tasks.targets.opening import open_target
 from tasks.targets.protocol import Target, predicted
+from tasks.targets.recognising import recognised
 from tests.tasks.targets.models import description, digits, network, trained
 
 ROWS = digits().train.inputs.reshape(1000, -1)
@@ -179,6 +180,16 @@ def _torn_zip(path: Path) -> None:
 
 def _header(path: Path) -> None:
     path.write_bytes((1 << 60).to_bytes(8, "little") + b"{}")
+
+
+@pytest.mark.parametrize("start", [b"\x80\x00", b"\x80\x02"], ids=["128", "640"])
+def test_weights_whose_header_is_as_long_as_a_pickle_begins(tmp_path: Path, start: bytes) -> None:
+    """The first bytes of safetensors are a length, and may be those of a pickle."""
+    size = int.from_bytes(start, "little")
+    header = b'{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(size)
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(size.to_bytes(8, "little") + header + bytes(4))
+    assert recognised(path) == "safetensors"
 
 
 REFUSED = {

@@ -1,0 +1,1 @@
+"""Attacks of other toolboxes, run on our targets and measured by our referee."""

@@ -1,0 +1,1 @@
+"""Attacks on rows of tables: what a person could really send, and nothing else."""

@@ -1,0 +1,122 @@
+"""How many inputs keep their class when an attacker sees labels and nothing else.
+
+Sources: Chen and Gu 2020, arXiv 2006.12792 (RayS); Chen et al. 2020, arXiv 1904.02144
+(HopSkipJump). This is what anybody with access to the service can do.
+"""
+
+import numpy as np
+
+from tasks.checks.evasion import doubts
+from tasks.checks.evasion.referee import (
+    Flags,
+    Population,
+    about_escapes,
+    distances,
+    judged,
+    population,
+)
+from tasks.checks.evasion.witnesses import kept_witnesses
+from tasks.checks.lab import Lab
+from tasks.domain.measurement import Control, Measurement, Status
+from tasks.sandbox.protocol import Array
+from tasks.statistics.intervals import binomial
+
+CHECK, VERSION = "evasion.decision_based", 1
+DEEP = 0.5
+"""Inputs of the linear control whose closed form is this share of the radius must fall."""
+SLACK = 1e-5
+
+
+def measure(lab: Lab) -> Measurement:
+    """Runs RayS, then HopSkipJump on what still stands; counts every label."""
+    people = population(lab, points=lab.count("points"), access="labels")
+    epsilon = lab.number("epsilon") * people.span
+    standing, witnesses = people.correct.copy(), people.inputs.copy()
+    escaped, asked, fell = 0, 0, {}
+    for name, settings in (("rays", {}), ("hop_skip_jump", {"norm": "linf"})):
+        rows = np.flatnonzero(standing)
+        if not len(rows):
+            break
+        reply = lab.run(
+            f"attacks.evasion.{name}",
+            {"inputs": people.inputs[rows], "labels": people.labels[rows]},
+            queries=lab.count("queries"),
+            epsilon=epsilon,
+            seed=lab.seed,
+            **settings,
+        )
+        asked += int(reply.values["queries"])
+        result = judged(lab, people, rows, reply.arrays["candidates"])
+        escaped += result.escaped
+        near = _near(people, rows, result.moved, epsilon)
+        fallen = rows[result.held & near]
+        standing[fallen], witnesses[fallen] = False, result.moved[result.held & near]
+        fell[f"fell_to_{name}"] = len(fallen)
+    robust = binomial(int(standing.sum()), len(standing))
+    return Measurement(
+        check=CHECK,
+        version=VERSION,
+        status=Status.MEASURED,
+        detail=(
+            f"{int(people.correct.sum())} of {len(standing)} inputs are read correctly, "
+            f"{int(standing.sum())} also after {lab.count('queries')} questions per attack and "
+            f"input, within {lab.number('epsilon'):.4g} of the input range."
+        ),
+        estimates={
+            "robust_accuracy": robust,
+            "clean_accuracy": binomial(int(people.correct.sum()), len(standing)),
+        },
+        controls=_controls(lab),
+        alarms=tuple(doubts.about_answers(people.described) + about_escapes(escaped)),
+        limits=tuple(str(note) for note in people.described.get("notes", ())),
+        method="RayS, then HopSkipJump in L-infinity; labels only; witnesses are asked again.",
+        facts={
+            "points": len(standing),
+            "correct": int(people.correct.sum()),
+            "standing": int(standing.sum()),
+            "labels_asked": asked,
+            "epsilon_raw": epsilon,
+            **fell,
+        },
+        artifacts=kept_witnesses(lab, people, people.correct & ~standing, witnesses),
+        cost=lab.cost,
+    )
+
+
+def _near(people: Population, rows: Array, moved: Array, epsilon: float) -> Flags:
+    near: Flags = distances(moved, people.inputs[rows], "linf") <= epsilon + SLACK * people.span
+    return near
+
+
+def _controls(lab: Lab) -> tuple[Control, ...]:
+    """A linear model whose inputs' distances are known, attacked by labels alone."""
+    reply = lab.run("attacks.evasion.labels_control", seed=lab.seed)
+    arrays, epsilon = reply.arrays, float(reply.values["epsilon"])
+    weights = arrays["weights"].astype(np.float64)
+    rows = np.arange(len(arrays["labels"]))
+    scores, after = (
+        arrays[name].astype(np.float64) @ weights.T + arrays["bias"]
+        for name in ("inputs", "candidates")
+    )
+    lead = scores[rows, arrays["labels"]][:, None] - scores
+    slope = np.abs(weights[arrays["labels"]][:, None] - weights[None]).sum(axis=2)
+    reach = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0).min(axis=1)
+    change = np.abs(arrays["candidates"].astype(np.float64) - arrays["inputs"]).max(axis=1)
+    broken = (after.argmax(axis=1) != arrays["labels"]) & (change <= epsilon + SLACK)
+    deep, out = broken[reach < DEEP * epsilon], broken[reach > epsilon * (1 + 1e-3)]
+    return (
+        Control(
+            name="linear model, well within reach",
+            planted=True,
+            found=len(deep) > 0 and bool(deep.all()),
+            estimate=binomial(int(deep.sum()), len(deep)) if len(deep) else None,
+            detail=f"{int(deep.sum())} of {len(deep)} inputs that must fall fell",
+        ),
+        Control(
+            name="linear model, out of reach",
+            planted=False,
+            found=bool(out.any()),
+            estimate=binomial(int(out.sum()), len(out)) if len(out) else None,
+            detail=f"{int(out.sum())} of {len(out)} inputs that cannot fall were called broken",
+        ),
+    )

@@ -1,0 +1,180 @@
+"""How many inputs keep their class under attacks of other toolboxes, measured by our referee.
+
+An operator names any attack of ART, Foolbox, CleverHans or Torchattacks and its settings. Budget,
+range, success and passes are measured here, as for our own attacks.
+"""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from tasks.checks.evasion import doubts
+from tasks.checks.evasion.cascade import SLACK
+from tasks.checks.evasion.referee import Flags, Population, distances, judged, population
+from tasks.checks.evasion.witnesses import kept_witnesses
+from tasks.checks.lab import Lab, NotAvailable
+from tasks.domain.measurement import Control, Measurement, Status
+from tasks.sandbox.protocol import Array, Reply
+from tasks.statistics.intervals import binomial
+
+CHECK, VERSION = "evasion.provider", 1
+DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
+DEEP = 0.4
+"""Points of the control whose closed form is this share of the radius must fall to any attack."""
+
+
+def measure(lab: Lab) -> Measurement:
+    """Runs the named attacks one after another, each on what still stands."""
+    people = population(lab, points=lab.count("points"), access="labels")
+    trial = _Trial(lab, people)
+    names = [name.strip() for name in lab.text("attacks").split(",")]
+    versions = {name: trial.attack(name) for name in names}
+    fallen: Flags = people.correct & ~trial.standing
+    return Measurement(
+        check=CHECK,
+        version=VERSION,
+        status=Status.MEASURED,
+        detail=(
+            f"{int(people.correct.sum())} of {len(people.labels)} inputs are read correctly, "
+            f"{int(trial.standing.sum())} after {', '.join(names)} within "
+            f"{lab.number('epsilon'):.4g} of the input range ({trial.norm})."
+        ),
+        estimates={
+            "robust_accuracy": binomial(int(trial.standing.sum()), len(people.labels)),
+            "clean_accuracy": binomial(int(people.correct.sum()), len(people.labels)),
+        },
+        controls=tuple(control for name in names for control in _controls(lab, name, trial.norm)),
+        alarms=tuple(doubts.about_answers(people.described)),
+        # A foreign attack may well return inputs beyond the budget: told, and no reason for doubt.
+        limits=(*(str(note) for note in people.described.get("notes", ())), *_told(trial.beyond)),
+        method=(
+            "Attacks of other toolboxes, run on the target in the sandbox; worst case per input; "
+            "budget, range and success measured again outside."
+        ),
+        facts={
+            "points": len(people.labels),
+            "correct": int(people.correct.sum()),
+            "standing": int(trial.standing.sum()),
+            "epsilon_raw": trial.epsilon,
+            "norm": trial.norm,
+            "left_range": trial.escaped,
+            **{f"version_{name}": version for name, version in versions.items()},
+            **{f"fell_to_{name}": fell for name, fell in trial.fell.items()},
+            **{f"passes_{name}": passes for name, passes in trial.passes.items()},
+        },
+        artifacts=kept_witnesses(lab, people, fallen, trial.witnesses),
+        cost=lab.cost,
+    )
+
+
+class _Trial:
+    def __init__(self, lab: Lab, people: Population) -> None:
+        self.lab, self.people = lab, people
+        self.norm = lab.text("norm")
+        self.epsilon = lab.number("epsilon") * people.span
+        self.standing, self.witnesses = people.correct.copy(), people.inputs.copy()
+        self.escaped = self.beyond = 0
+        self.fell: dict[str, int] = {}
+        self.passes: dict[str, int] = {}
+
+    def attack(self, name: str) -> str:
+        """Runs one attack on what stands; returns the version of its toolbox."""
+        rows = np.flatnonzero(self.standing)
+        reply = self.lab.run(
+            "attacks.providers.provided",
+            {"inputs": self.people.inputs[rows], "labels": self.people.labels[rows]},
+            attack=name,
+            settings=settings_of(self.lab, name),
+            epsilon=self.epsilon,
+            seed=self.lab.seed,
+        )
+        for refusal in ("missing", "refused"):
+            if refusal in reply.values:
+                raise NotAvailable(f"{name}: {str(reply.values[refusal])[:500]}")
+        result = judged(self.lab, self.people, rows, reply.arrays["candidates"])
+        length = distances(result.moved, self.people.inputs[rows], self.norm)
+        near = length <= self.epsilon + SLACK * self.people.span
+        self.escaped += result.escaped
+        self.beyond += int((result.held & ~near).sum())
+        fallen = rows[result.held & near]
+        self.standing[fallen] = False
+        self.witnesses[fallen] = result.moved[result.held & near]
+        self.fell[name], self.passes[name] = len(fallen), int(reply.values["passes"])
+        return str(reply.values.get("version", ""))
+
+
+def settings_of(lab: Lab, name: str) -> dict[str, Any]:
+    """Returns the settings that the operator chose for one attack.
+
+    Raises:
+        NotAvailable: The settings are no JSON object of objects of plain values.
+    """
+    try:
+        document = json.loads(lab.text("settings"))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise NotAvailable(f"settings are no JSON ({error})") from error
+    chosen = document.get(name, {}) if isinstance(document, dict) else None
+    plain = (bool, int, float, str, type(None))
+    if not isinstance(chosen, dict) or not all(isinstance(v, plain) for v in chosen.values()):
+        raise NotAvailable(
+            'settings must look like {"art:HopSkipJump": {"max_iter": 10}}, with plain values'
+        )
+    return chosen
+
+
+def _told(beyond: int) -> list[str]:
+    if not beyond:
+        return []
+    return [f"{beyond} inputs got another class beyond the budget; these do not count."]
+
+
+def _controls(lab: Lab, name: str, norm: str) -> list[Control]:
+    """The same attack on a linear reader whose distances are known."""
+    dual = DUAL[norm]
+    reply = lab.run(
+        "attacks.providers.provided.provided_control",
+        attack=name,
+        settings=settings_of(lab, name),
+        dual=0 if dual == np.inf else dual,
+        seed=lab.seed,
+    )
+    reach, broken, epsilon = _outcome(reply, norm)
+    deep, out = broken[reach < DEEP * epsilon], broken[reach > epsilon * (1 + 1e-3)]
+    return [
+        Control(
+            name=f"{name}: linear model, well within reach",
+            planted=True,
+            found=len(deep) > 0 and bool(deep.mean() > 0.9),
+            estimate=binomial(int(deep.sum()), len(deep)) if len(deep) else None,
+            detail=f"{int(deep.sum())} of {len(deep)} inputs that must fall fell",
+        ),
+        Control(
+            name=f"{name}: linear model, out of reach",
+            planted=False,
+            found=bool(out.any()),
+            estimate=binomial(int(out.sum()), len(out)) if len(out) else None,
+            detail=f"{int(out.sum())} of {len(out)} inputs that cannot fall were called broken",
+        ),
+    ]
+
+
+def _outcome(reply: Reply, norm: str) -> tuple[Array, Flags, float]:
+    """Returns closed form, what fell within the radius, and the radius, all worked out here."""
+    arrays, epsilon = reply.arrays, float(reply.values["epsilon"])
+    count = len(arrays["labels"])
+    weights = arrays["weights"].astype(np.float64)
+    clean = arrays["inputs"].astype(np.float64).reshape(count, -1)
+    none = np.zeros(count, dtype=bool)
+    rows = np.arange(count)
+    scores = clean @ weights.T + arrays["bias"]
+    lead = scores[rows, arrays["labels"]][:, None] - scores
+    slope = np.linalg.norm(weights[arrays["labels"]][:, None] - weights[None], DUAL[norm], axis=2)
+    reach = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0).min(axis=1)
+    if arrays["candidates"].shape != arrays["inputs"].shape:
+        return reach, none, epsilon
+    moved = np.nan_to_num(arrays["candidates"].astype(np.float64).reshape(count, -1))
+    after = moved @ weights.T + arrays["bias"]
+    near = distances(moved, clean, norm) <= epsilon + SLACK
+    inside = (moved >= -SLACK).all(axis=1) & (moved <= 1 + SLACK).all(axis=1)
+    return reach, (after.argmax(axis=1) != arrays["labels"]) & near & inside, epsilon
