@@ -16,6 +16,7 @@ from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import RunPlan
 from tasks.intake.questionnaire import impact_answers
+from tasks.inventory.database import Inventory
 from tasks.judging.concluding import conclude
 from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
@@ -65,6 +66,12 @@ def tier_of(subject: Subject) -> RiskTier:
     answers = ImpactAnswers.model_validate(impact_answers(subject.answers))
     tier = risk_tier(answers).tier
     return RiskTier.MEDIUM if tier is RiskTier.LOW else tier
+
+
+def subject_of(target: str) -> Digest | None:
+    """Returns the subject of the asset that the inventory knows as ``target``, as last seen."""
+    latest = Inventory(services().settings.database_url).latest_run(target)
+    return Digest(latest.bundle) if latest else None
 
 
 def blocked_reason(executions: Sequence[Execution]) -> str:
