@@ -35,7 +35,7 @@ from tasks.statistics.roc import auc, tpr_at_fpr
 
 RESULTS = Path(__file__).with_name("results") / "privacy.json"
 ROWS, CLASSES = 2000, 30
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "epochs": 30,
     "batch_size": 100,
 }  # fmt: skip
