@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
-.PHONY: demo test lint types check setup system test-system clean bench-onboarding bench-evasion
+.PHONY: demo test lint types check setup system test-system clean
+.PHONY: bench-evasion bench-onboarding bench-privacy
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -24,6 +25,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+# PROOFHOUSE_TEST_DATA names the folder with location30.npz.
+bench-privacy: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_privacy
 
 setup: $(STAMP)
 

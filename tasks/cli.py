@@ -78,6 +78,23 @@ def onboard(
     _run(work, json_)
 
 
+@app.command(epilog="Example: `proofhouse assess vendor-bundle --battery privacy`")
+def assess(
+    target: Annotated[str, typer.Argument(help="An asset of the inventory, or a bundle.")],
+    battery: Annotated[str, typer.Option(help="Battery, for example *privacy*.")],
+    tier: Tier = None,
+    json_: Json = False,
+) -> None:
+    """Ask one battery's questions about a known asset or a bundle and sign the answers."""
+
+    def work() -> Answer:
+        from tasks.commands.assess import assess_answer  # noqa: PLC0415
+
+        return assess_answer(target, battery=battery, tier=tier, quiet=json_)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse scan model.pt weights/ --json`")
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],

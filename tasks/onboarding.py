@@ -18,10 +18,11 @@ from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import RunPlan
 from tasks.domain.vendor import BARRED
 from tasks.intake.vouching import FAMILY
+from tasks.inventory.database import Inventory
 from tasks.judging.concluding import conclude
 from tasks.ledger.seal import sealed_run
 from tasks.planning import GATEKEEPERS, plan_run
-from tasks.reports.cyclonedx import Inventory, render_bom
+from tasks.reports.cyclonedx import Contents, render_bom
 from tasks.runtime import services
 from tasks.store.protocol import ObjectStore
 
@@ -74,6 +75,12 @@ def is_barred(subject: Subject) -> bool:
     """Answers whether the register bars the vendor, as intake found it."""
     rules = {item.rule for item in subject.observations}
     return any(FAMILY + state in rules for state in BARRED)
+
+
+def subject_of(target: str) -> Digest | None:
+    """Returns the subject of the asset that the inventory knows as ``target``, as last seen."""
+    latest = Inventory(services().settings.database_url).latest_run(target)
+    return Digest(latest.bundle) if latest else None
 
 
 def blocked_reason(executions: Sequence[Execution]) -> str:
@@ -143,7 +150,7 @@ def _bom(
     store: ObjectStore,
 ) -> Digest:
     """Stores the bill of materials with what was measured, so that it is evidence, too."""
-    inventory = Inventory(
+    contents = Contents(
         plan=plan,
         subject=Subject.parse(store.get(plan.bundle)),
         measurements={
@@ -153,7 +160,7 @@ def _bom(
         decision=decision,
         read=store.get,
     )
-    return store.put(render_bom(inventory)).digest
+    return store.put(render_bom(contents)).digest
 
 
 def _references(

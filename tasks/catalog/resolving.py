@@ -102,6 +102,8 @@ def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
         for role, path in (("artifact", model.artifact), ("architecture", model.architecture)):
             if path and (file := subject.file(path)):
                 bound[role] = file.digest
+        if subject.spec.training is not None:
+            bound["recipe"] = digest_of(subject.spec.training.canonical())
     for role in ("evaluation", "training"):
         if (dataset := subject.dataset(role)) and dataset.digest:
             bound[role] = dataset.digest

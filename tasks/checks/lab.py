@@ -229,6 +229,30 @@ class Lab:
         self._child(places)
         return places
 
+    def admit_target(self) -> Path | None:
+        """Starts the child with leave to read the model, but opens nothing yet.
+
+        What runs between this and :meth:`target` runs in a child that no vendor byte has touched,
+        so its answers may be kept for other assets. Returns where the layer list lies, if any.
+
+        Raises:
+            NotAvailable: There is no artifact.
+        """
+        if self._session is None:
+            self._child(tuple(place for place in self._model_files() if place))
+        return self._model_files()[1]
+
+    def remembered(self, name: str) -> bytes | None:
+        """Returns what an earlier check kept under ``name`` for later ones, or None."""
+        claimed = self._store.claimed(name)
+        if claimed is None or not self._store.has(digest := Digest(claimed.decode())):
+            return None
+        return self._store.get(digest)
+
+    def remember(self, name: str, data: bytes) -> None:
+        """Keeps ``data`` for later checks; the first to keep something under a name wins."""
+        self._store.claim(name, self._store.put(data).digest.encode())
+
     def _fetched(self, digest: Digest, suffix: str) -> Path:
         place = self._workspace / (digest.removeprefix("sha256:") + suffix)
         if not place.exists():
@@ -264,16 +288,20 @@ class Lab:
                 raise
             raise _told(trouble) from error
 
+    def _model_files(self) -> tuple[Path, Path | None]:
+        model = self.subject.spec.model
+        if model.artifact is None:
+            raise NotAvailable("the bundle has no model artifact")
+        architecture = self.path(model.architecture) if model.architecture else None
+        return self.path(model.artifact), architecture
+
     def _open_target(self) -> dict[str, Any]:
         model = self.subject.spec.model
         if model.endpoint is not None:
             described = model.model_dump(mode="json")
             with self._asking():
                 return self._child().open("targets.http.open_endpoint", model=described)
-        if model.artifact is None:
-            raise NotAvailable("the bundle has no model artifact")
-        artifact = self.path(model.artifact)
-        architecture = self.path(model.architecture) if model.architecture else None
+        artifact, architecture = self._model_files()
         readable = tuple(path for path in (artifact, architecture) if path)
         child = self._child(readable)
         child.call("targets.opening.prepare", artifact=str(artifact))

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from tasks.domain.digest import DigestField
 from tasks.domain.frozen import Frozen
 from tasks.domain.measurement import Observation
+from tasks.domain.recipe import TrainingRecipe
 from tasks.domain.table import Table
 
 _SAFE_PART = re.compile(r"^[^\x00-\x1f\x7f\\/:]+$")
@@ -257,6 +258,8 @@ class BundleSpec(Frozen):
     documents: Documents = Documents()
     signature: SignatureSpec | None = None
     claims: Claims = Claims()
+    training: TrainingRecipe | None = None
+    """How the model was trained, as far as the vendor tells."""
     digests: dict[BundlePath, DigestField] = {}
     """Optional: path to digest, compared with the bytes at intake."""
 

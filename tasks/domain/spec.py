@@ -8,6 +8,8 @@ from tasks.domain.frozen import Frozen
 from tasks.domain.ids import EntryId
 
 Parameter = bool | int | float | str
+ASSESSMENT = "assessment"
+"""The occasion of a run that asks one battery only and never decides whether an asset comes in."""
 
 
 class CheckSpec(Frozen):

@@ -13,6 +13,7 @@ from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import InventoryError
 from tasks.domain.finding import Finding, Verdict
 from tasks.domain.run import RunRecord
+from tasks.domain.spec import ASSESSMENT
 from tasks.inventory.rows import ApprovalRow, Asset, Run, RunFinding, State, VerdictChange
 from tasks.inventory.sessions import Database
 from tasks.inventory.tables import ApprovalTable, AssetTable, BundleTable, FindingTable, RunTable
@@ -133,9 +134,15 @@ def _locked_asset(session: Session, asset: str) -> AssetTable:
 
 
 def _follow_latest_run(session: Session, asset: AssetTable) -> None:
-    """Sets tier, and state unless people did, by the run that the ledger lists last."""
-    query = select(RunTable).where(RunTable.asset == asset.asset).order_by(*_BY_LEDGER).limit(1)
-    latest = session.scalars(query).one()
+    """Sets tier, and state unless people did, by the run that the ledger lists last.
+
+    Assessments ask a part of the questions, so they let nothing in.
+    """
+    whole = RunTable.asset == asset.asset, RunTable.occasion != ASSESSMENT
+    query = select(RunTable).where(*whole).order_by(*_BY_LEDGER).limit(1)
+    latest = session.scalars(query).one_or_none()
+    if latest is None:
+        return
     asset.tier = latest.tier
     if asset.state in {"quarantined", "approved"}:
         asset.state = "approved" if latest.verdict in APPROVING else "quarantined"

@@ -8,7 +8,7 @@ from tasks.domain.digest import DigestField
 from tasks.domain.execution import Execution
 from tasks.domain.finding import Decision, Finding, Verdict
 from tasks.domain.measurement import Measurement
-from tasks.domain.spec import RunPlan
+from tasks.domain.spec import ASSESSMENT, RunPlan
 from tasks.judging.gates import judge
 from tasks.judging.policies import decide
 from tasks.store.protocol import ObjectStore
@@ -18,7 +18,7 @@ def conclude(
     plan: RunPlan, executions: Sequence[Execution], store: ObjectStore, catalog: Catalog
 ) -> tuple[tuple[Finding, ...], Decision]:
     """Judges every execution of a run by the plan's policy."""
-    policy = catalog.policy(plan.policy)
+    policy = scoped(catalog.policy(plan.policy), plan)
     findings = tuple(_finding(policy, execution, store, catalog) for execution in executions)
     expected = tuple(spec.check for spec in plan.checks)
     decision = decide(policy, findings, expected, approved=_approved(plan, findings))
@@ -56,6 +56,15 @@ def _with_tier(plan: RunPlan, decision: Decision) -> Decision:
         reasons=decision.reasons,
         conditions=(*decision.conditions, told),
     )
+
+
+def scoped(policy: PolicyEntry, plan: RunPlan) -> PolicyEntry:
+    """Returns the policy as far as the plan asks: an assessment asks one battery's questions."""
+    if plan.occasion != ASSESSMENT:
+        return policy
+    asked = {spec.check for spec in plan.checks}
+    rules = tuple(rule for rule in policy.rules if rule.check in asked)
+    return policy.model_copy(update={"rules": rules})
 
 
 def evidence_of(execution: Execution, measurement: Measurement) -> tuple[DigestField, ...]:

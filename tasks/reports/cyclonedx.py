@@ -27,7 +27,7 @@ _MOST_TEXT = 1_000
 _CLAIMS, _ADVISORIES = "provenance.claims", "provenance.advisories"
 
 
-class Inventory(NamedTuple):
+class Contents(NamedTuple):
     """What the bill of materials is made from.
 
     ``read`` returns the bytes of a file of the bundle by digest.
@@ -41,12 +41,12 @@ class Inventory(NamedTuple):
     read: Callable[[Digest], bytes]
 
 
-def render_bom(inventory: Inventory) -> bytes:
+def render_bom(inventory: Contents) -> bytes:
     """Returns the document as JSON text that the strict schema of CycloneDX accepts."""
     return (json.dumps(bom_document(inventory), indent=2, sort_keys=True) + "\n").encode()
 
 
-def bom_document(inventory: Inventory) -> dict[str, Any]:
+def bom_document(inventory: Contents) -> dict[str, Any]:
     """Returns the document."""
     packages = _packages(inventory)
     components = [*_files(inventory.subject), *(_package(item) for item in packages.values())]
@@ -73,7 +73,7 @@ def bom_document(inventory: Inventory) -> dict[str, Any]:
     return head | body
 
 
-def _model(inventory: Inventory) -> dict[str, Any]:
+def _model(inventory: Contents) -> dict[str, Any]:
     subject = inventory.subject
     model, claims = subject.spec.model, subject.spec.claims
     artifact = subject.file(model.artifact) if model.artifact else None
@@ -99,7 +99,7 @@ def _model(inventory: Inventory) -> dict[str, Any]:
     return component
 
 
-def _card(inventory: Inventory) -> dict[str, Any]:
+def _card(inventory: Contents) -> dict[str, Any]:
     model, facts = inventory.subject.spec.model, inventory.subject.facts
     parameters: dict[str, Any] = {"task": model.task}
     if model.input:
@@ -124,7 +124,7 @@ def _card(inventory: Inventory) -> dict[str, Any]:
     }
 
 
-def _metrics(inventory: Inventory) -> Iterator[dict[str, Any]]:
+def _metrics(inventory: Contents) -> Iterator[dict[str, Any]]:
     """Every rate that was measured, with its interval; accuracy under its own name first."""
     ordered = sorted(inventory.measurements.items(), key=lambda item: (item[0] != _CLAIMS, item[0]))
     for check, measurement in ordered:
@@ -143,7 +143,7 @@ def _metric(kind: str, estimate: Estimate) -> dict[str, Any]:
     }
 
 
-def _limitations(inventory: Inventory) -> Iterator[str]:
+def _limitations(inventory: Contents) -> Iterator[str]:
     """What failed or stayed open is what a reader must know; what passed needs no warning."""
     settled = {Outcome.PASS, Outcome.NOT_APPLICABLE}
     for finding in inventory.findings:
@@ -172,7 +172,7 @@ def _files(subject: Subject) -> Iterator[dict[str, Any]]:
         yield component
 
 
-def _packages(inventory: Inventory) -> dict[str, Dependency]:
+def _packages(inventory: Contents) -> dict[str, Dependency]:
     """Every declared package, by reference; read again from the bundle's own files."""
     named = inventory.subject.spec.documents.requirements
     found: dict[str, Dependency] = {}
@@ -200,7 +200,7 @@ def _package(item: Dependency) -> dict[str, Any]:
 
 
 def _vulnerabilities(
-    inventory: Inventory, packages: Mapping[str, Dependency]
+    inventory: Contents, packages: Mapping[str, Dependency]
 ) -> Iterator[dict[str, Any]]:
     measurement = inventory.measurements.get(_ADVISORIES)
     for item in measurement.observations if measurement else ():
@@ -218,7 +218,7 @@ def _vulnerabilities(
         yield entry
 
 
-def _run_properties(inventory: Inventory) -> list[dict[str, str]]:
+def _run_properties(inventory: Contents) -> list[dict[str, str]]:
     stated = {
         "run": inventory.plan.run,
         "tier": inventory.plan.tier,

@@ -85,18 +85,21 @@ def _fidelity(finding: Finding, data: bytes) -> "Figure":
 def _roc(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one signature for all
     figure, axes = _figure(width=3.4)
     found = json.loads(data)
-    axes.plot([0, 1], [0, 1], ":", color=SOFT, linewidth=1)
+    # What matters lies at few false accusations, so both axes are logarithmic.
+    floor = 0.5 / max(found.get("others", 1000), 1)
+    axes.plot([floor, 1], [floor, 1], ":", color=SOFT, linewidth=1)
     for name, curve in found["curves"].items():
         chosen = name == found["chosen"]
         axes.plot(
-            curve["false_positive"],
-            curve["true_positive"],
+            np.maximum(curve["false_positive"], floor),
+            np.maximum(curve["true_positive"], floor),
             color=ACCENT if chosen else SOFT,
             linewidth=1.8 if chosen else 0.8,
             label=name if chosen else None,
         )
     axes.legend(frameon=False, fontsize=8, loc="lower right")
-    axes.set(xlabel="non-members called members", ylabel="members found", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="non-members called members", ylabel="members found")
+    axes.set(xscale="log", yscale="log", xlim=(floor, 1), ylim=(floor, 1))
     axes.set_aspect("equal")
     return figure
 

@@ -70,17 +70,17 @@ def decide(signals: Mapping[str, Floats], labels: Array, members: Mask, learning
     return Verdicts(chosen, results)
 
 
-def votes(signal: Floats, labels: Array, members: Mask, learning: Mask) -> Mask:
+def votes(signal: Floats, labels: Array, members: Mask, learning: Mask, *, few: int = FEW) -> Mask:
     """Returns which items are called members, by thresholds learnt class by class.
 
-    Source: Song and Mittal 2021, arXiv 2003.10595, section 3.2.
+    Source: Song and Mittal 2021, arXiv 2003.10595, section 3.2; they trust every class (``few`` 1).
     """
     common = best_threshold(signal[learning & members], signal[learning & ~members])
     called = signal >= common
     for label in np.unique(labels):
         own = labels == label
         inside, outside = signal[own & learning & members], signal[own & learning & ~members]
-        if min(len(inside), len(outside)) >= FEW:
+        if min(len(inside), len(outside)) >= few:
             called[own] = signal[own] >= best_threshold(inside, outside)
     return called
 

@@ -85,6 +85,23 @@ def calibrated(
     return signal
 
 
+def aligned(signal: Floats, shadows: Floats) -> Floats:
+    """Returns the target's signal on the scale of its shadow models (items,), order kept.
+
+    A target that was trained longer or otherwise than its shadows is surer of everything. Its
+    values take the places that values of equal rank have among the shadows; that needs nobody's
+    membership, and changes nothing where target and shadows are alike.
+
+    Args:
+        signal: Of the target (items,); as many items are members as for each shadow model.
+        shadows: Of the shadow models (models, items).
+    """
+    ordered = np.sort(signal)
+    ranks = np.searchsorted(ordered, signal, "left") + np.searchsorted(ordered, signal, "right")
+    placed: Floats = np.quantile(shadows, ranks / (2 * len(signal)))
+    return placed
+
+
 def halves(models: int, items: int, *, seed: int) -> NDArray[np.bool_]:
     """Draws which shadow model learns which items: (models, items).
 

@@ -1,8 +1,5 @@
 """Can somebody who queries the model tell who was in its training data?"""
 
-import json
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,36 +11,28 @@ from tasks.attacks.inference.signals import (
     loss,
     modified_entropy,
 )
-from tasks.checks.lab import Examples, Lab, NotAvailable
-from tasks.detectors.data.profile import fingerprints
-from tasks.domain.estimate import Estimate
-from tasks.domain.measurement import Artifact, Control, Measurement, Observation, Status
-from tasks.domain.severity import Severity
+from tasks.checks.lab import Lab
+from tasks.checks.privacy.audit_set import (
+    CONTROL_CONFIDENCE,
+    LOW_RATE,
+    Audit,
+    blind_baseline,
+    drawn_audit,
+    overlap_seen,
+)
+from tasks.checks.privacy.curves import keep_curves
+from tasks.domain.measurement import Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import Floats, binomial
-from tasks.statistics.roc import LowTail, roc_curve
+from tasks.statistics.roc import LowTail
 
-CHECK, VERSION = "privacy.membership", 1
-LOW_RATE = 0.01
-"""Nominal false positive rate of the low tail: smaller ones need 10,000 non-members."""
-CONTROL_CONFIDENCE = 0.999
-"""A control that rests on chance may not spoil one run in twenty."""
+CHECK, VERSION = "privacy.membership", 2
 PLANTED_ROWS = 100
-CURVE_POINTS = 200
-
-
-class Audit(NamedTuple):
-    """Members and as many others of the same classes, without rows that lie in both."""
-
-    inputs: Array
-    labels: Array
-    members: NDArray[np.bool_]
-    overlap: Estimate
 
 
 def measure(lab: Lab) -> Measurement:
     """Attacks the model with known members and others; counts on a half apart."""
-    audit = _audit(lab)
+    audit = drawn_audit(lab)
     description = lab.target()
     scores = lab.run("targets.querying.scores", {"inputs": audit.inputs}).arrays["scores"]
     signals = _signals(lab, audit, scores, access=str(description.get("access", "scores")))
@@ -51,6 +40,7 @@ def measure(lab: Lab) -> Measurement:
     verdicts = decide(signals, audit.labels, audit.members, learning)
     tail = low_tail(signals[verdicts.chosen], audit.members, learning, rate=LOW_RATE)
     best = verdicts.results[verdicts.chosen]
+    blind = blind_baseline(audit, seed=lab.seed)
     return Measurement(
         check=CHECK,
         version=VERSION,
@@ -63,8 +53,12 @@ def measure(lab: Lab) -> Measurement:
             "fpr_at_1_percent_nominal": tail.false_positive,
             "overlap": audit.overlap,
         },
-        observations=_observations(audit),
-        controls=(_planted(lab, audit), _random(lab, audit, signals, learning)),
+        observations=overlap_seen(audit),
+        controls=(
+            _planted(lab, audit),
+            _random(lab, audit, signals, learning),
+            blind.control(best.accuracy, blind.accuracy),
+        ),
         alarms=tuple(_alarms(lab, best, tail)),
         limits=(
             "Success here is a witness; failure says only that these attacks failed.",
@@ -73,61 +67,11 @@ def measure(lab: Lab) -> Measurement:
         method="best of correctness, class-wise loss, class-wise modified entropy and calibrated "
         "confidence, chosen and tuned on one half, counted on the other",
         facts=_facts(audit, verdicts),
-        artifacts=(_curve(lab, audit, signals, verdicts, learning),),
+        artifacts=(
+            keep_curves(lab, signals, audit.members, chosen=verdicts.chosen, counted=~learning),
+        ),
         cost=lab.cost,
     )
-
-
-def _audit(lab: Lab) -> Audit:
-    """Draws the same number of members and others from each class.
-
-    Raises:
-        NotAvailable: One of the sets is missing, or too few rows lie in one set only.
-    """
-    training, evaluation = lab.examples("training"), lab.examples("evaluation")
-    inside, outside = fingerprints(training.inputs), fingerprints(evaluation.inputs)
-    shared = np.isin(outside, inside)
-    overlap = Estimate.exact(float(shared.mean()), n=len(shared))
-    rng = np.random.default_rng(lab.seed)
-    member_rows = rng.permutation(np.unique(inside, return_index=True)[1])
-    other_rows = np.unique(outside, return_index=True)[1]
-    other_rows = rng.permutation(other_rows[~shared[other_rows]])
-    rows = _matched(training.labels[member_rows], evaluation.labels[other_rows], lab.count("items"))
-    least = lab.count("minimum_items")
-    if len(rows) < least:
-        raise NotAvailable(
-            f"only {len(rows)} members can be matched with as many others of the same class, "
-            f"{least} are needed; {overlap.value:.1%} of the evaluation rows lie in the training "
-            "data and cannot be used"
-        )
-    picked = (
-        _taken(training, member_rows[rows[:, 0]]),
-        _taken(evaluation, other_rows[rows[:, 1]]),
-    )
-    return Audit(
-        np.concatenate([one.inputs for one in picked]),
-        np.concatenate([one.labels for one in picked]).astype(np.int64),
-        np.repeat([True, False], len(rows)),
-        overlap,
-    )
-
-
-def _matched(first: Array, second: Array, most: int) -> NDArray[np.int64]:
-    """Pairs rows of equal labels, at most ``most``, classes in the proportion they allow."""
-    pairs = [
-        np.stack([rows[: min(map(len, both))] for rows in both], axis=1)
-        for label in np.unique(first)
-        if (both := [np.flatnonzero(first == label), np.flatnonzero(second == label)])
-    ]
-    matched = np.concatenate(pairs) if pairs else np.zeros((0, 2), dtype=np.int64)
-    # Rows were permuted before: every k-th pair keeps the proportion of the classes.
-    step = max(1.0, len(matched) / most)
-    kept: NDArray[np.int64] = matched[(np.arange(min(len(matched), most)) * step).astype(int)]
-    return kept
-
-
-def _taken(examples: Examples, rows: NDArray[np.int64]) -> Examples:
-    return Examples(examples.inputs[rows], examples.labels[rows])
 
 
 def _signals(lab: Lab, audit: Audit, scores: Array, *, access: str) -> dict[str, Floats]:
@@ -226,20 +170,6 @@ def _alarms(lab: Lab, best: Decided, tail: LowTail) -> list[str]:
     return alarms
 
 
-def _observations(audit: Audit) -> tuple[Observation, ...]:
-    if not audit.overlap.value:
-        return ()
-    return (
-        Observation(
-            rule="privacy.overlap",
-            severity=Severity.MEDIUM if audit.overlap.value >= LOW_RATE else Severity.LOW,
-            detail=f"{audit.overlap.value:.1%} of {audit.overlap.n} evaluation rows lie in the "
-            "training data; they were left out",
-            location="evaluation",
-        ),
-    )
-
-
 def _detail(audit: Audit, verdicts: Verdicts) -> str:
     best = verdicts.results[verdicts.chosen]
     return (
@@ -260,27 +190,3 @@ def _facts(audit: Audit, verdicts: Verdicts) -> dict[str, str | int | float | bo
         facts[f"accuracy of {name}"] = round(result.accuracy.value, 4)
         facts[f"auc of {name}"] = round(result.area.value, 4)
     return facts
-
-
-def _curve(
-    lab: Lab,
-    audit: Audit,
-    signals: dict[str, Floats],
-    verdicts: Verdicts,
-    learning: NDArray[np.bool_],
-) -> Artifact:
-    curves = {}
-    for name, signal in signals.items():
-        curve = roc_curve(signal[~learning & audit.members], signal[~learning & ~audit.members])
-        points = np.unique(np.linspace(0, len(curve.thresholds) - 1, CURVE_POINTS).astype(int))
-        curves[name] = {
-            "false_positive": [round(float(x), 6) for x in curve.false_positive[points]],
-            "true_positive": [round(float(x), 6) for x in curve.true_positive[points]],
-        }
-    document = {"chosen": verdicts.chosen, "curves": curves}
-    return lab.keep(
-        "roc.json",
-        title="Members named against others accused, for each attack",
-        media_type="application/json",
-        data=json.dumps(document, sort_keys=True).encode(),
-    )

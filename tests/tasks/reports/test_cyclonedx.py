@@ -17,7 +17,7 @@ from tasks.domain.severity import Severity
 from tasks.domain.spec import RunPlan
 from tasks.intake.bom import read_bom
 from tasks.intake.bom_component import MODEL
-from tasks.reports.cyclonedx import Inventory, bom_document, render_bom
+from tasks.reports.cyclonedx import Contents, bom_document, render_bom
 from tests.simulators.store import MemoryStore
 from tests.tasks.intake.bundles import manifest
 from tests.tasks.reports.stories import NAMES
@@ -26,7 +26,7 @@ REQUIREMENTS = b"onnxruntime==1.20.0\nnumpy>=2\n"
 ADVISORY = "onnxruntime 1.20.0 is affected by X-2026-1: a flaw"
 
 
-def inventory(*, requirements: bytes = REQUIREMENTS, **changed: Any) -> Inventory:
+def inventory(*, requirements: bytes = REQUIREMENTS, **changed: Any) -> Contents:
     store = MemoryStore()
     value = manifest()
     value["data"]["training"] = {"path": "data/train.npz"}
@@ -43,7 +43,7 @@ def inventory(*, requirements: bytes = REQUIREMENTS, **changed: Any) -> Inventor
         files=files,
         facts={"format": "onnx", "parameters": 650, "input_shape": "n x 1 x 8 x 8"},
     )
-    return Inventory(
+    return Contents(
         plan=RunPlan(
             bundle=digest_of(b"b"), asset=subject.spec.asset, tier="medium",
             battery="onboarding.standard", battery_digest=digest_of(b"x"), policy="tier.medium",

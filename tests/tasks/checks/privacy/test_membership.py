@@ -86,7 +86,7 @@ def test_a_model_that_generalises_hides_its_members(tmp_path: Path) -> None:
     found = measured(tmp_path)
     assert found.estimates["accuracy"].high < 0.6
     assert outcome(found) is Outcome.PASS
-    assert [control.held for control in found.controls] == [True, True]
+    assert [control.held for control in found.controls] == [True, True, True]
     assert found.controls[0].estimate is not None
     assert found.controls[0].estimate.value > 0.8
     assert found.cost.queries == 800
@@ -134,3 +134,13 @@ def test_without_training_data_the_question_cannot_be_asked(tmp_path: Path) -> N
 def test_a_refuted_privacy_claim_is_an_alarm(tmp_path: Path) -> None:
     found = measured(tmp_path, noisy=True, steps=400, claims=Claims(dp_epsilon=0.01))
     assert any("claimed privacy epsilon is 0.01" in alarm for alarm in found.alarms)
+
+
+def test_sets_that_differ_in_kind_accuse_nobody(tmp_path: Path) -> None:
+    _, evaluation = digits(noisy=True)
+    darker = (evaluation[0] * np.float32(0.3), evaluation[1])
+    found = measured(tmp_path, noisy=True, steps=400, evaluation=darker)
+    assert [control.held for control in found.controls] == [True, True, False]
+    assert found.controls[2].estimate is not None
+    assert found.controls[2].estimate.low > 0.8
+    assert outcome(found) is Outcome.UNDECIDED

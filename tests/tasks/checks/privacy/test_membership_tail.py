@@ -1,0 +1,138 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tasks.catalog.reading import Catalog
+from tasks.checks.lab import NotAvailable
+from tasks.checks.privacy.membership_tail import measure
+from tasks.domain.finding import Outcome
+from tasks.domain.measurement import Measurement
+from tasks.domain.recipe import TrainingRecipe
+from tasks.judging.gates import judge
+from tests.simulators.sandbox import DirectSession
+from tests.simulators.store import MemoryStore
+from tests.tasks.checks.benches import lab
+from tests.tasks.checks.privacy.people import model, people
+
+CHECK = "privacy.membership_tail"
+SMALL = {"items": 1000, "shadow_models": 8, "label_queries": 2}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def measured(tmp_path: Path, *, steps: int, rows: int = 1000, **more: Any) -> Measurement:
+    training, evaluation = people(rows)
+    bundle: dict[str, Any] = {
+        "training": training,
+        "evaluation": evaluation,
+        "files": model(rows, steps),
+        "classes": 2,
+        "architecture": "layers.yaml",
+        "parameters": SMALL,
+    }
+    with lab(CHECK, tmp_path, **(bundle | more)) as bench:
+        return measure(bench)
+
+
+def outcome(found: Measurement) -> Outcome:
+    return judge(Catalog().check(CHECK), found).outcome
+
+
+def test_a_model_that_knows_its_people_by_heart_fails(tmp_path: Path) -> None:
+    store = MemoryStore()
+    found = measured(tmp_path, steps=300, store=store)
+    assert found.estimates["tpr_at_1_percent_fpr"].low > 0.05
+    assert outcome(found) is Outcome.FAIL
+    assert all(control.held for control in found.controls)
+    curves = json.loads(store.get(found.artifacts[0].digest))
+    assert {"BaVarIA", "LiRA online", "LiRA offline", "RMIA", "label noise", "loss"} <= set(
+        curves["curves"]
+    )
+
+
+def test_a_model_that_learnt_little_passes(tmp_path: Path) -> None:
+    found = measured(tmp_path, steps=1)
+    assert found.estimates["tpr_at_1_percent_fpr"].high < 0.05
+    assert outcome(found) is Outcome.PASS
+
+
+def test_too_few_people_are_never_a_verdict(tmp_path: Path) -> None:
+    found = measured(tmp_path, steps=300, rows=150)
+    assert outcome(found) is Outcome.UNDECIDED
+    assert any("cannot speak about 1 %" in alarm for alarm in found.alarms)
+
+
+def test_a_second_version_of_the_asset_trains_no_shadow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    trained: list[int] = []
+    call = DirectSession.call
+
+    def counted(self: DirectSession, procedure: str, *given: Any, **values: Any) -> Any:
+        if procedure == "attacks.inference.shadow_stack":
+            trained.append(len(given[0]["members"]))
+        return call(self, procedure, *given, **values)
+
+    monkeypatch.setattr(DirectSession, "call", counted)
+    fresh = measured(tmp_path, steps=30, rows=150, store=store)
+    assert trained == [8, 8]  # the bank, and the control's own models
+    kept = measured(tmp_path, steps=30, rows=150, store=store)
+    assert kept.canonical() == fresh.canonical()
+    measured(tmp_path, steps=31, rows=150, store=store)
+    assert trained == [8, 8, 8, 8]
+
+
+def test_another_recipe_is_another_bank(tmp_path: Path) -> None:
+    store = MemoryStore()
+    bench = lab(
+        CHECK,
+        tmp_path,
+        training=people(150)[0],
+        evaluation=people(150)[1],
+        files=model(150, 9),
+        classes=2,
+        architecture="layers.yaml",
+        parameters=SMALL,
+        store=store,
+    )
+    with bench:
+        first = measure(bench)
+    told = TrainingRecipe(epochs=3, learning_rate=0.01)
+    spec = bench.subject.spec.model_copy(update={"training": told})
+    bench.subject = bench.subject.model_copy(update={"spec": spec})
+    with bench:
+        bench._session = bench._target = None
+        second = measure(bench)
+    assert "stand-in recipe" in first.method
+    assert "the bundle's recipe (optimizer adam, learning_rate 0.01" in second.method
+    assert len(list(store.claims("shadow-banks/"))) == 2
+
+
+def test_duplicated_people_count_once(tmp_path: Path) -> None:
+    training, _ = people(150)
+    doubled = tuple(np.concatenate([part, part]) for part in training)
+    found = measured(tmp_path, steps=30, rows=150, training=doubled)
+    once = measured(tmp_path, steps=30, rows=150)
+    assert found.facts["members"] == once.facts["members"]
+
+
+def test_people_in_both_sets_are_left_out(tmp_path: Path) -> None:
+    training, _ = people(150)
+    with pytest.raises(NotAvailable, match=r"100\.0% of the evaluation rows"):
+        measured(tmp_path, steps=30, rows=150, evaluation=training)
+
+
+def test_a_shift_between_the_sets_accuses_nobody(tmp_path: Path) -> None:
+    _, evaluation = people(1000)
+    moved = (evaluation[0] * 3 + 1, evaluation[1])
+    found = measured(tmp_path, steps=300, evaluation=moved)
+    assert found.estimates["blind_tpr_at_1_percent_fpr"].low > 0.5
+    assert outcome(found) is Outcome.UNDECIDED
