@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.attacks.evasion.linear_control import linear_target, linf_distances
+from tasks.attacks.evasion.linear_control import linear_distances, linear_target
 from tasks.attacks.evasion.rays import rays
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
@@ -24,7 +24,7 @@ def labels_control(
     inputs = rng.uniform(0.3, 0.7, (points, FEATURES)).astype(np.float32)
     bias = (-weights.sum(axis=1) / 2).astype(np.float32)
     labels = (inputs @ weights.T + bias).argmax(axis=1).astype(np.int64)
-    epsilon = float(np.quantile(linf_distances(weights, bias, inputs, labels), 0.8))
+    epsilon = float(np.quantile(linear_distances(weights, bias, inputs, labels), 0.8))
     victim = linear_target(weights, bias)
     reply = rays(victim, inputs=inputs, labels=labels, queries=queries, epsilon=epsilon, seed=seed)
     return Reply(

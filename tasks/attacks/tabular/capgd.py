@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.attacks.evasion.keyed import generator_for
-from tasks.attacks.evasion.square import margin_of
+from tasks.attacks.evasion.random_search import margin_of
 from tasks.attacks.tabular.repairing import repaired
 from tasks.attacks.tabular.rules import Allowed, Rows, Rules
 from tasks.domain.errors import TargetError

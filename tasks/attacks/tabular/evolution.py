@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.attacks.evasion.keyed import generator_for
-from tasks.attacks.evasion.square import margin_of
+from tasks.attacks.evasion.random_search import margin_of
 from tasks.attacks.tabular.repairing import repaired
 from tasks.attacks.tabular.rules import Allowed, Rows, Rules
 from tasks.domain.table import Table
