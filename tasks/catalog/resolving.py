@@ -104,6 +104,10 @@ def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
                 bound[role] = file.digest
         if subject.spec.training is not None:
             bound["recipe"] = digest_of(subject.spec.training.canonical())
+    if entry.needs.documents:
+        for name, path in subject.spec.documents.model_dump().items():
+            if path and (file := subject.file(path)):
+                bound[f"document:{name}"] = file.digest
     for role in ("evaluation", "training"):
         if (dataset := subject.dataset(role)) and dataset.digest:
             bound[role] = dataset.digest

@@ -323,8 +323,8 @@ class Subject(Frozen):
     """Answers to questions that the vendor left open, as an operator filled them in."""
     filled_by: str = ""
     """Who says to have filled them in; a name in a form, not a proof."""
-    facts: dict[str, str | int] = {}
-    """What the artifact's own bytes say: format, parameters, shapes; only what could be read."""
+    facts: dict[str, int | float | str] = {}
+    """What the artifact's own bytes say: ``artifact_format``, ``parameters``, where known."""
 
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""

@@ -109,7 +109,7 @@ def facts_of(subject: Subject) -> dict[str, Answer | None]:
     """Returns what the bundle itself shows, by fact; None where it cannot be told."""
     spec, documents, claims = subject.spec, subject.spec.documents, subject.spec.claims
     rows = {data.role: data.rows if data.digest is not None else None for data in subject.datasets}
-    kind = subject.facts.get("format")
+    kind = subject.facts.get("artifact_format")
     return {
         "signed": _signed(subject),
         "bom": documents.bom is not None and not _seen(subject, "provenance.bom.unreadable"),

@@ -77,7 +77,7 @@ def build_subject(
         datasets=tuple(item.dataset for item in decoded),
         observations=(*observations, *papers.observations),
         answers=papers.answers,
-        facts=facts.stated(),
+        facts=facts.known(),
     )
     return subject.model_copy(
         update={"observations": (*subject.observations, *_questioned(subject))}

@@ -33,7 +33,7 @@ def row(question: str, answer: Any, here: Subject) -> Row:
 
 
 VALID, ABSENT = "provenance.signature.valid", "provenance.signature.absent"
-SIZE = {"parameters": 1000, "format": "onnx"}
+SIZE = {"parameters": 1000, "artifact_format": "onnx"}
 CASES: dict[str, tuple[str, Any, Subject, str]] = {
     "signed and it is": ("supply.signed", True, subject(VALID), "confirmed"),
     "signed and it is not": ("supply.signed", True, subject(ABSENT), "contradicted"),
@@ -53,7 +53,7 @@ CASES: dict[str, tuple[str, Any, Subject, str]] = {
     "size that nobody can count": ("training.parameters", 7, subject(), "unsupported"),
     "format as it is": ("supply.safe_format", True, subject(facts=SIZE), "confirmed"),
     "format that runs code": (
-        "supply.safe_format", True, subject(facts={"format": "pickle"}), "contradicted",
+        "supply.safe_format", True, subject(facts={"artifact_format": "pickle"}), "contradicted",
     ),
     "backed by a paper": (
         "supply.dependencies_watched", True, subject(documents=Documents(bom="b")), "stated",
