@@ -4,15 +4,25 @@ Each command's work lives in ``tasks/commands/`` and is imported when the comman
 ``proofhouse --help`` stays instant. Results go to stdout; progress and problems to stderr.
 """
 
-import json
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-EXIT_OK, EXIT_REFUSED, EXIT_BAD_INPUT, EXIT_UNDECIDED = 0, 1, 2, 3
+from tasks.answering import (
+    EXIT_BAD_INPUT,
+    EXIT_OK,
+    EXIT_REFUSED,
+    EXIT_UNDECIDED,
+    Answer,
+    Json,
+)
+from tasks.answering import run as _run
+from tasks.governing import vendors_app
+
+__all__ = [
+    "EXIT_BAD_INPUT", "EXIT_OK", "EXIT_REFUSED", "EXIT_UNDECIDED", "Answer", "Json", "app", "main",
+]  # fmt: skip
 
 app = typer.Typer(
     name="proofhouse",
@@ -28,19 +38,10 @@ inventory_app = typer.Typer(help="Assets and their runs.", no_args_is_help=True)
 app.add_typer(keys_app, name="keys")
 app.add_typer(catalog_app, name="catalog")
 app.add_typer(inventory_app, name="inventory")
+app.add_typer(vendors_app, name="vendors")
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
 Tier = Annotated[str | None, typer.Option(help="Risk tier: low, medium or high.")]
-
-
-class Answer:
-    """What a command found: a document for machines, lines for people, and an exit code."""
-
-    def __init__(self, document: Any, lines: list[str], code: int = EXIT_OK) -> None:
-        self.document = document
-        self.lines = lines
-        self.code = code
 
 
 @app.command(epilog="Example: `proofhouse demo --out demo-output`")
@@ -228,32 +229,6 @@ def inventory_runs(
         return runs_answer(asset)
 
     _run(work, json_)
-
-
-def _run(work: Callable[[], Answer], as_json: bool) -> None:
-    """Does the work, prints the answer, and turns project errors into a message and code 2."""
-    from tasks.commands.failing import explained  # noqa: PLC0415
-    from tasks.commands.wording import visible  # noqa: PLC0415
-
-    try:
-        answer = work()
-    except KeyboardInterrupt:
-        typer.echo("Stopped. Nothing was sealed; run the command again to resume.", err=True)
-        raise typer.Exit(130) from None
-    except Exception as error:
-        message = explained(error)
-        if message is None:
-            raise
-        if as_json:
-            typer.echo(json.dumps({"error": message}))
-        typer.echo(visible(message.get("text", "")), err=True)
-        raise typer.Exit(EXIT_BAD_INPUT) from None
-    if as_json:
-        typer.echo(json.dumps(answer.document, ensure_ascii=True, allow_nan=False))
-    else:
-        typer.echo(visible("\n".join(answer.lines)))
-    sys.stdout.flush()
-    raise typer.Exit(answer.code)
 
 
 def main() -> None:

@@ -15,13 +15,18 @@ from tasks.domain.finding import Decision, Finding, Outcome, RiskTier
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import RunPlan
+from tasks.domain.vendor import BARRED
 from tasks.intake.questionnaire import impact_answers
+from tasks.intake.vouching import FAMILY
 from tasks.judging.concluding import conclude
 from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
 from tasks.planning import GATEKEEPERS, plan_run
 from tasks.runtime import services
 from tasks.store.protocol import ObjectStore
+
+DECLINED = "onboarding.declined"
+"""The battery for vendors whose bundles are refused: nothing of theirs is opened."""
 
 
 class Planned(NamedTuple):
@@ -38,6 +43,7 @@ def plan_onboarding(
     here = services()
     described = Subject.parse(here.store.get(subject))
     chosen = RiskTier(tier) if tier else tier_of(described)
+    battery = DECLINED if is_barred(described) else battery
     attempt = 1
     while True:
         plan = plan_run(
@@ -65,6 +71,12 @@ def tier_of(subject: Subject) -> RiskTier:
     answers = ImpactAnswers.model_validate(impact_answers(subject.answers))
     tier = risk_tier(answers).tier
     return RiskTier.MEDIUM if tier is RiskTier.LOW else tier
+
+
+def is_barred(subject: Subject) -> bool:
+    """Answers whether the register bars the vendor, as intake found it."""
+    rules = {item.rule for item in subject.observations}
+    return any(FAMILY + state in rules for state in BARRED)
 
 
 def blocked_reason(executions: Sequence[Execution]) -> str:

@@ -22,7 +22,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "intake"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"code", "progress", "settings", "serving", "planning", "runtime", "onboarding"}),
-    frozenset({"demo", "orchestration", "commands", "cli"}),
+    frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",

@@ -89,6 +89,24 @@ def read_trusted(paths: Sequence[Path]) -> TrustedKeys:
     return TrustedKeys(tuple(keys), tuple(certificates))
 
 
+def signer_of(
+    spec: BundleSpec, files: Sequence[FileEntry], store: ObjectStore, trusted: TrustedKeys
+) -> tuple[Path, ec.EllipticCurvePublicKey] | None:
+    """Returns the trusted key that made a bundle's signature, or None; says nothing of the bytes.
+
+    Only for signatures by key: certificates name their holder themselves.
+    """
+    told = spec.signature
+    file = next((file for file in files if told is not None and file.path == told.path), None)
+    if file is None or file.size_bytes > MOST_SIGNATURE_BYTES:
+        return None
+    try:
+        envelope = parse_envelope(store.get(file.digest))
+    except InvalidInputError:
+        return None
+    return next(((path, key) for path, key in trusted.keys if _made(envelope, key)), None)
+
+
 class SignatureReading:
     """One bundle's signature held against its files.
 

@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks.domain.digest import Digest
 from tasks.intake.subject import build_subject
+from tasks.inventory.vendors import VendorRegister
 from tasks.runtime import services
 
 
@@ -29,5 +30,6 @@ def take_in_here(bundle: Path) -> Digest:
             sandbox=here.sandbox,
             workspace=Path(workspace),
             trusted_keys=tuple(sorted((home / "vendors").glob("*.pub"))),
+            register=VendorRegister(here.settings.database_url).view,
         )
     return here.store.put(subject.canonical()).digest

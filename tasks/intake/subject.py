@@ -1,15 +1,17 @@
 """From a bundle on disk to a :class:`Subject`: everything the checks may know of it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tasks.domain.bundle import Subject
+from tasks.domain.vendor import VendorView
 from tasks.intake.artifact import read_facts
 from tasks.intake.datasets import decode, same_data
 from tasks.intake.manifest import read_bundle
 from tasks.intake.provenance import Papers
 from tasks.intake.quarantine import QUOTAS, Quotas
-from tasks.intake.signature import read_trusted
+from tasks.intake.signature import read_trusted, signer_of
+from tasks.intake.vouching import vendor_observations
 from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
 
@@ -22,8 +24,11 @@ def build_subject(
     workspace: Path,
     quotas: Quotas = QUOTAS,
     trusted_keys: Sequence[Path] = (),
+    register: Callable[[str], VendorView] = lambda _: VendorView(),
 ) -> Subject:
-    """Takes a bundle in and describes it. Equal bytes (and trusted keys) give equal subjects.
+    """Takes a bundle in and describes it.
+
+    Equal bytes (and trusted keys, and standing of the vendor) give equal subjects.
 
     Args:
         bundle_path: A bundle folder, its ``bundle.yaml``, or an archive of it.
@@ -32,6 +37,7 @@ def build_subject(
         workspace: Scratch space; everything put there is removed again.
         quotas: How much a bundle may be.
         trusted_keys: Public keys or certificates (PEM) whose signatures count.
+        register: Tells how a vendor stands, by its name.
 
     Raises:
         InvalidInputError: The bundle cannot be used; the message says what, where and how to mend.
@@ -49,6 +55,9 @@ def build_subject(
     entry = next((file for file in bundle.files if file.path == artifact), None)
     facts = read_facts(entry, store, sandbox, workspace)
     papers = Papers(bundle.spec, bundle.files, store, facts).read(trusted, workspace)
+    vendor = bundle.spec.vendor.name
+    signer = signer_of(bundle.spec, bundle.files, store, trusted)
+    observations += vendor_observations(vendor, signer, register(vendor))
     return Subject(
         spec=bundle.spec,
         files=bundle.files,

@@ -4,38 +4,26 @@ It is a view for people and reports. The truth is the sealed evidence; everythin
 recorded again from it, any number of times and in any order.
 """
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Select, column, delete, select, table
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import column, delete, select, table
 from sqlalchemy.orm import Session
 
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import InventoryError
 from tasks.domain.finding import Finding, Verdict
 from tasks.domain.run import RunRecord
-from tasks.inventory.engine import WRITING, open_engine, shown
 from tasks.inventory.rows import Asset, Run, RunFinding, State, VerdictChange
-from tasks.inventory.tables import AssetTable, BundleTable, FindingTable, RunTable, Table
+from tasks.inventory.sessions import Database
+from tasks.inventory.tables import AssetTable, BundleTable, FindingTable, RunTable
 
 APPROVING = {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
 _CHANGES = table("verdict_changes", *(column(name) for name in VerdictChange.model_fields))
 _BY_LEDGER = (RunTable.ledger_index.desc(), RunTable.run.desc())
 
 
-class Inventory:
-    """One database. Safe to share between threads, and to open in many processes."""
-
-    def __init__(self, url: str) -> None:
-        """Opens the database at ``url`` and brings its schema up to date.
-
-        Raises:
-            InventoryError: It does not answer, or was written by a newer version.
-        """
-        self._engine = open_engine(url)
+class Inventory(Database):
+    """Assets, runs and findings in one database."""
 
     def record_run(self, record: RunRecord, *, statement: Digest, ledger_index: int) -> None:
         """Records a sealed run, its findings, its bundle and its asset; again if need be."""
@@ -122,39 +110,6 @@ class Inventory:
         """Makes sure that the asset is there, and that nobody else changes it until we are done."""
         self._insert_new(session, AssetTable, **Asset.of_id(record.asset).model_dump())
         return _locked_asset(session, record.asset)
-
-    def _insert_new(self, session: Session, kind: type[Table], **values: Any) -> None:
-        dialect: Any = postgresql if self._engine.dialect.name == "postgresql" else sqlite
-        session.execute(dialect.insert(kind).values(**values).on_conflict_do_nothing())
-
-    def _all(self, kind: type[Any], query: Select[Any]) -> tuple[Any, ...]:
-        with self._reading() as session:
-            return tuple(
-                kind.model_validate({name: getattr(row, name) for name in kind.model_fields})
-                for row in session.scalars(query)
-            )
-
-    @contextlib.contextmanager
-    def _reading(self) -> Iterator[Session]:
-        with self._failing_clearly(), Session(self._engine) as session:
-            yield session
-
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[Session]:
-        writer = self._engine.execution_options(**WRITING)
-        with self._failing_clearly(), Session(writer) as session, session.begin():
-            yield session
-
-    @contextlib.contextmanager
-    def _failing_clearly(self) -> Iterator[None]:
-        try:
-            yield
-        except DBAPIError as error:
-            # The statement's values may hold a vendor's text, so only the driver's words are shown.
-            raise InventoryError(
-                f"{shown(self._engine)}: {str(error.orig).strip()}. Nothing was changed; check the "
-                "database, then do it again."
-            ) from None
 
 
 def _locked_asset(session: Session, asset: str) -> AssetTable:

@@ -4,6 +4,7 @@ from typing import Literal, Self
 
 from tasks.domain.bundle import BundleSpec
 from tasks.domain.frozen import Frozen
+from tasks.domain.vendor import VendorState
 
 State = Literal["quarantined", "approved", "live", "retired"]
 """``quarantined`` and ``approved`` follow the latest verdict; people set ``live`` and ``retired``,
@@ -100,3 +101,51 @@ class VerdictChange(Frozen):
     after: str
     sealed: str
     ledger_index: int
+
+
+class Vendor(Frozen):
+    """A third party. Dates are UTC in RFC 3339; empty means never."""
+
+    vendor: str
+    name: str
+    contact: str = ""
+    state: VendorState = VendorState.PROSPECTIVE
+    reason: str = ""
+    registered: str
+    reviewed: str = ""
+    review_due: str = ""
+
+
+class VendorKey(Frozen):
+    """A public key that vouches for one vendor: SHA-256 of its DER form."""
+
+    fingerprint: str
+    vendor: str
+    kind: str
+    source: str
+    added: str
+
+
+class VendorEvent(Frozen):
+    """A vendor moved to a state: who did it, when and why."""
+
+    vendor: str
+    number: int
+    state: VendorState
+    reason: str
+    who: str
+    dated: str
+
+
+class VendorAnswers(Frozen):
+    """One answered questionnaire with its score (0 to 1)."""
+
+    digest: str
+    vendor: str
+    questionnaire: str
+    score: float
+    answered: int
+    asked: int
+    contradicted: int
+    run: str
+    dated: str

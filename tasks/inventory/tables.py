@@ -105,3 +105,59 @@ class FindingTable(Table):
     detail: Mapped[str]
     remediation: Mapped[str]
     evidence: Mapped[Any]
+
+
+class VendorTable(Table):
+    """Third parties that hand models and data in; ``vendor`` is the one spelling of the name."""
+
+    __tablename__ = "vendors"
+
+    vendor: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    contact: Mapped[str]
+    state: Mapped[str]
+    reason: Mapped[str]
+    registered: Mapped[str]
+    reviewed: Mapped[str]
+    review_due: Mapped[str]
+
+
+class VendorKeyTable(Table):
+    """What a vendor is known by. A key vouches for one vendor only, hence the primary key."""
+
+    __tablename__ = "vendor_keys"
+
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    vendor: Mapped[str] = mapped_column(ForeignKey("vendors.vendor"), index=True)
+    kind: Mapped[str]
+    source: Mapped[str]
+    added: Mapped[str]
+
+
+class VendorEventTable(Table):
+    """What happened to a vendor, in order: who moved it where, and why."""
+
+    __tablename__ = "vendor_events"
+
+    vendor: Mapped[str] = mapped_column(ForeignKey("vendors.vendor"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    state: Mapped[str]
+    reason: Mapped[str]
+    who: Mapped[str]
+    dated: Mapped[str]
+
+
+class VendorAnswersTable(Table):
+    """Questionnaires that a vendor answered, by the digest of the answers, with their score."""
+
+    __tablename__ = "vendor_answers"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    vendor: Mapped[str] = mapped_column(ForeignKey("vendors.vendor"), primary_key=True)
+    questionnaire: Mapped[str]
+    score: Mapped[float]
+    answered: Mapped[int]
+    asked: Mapped[int]
+    contradicted: Mapped[int]
+    run: Mapped[str]
+    dated: Mapped[str]

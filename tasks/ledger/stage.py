@@ -6,8 +6,10 @@ from tasks.domain.bundle import Subject
 from tasks.domain.run import RunRecord
 from tasks.inventory.database import Inventory
 from tasks.inventory.rows import Asset
+from tasks.inventory.vendors import VendorRegister
 from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.ledger.seal import seal_run, sealed_run
+from tasks.ledger.statement import moment_of
 from tasks.ledger.witness import Witness
 from tasks.runtime import services
 
@@ -37,3 +39,6 @@ def seal_here(record: RunRecord) -> None:
     inventory = Inventory(here.settings.database_url)
     inventory.register_asset(Asset.of_bundle(subject.spec))
     inventory.record_run(kept, statement=sealed.statement, ledger_index=sealed.ledger_index)
+    vendor, now = subject.spec.vendor, moment_of(kept.sealed, place=f"the record of {kept.run}")
+    register = VendorRegister(here.settings.database_url)
+    register.register(vendor.name, contact=vendor.contact, who=f"onboarding {kept.run}", now=now)

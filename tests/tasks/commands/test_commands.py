@@ -24,7 +24,9 @@ PICKLE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
 COMMANDS = (
     ["demo"], ["onboard"], ["scan"], ["verify"], ["report"], ["serve"], ["doctor"],
     ["keys", "init"], ["catalog", "list"], ["catalog", "show"], ["catalog", "check"],
-    ["inventory", "assets"], ["inventory", "runs"],
+    ["inventory", "assets"], ["inventory", "runs"], ["vendors", "list"], ["vendors", "show"],
+    ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
+    ["vendors", "offboard"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
@@ -90,6 +92,7 @@ QUESTIONS: dict[str, tuple[list[str], set[str]]] = {
     "keys init": (["keys", "init"], {"public_key"}),
     "inventory assets": (["inventory", "assets"], {"assets"}),
     "inventory runs": (["inventory", "runs"], {"runs"}),
+    "vendors list": (["vendors", "list"], {"vendors"}),
 }
 
 

@@ -24,13 +24,6 @@ from tasks.inventory.tables import AssetTable, Table
 from tests.tasks.inventory.records import ASSET, STATEMENT, finding, record
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'home' / 'inventory.sqlite'}"
-    return str(request.getfixturevalue("postgres").new_database())
-
-
 def count(url: str, table: str) -> Any:
     with create_engine(url, poolclass=NullPool).connect() as connection:
         return connection.execute(text(f"SELECT count(*) FROM {table}")).scalar()  # noqa: S608 - our names

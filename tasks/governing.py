@@ -1,0 +1,109 @@
+"""The governance commands: vendors and approvals. Their work lives in ``tasks/commands/``."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.answering import Answer, Json, run
+
+vendors_app = typer.Typer(
+    help="Vendors: who hands things in, their keys, standing and results.", no_args_is_help=True
+)
+
+Name = Annotated[str, typer.Argument(help="The vendor's name, in any spelling.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the register.")]
+By = Annotated[str, typer.Option("--by", help="Who decides; you, when left out.")]
+
+
+@vendors_app.command("list", epilog="Example: `proofhouse vendors list`")
+def vendors_list(json_: Json = False) -> None:
+    """List vendors with state, next review and latest verdict."""
+
+    def work() -> Answer:
+        from tasks.commands.vendors import list_answer  # noqa: PLC0415
+
+        return list_answer()
+
+    run(work, json_)
+
+
+@vendors_app.command("show", epilog="Example: `proofhouse vendors show 'Acme Vision'`")
+def vendors_show(name: Name, json_: Json = False) -> None:
+    """Show one vendor: contact, keys, history, questionnaires, runs and verdicts."""
+
+    def work() -> Answer:
+        from tasks.commands.vendors import show_answer  # noqa: PLC0415
+
+        return show_answer(name)
+
+    run(work, json_)
+
+
+@vendors_app.command(
+    "add", epilog="Example: `proofhouse vendors add 'Acme Vision' --contact security@acme.example`"
+)
+def vendors_add(
+    name: Name,
+    contact: Annotated[str, typer.Option(help="Where incidents are reported to.")] = "",
+    key: Annotated[Path | None, typer.Option(help="PEM public key it signs with.")] = None,
+    by: By = "",
+    json_: Json = False,
+) -> None:
+    """Enter a vendor as prospective, with the key that vouches for it."""
+
+    def work() -> Answer:
+        from tasks.commands.vendors import add_answer  # noqa: PLC0415
+
+        return add_answer(name, contact=contact, key=key, by=by)
+
+    run(work, json_)
+
+
+@vendors_app.command("trust", epilog="Example: `proofhouse vendors trust 'Acme Vision' acme.pub`")
+def vendors_trust(
+    name: Name,
+    key: Annotated[Path, typer.Argument(help="PEM public key (P-256, P-384 or P-521).")],
+    json_: Json = False,
+) -> None:
+    """Bind a public key to one vendor; for any other vendor it vouches no more."""
+
+    def work() -> Answer:
+        from tasks.commands.vendors import trust_answer  # noqa: PLC0415
+
+        return trust_answer(name, key)
+
+    run(work, json_)
+
+
+@vendors_app.command(
+    "approve", epilog="Example: `proofhouse vendors approve 'Acme Vision' --reason 'contract 4711'`"
+)
+def vendors_approve(name: Name, reason: Reason = "", by: By = "", json_: Json = False) -> None:
+    """Approve a vendor, reinstate it, or renew its yearly review."""
+    _move(name, "approved", reason=reason, by=by, json_=json_)
+
+
+@vendors_app.command(
+    "suspend", epilog="Example: `proofhouse vendors suspend 'Acme Vision' --reason 'key leaked'`"
+)
+def vendors_suspend(name: Name, reason: Reason = "", by: By = "", json_: Json = False) -> None:
+    """Withdraw trust: every further bundle of the vendor is refused, with this reason."""
+    _move(name, "suspended", reason=reason, by=by, json_=json_)
+
+
+@vendors_app.command(
+    "offboard", epilog="Example: `proofhouse vendors offboard 'Acme Vision' --reason 'ended'`"
+)
+def vendors_offboard(name: Name, reason: Reason = "", by: By = "", json_: Json = False) -> None:
+    """End the relation with a vendor; its bundles are refused from now on."""
+    _move(name, "offboarded", reason=reason, by=by, json_=json_)
+
+
+def _move(name: str, state: str, *, reason: str, by: str, json_: bool) -> None:
+    def work() -> Answer:
+        from tasks.commands.vendors import move_answer  # noqa: PLC0415
+
+        return move_answer(name, state, reason=reason, by=by)
+
+    run(work, json_)
