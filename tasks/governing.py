@@ -11,6 +11,13 @@ vendors_app = typer.Typer(
     help="Vendors: who hands things in, their keys, standing and results.", no_args_is_help=True
 )
 
+approve_app = typer.Typer(
+    help="Signed approvals with an expiry: of a risk tier, of a finding.", no_args_is_help=True
+)
+
+Expires = Annotated[str, typer.Option(help="Last day (2027-01-31) or a number of days (*90d*).")]
+Signer = Annotated[str, typer.Option(help="The approver's key, as in PROOFHOUSE_SIGNER.")]
+Why = Annotated[str, typer.Option("--reason", help="Why; signed and shown in every report.")]
 Name = Annotated[str, typer.Argument(help="The vendor's name, in any spelling.")]
 Reason = Annotated[str, typer.Option(help="Why; kept in the register.")]
 By = Annotated[str, typer.Option("--by", help="Who decides; you, when left out.")]
@@ -105,5 +112,67 @@ def _move(name: str, state: str, *, reason: str, by: str, json_: bool) -> None:
         from tasks.commands.vendors import move_answer  # noqa: PLC0415
 
         return move_answer(name, state, reason=reason, by=by)
+
+    run(work, json_)
+
+
+@approve_app.command(
+    "tier",
+    epilog="Example: `proofhouse approve tier 'Acme Vision/digit-reader@1.2.0' --tier low "
+    "--reason 'internal pilot, no personal data' --expires 90d --by 'Eve, risk'`",
+)
+def approve_tier(
+    asset: Annotated[str, typer.Argument(help="Asset id; see *inventory assets*.")],
+    *,
+    tier: Annotated[str, typer.Option(help="low, medium or high.")],
+    reason: Why,
+    expires: Expires,
+    by: By = "",
+    signer: Signer = "",
+    json_: Json = False,
+) -> None:
+    """Approve another risk tier for an asset than its answers lead to."""
+
+    def work() -> Answer:
+        from tasks.commands.approve import tier_answer  # noqa: PLC0415
+
+        return tier_answer(asset, tier, reason=reason, expires=expires, by=by, signer=signer)
+
+    run(work, json_)
+
+
+@approve_app.command(
+    "finding",
+    epilog="Example: `proofhouse approve finding run-0123456789abcdef0123 extraction.fidelity "
+    "--reason 'only own staff can query it' --expires 2027-01-31`",
+)
+def approve_finding(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="Run id; see *inventory runs*.")],
+    check: Annotated[str, typer.Argument(help="Check id, as the report names it.")],
+    *,
+    reason: Why,
+    expires: Expires,
+    by: By = "",
+    signer: Signer = "",
+    json_: Json = False,
+) -> None:
+    """Accept the risk of one finding, as it was measured, until a day. Then onboard again."""
+
+    def work() -> Answer:
+        from tasks.commands.approve import finding_answer  # noqa: PLC0415
+
+        return finding_answer(run_id, check, reason=reason, expires=expires, by=by, signer=signer)
+
+    run(work, json_)
+
+
+@approve_app.command("list", epilog="Example: `proofhouse approve list`")
+def approve_list(json_: Json = False) -> None:
+    """List approvals with who gave them, and whether each counts now."""
+
+    def work() -> Answer:
+        from tasks.commands.approve import list_answer  # noqa: PLC0415
+
+        return list_answer()
 
     run(work, json_)

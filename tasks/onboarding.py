@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from tasks.approving import grants_here, tier_decision
 from tasks.catalog.reading import Catalog
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
@@ -16,10 +17,8 @@ from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import RunPlan
 from tasks.domain.vendor import BARRED
-from tasks.intake.questionnaire import impact_answers
 from tasks.intake.vouching import FAMILY
 from tasks.judging.concluding import conclude
-from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
 from tasks.planning import GATEKEEPERS, plan_run
 from tasks.runtime import services
@@ -42,7 +41,8 @@ def plan_onboarding(
     """Plans the run of a subject; a run that ended with errors is planned as a new attempt."""
     here = services()
     described = Subject.parse(here.store.get(subject))
-    chosen = RiskTier(tier) if tier else tier_of(described)
+    granted = grants_here(described.spec.asset, subject)
+    tiering = tier_decision(described, RiskTier(tier) if tier else None, granted)
     battery = DECLINED if is_barred(described) else battery
     attempt = 1
     while True:
@@ -50,27 +50,19 @@ def plan_onboarding(
             described,
             subject,
             catalog=Catalog(),
-            tier=chosen,
+            tier=tiering.chosen,
             battery=battery,
             sandbox=here.sandbox.level,
             seed=here.settings.seed,
             occasion=occasion,
             attempt=attempt,
+            tiering=tiering,
+            grants=granted.findings,
         )
         sealed = sealed_run(here.store, plan.run)
         if sealed is None or not _has_errors(sealed[0]):
             return Planned(plan, sealed is not None)
         attempt += 1
-
-
-def tier_of(subject: Subject) -> RiskTier:
-    """Returns the tier by the questionnaire's answers, at least medium.
-
-    The answers are the vendor's: they can raise the tier; only an operator can lower it.
-    """
-    answers = ImpactAnswers.model_validate(impact_answers(subject.answers))
-    tier = risk_tier(answers).tier
-    return RiskTier.MEDIUM if tier is RiskTier.LOW else tier
 
 
 def is_barred(subject: Subject) -> bool:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.catalog.resolving import plan_checks
 from tasks.code import code_digest
+from tasks.domain.approval import Grant, TierDecision
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.finding import RiskTier
@@ -25,6 +26,8 @@ def plan_run(
     seed: int,
     occasion: str = "onboarding",
     attempt: int = 1,
+    tiering: TierDecision | None = None,
+    grants: tuple[Grant, ...] = (),
 ) -> RunPlan:
     """Returns the plan. Equal bundles, catalogs, code and settings give equal plans.
 
@@ -46,6 +49,8 @@ def plan_run(
         checks=plan_checks(
             catalog, chosen.id, subject, code=code_digest(), sandbox=sandbox, seed=seed
         ),
+        tiering=tiering,
+        grants=grants,
     )
 
 

@@ -21,7 +21,18 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"code", "progress", "settings", "serving", "planning", "runtime", "onboarding"}),
+    frozenset(
+        {
+            "code",
+            "progress",
+            "settings",
+            "serving",
+            "planning",
+            "runtime",
+            "onboarding",
+            "approving",
+        }
+    ),
     frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {

@@ -7,16 +7,20 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from tasks.catalog.questionnaires import QuestionnaireEntry
 from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry
+from tasks.catalog.tiers import TierEntry
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.ids import is_entry_id
 
-Kind = Literal["checks", "batteries", "policies"]
+Kind = Literal["checks", "batteries", "policies", "questionnaires", "tiers"]
 KINDS: dict[Kind, type[Entry]] = {
     "checks": CheckEntry,
     "batteries": BatteryEntry,
     "policies": PolicyEntry,
+    "questionnaires": QuestionnaireEntry,
+    "tiers": TierEntry,
 }
 E_ = TypeVar("E_", bound=Entry)
 
@@ -74,6 +78,14 @@ class Catalog:
         """Returns the policy that judges assets of ``tier``."""
         return self.policy(f"tier.{tier}")
 
+    def questionnaire(self, entry_id: str) -> QuestionnaireEntry:
+        """Returns the questionnaire of this id. Raises :class:`CatalogError`."""
+        return self._entry("questionnaires", entry_id, QuestionnaireEntry)
+
+    def tiers(self, entry_id: str) -> TierEntry:
+        """Returns the table of risk tiers of this id. Raises :class:`CatalogError`."""
+        return self._entry("tiers", entry_id, TierEntry)
+
     def ids(self, kind: Kind) -> tuple[str, ...]:
         """Returns the ids of every file of a kind, sorted, whether or not it is valid."""
         folder = self.root / kind
@@ -108,6 +120,26 @@ class Catalog:
                 for rule in policy.rules
                 if rule.check not in checks
             ]
+        return found + [
+            f"tiers/{name}: {problem}"
+            for name in self.ids("tiers")
+            for problem in self._tier_problems(self.tiers(name))
+        ]
+
+    def _tier_problems(self, table: TierEntry) -> list[str]:
+        if table.questionnaire not in self.ids("questionnaires"):
+            return [f"no questionnaire is called {table.questionnaire}"]
+        questions = {one.id: one for one in self.questionnaire(table.questionnaire).questions}
+        found: list[str] = []
+        for factor in table.factors:
+            question = questions.get(factor.question)
+            if question is None:
+                found.append(f"no question is called {factor.question}")
+                continue
+            asked = {"bool": (True, False), "choice": question.choices}.get(question.kind, ())
+            voted = [vote.answer for vote in factor.votes if vote.above is None]
+            if set(voted) != set(asked):
+                found.append(f"the votes on {factor.question} are not its answers")
         return found
 
     def _entry(self, kind: Kind, entry_id: str, model: type[E_]) -> E_:

@@ -24,6 +24,8 @@ def show_answer(entry_id: str) -> Answer:
         ("checks", catalog.check),
         ("batteries", catalog.battery),
         ("policies", catalog.policy),
+        ("questionnaires", catalog.questionnaire),
+        ("tiers", catalog.tiers),
     ):
         if entry_id in catalog.ids(kind):  # type: ignore[arg-type]  # the table's keys are kinds
             document = read(entry_id).model_dump(mode="json")

@@ -93,5 +93,16 @@ def answers(*, signed: bool) -> str:
         "service.incident_contact": "security mailbox, within 24 hours",
         "service.updates": "two years, fixes within 30 days",
         "service.right_to_audit": True,
+        "data.rows": 1000,
+        "training.parameters": 38282,
+        "training.last_trained": "2026-03-02",
+        "security.credentials": True,
+        "security.development": True,
+        "supply.dependencies_watched": True,
+        "incident.notice_hours": 24,
+        "incident.withdrawal": True,
+        "audit.reports": True,
+        "patching.critical_days": 30,
+        "patching.support_until": "2028-03-01",
     }
     return yaml.safe_dump({"questionnaire": "vendor.standard", "answers": given}, sort_keys=False)

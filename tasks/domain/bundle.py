@@ -185,6 +185,10 @@ class Subject(Frozen):
     observations: tuple[Observation, ...] = ()
     answers: dict[str, bool | int | float | str] = {}
     """Questionnaire answers by question id, as the vendor gave them."""
+    filled: dict[str, bool | int | float | str] = {}
+    """Answers to questions that the vendor left open, as an operator filled them in."""
+    facts: dict[str, int | float | str] = {}
+    """What the artifact's own bytes say: ``artifact_format`` and ``parameters``, where known."""
 
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""

@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from tasks.domain.approval import Grant, TierDecision
 from tasks.domain.digest import Digest, DigestField, digest_of
 from tasks.domain.frozen import Frozen
 from tasks.domain.ids import EntryId
@@ -43,6 +44,10 @@ class RunPlan(Frozen):
     occasion: str = "onboarding"
     attempt: int = Field(default=1, ge=1)
     checks: tuple[CheckSpec, ...]
+    # Left out of the bytes when there is nothing to say: plans of old ledgers keep their ids.
+    tiering: TierDecision | None = Field(default=None, exclude_if=lambda value: value is None)
+    grants: tuple[Grant, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Approvals of findings on this very bundle, as they counted when the run was planned."""
 
     @property
     def run(self) -> str:

@@ -29,6 +29,14 @@ class ArtifactFacts(NamedTuple):
     format: str = ""
     parameters: int = 0
 
+    def known(self) -> dict[str, int | float | str]:
+        """Returns what is known, by the names that subjects use."""
+        found: dict[str, int | float | str] = {
+            "artifact_format": self.format,
+            "parameters": self.parameters,
+        }
+        return {name: value for name, value in found.items() if value}
+
 
 def read_facts(
     entry: FileEntry | None, store: ObjectStore, sandbox: Sandbox, workspace: Path

@@ -11,7 +11,7 @@ from tasks.domain.severity import Severity
 from tasks.intake.artifact import ArtifactFacts
 from tasks.intake.bom import bom_observations
 from tasks.intake.model_card import card_observations, document_observations
-from tasks.intake.questionnaire import Answer, judge_answers, parse_answers, read_questionnaire
+from tasks.intake.questionnaire import Answer, fit_answers, parse_answers, read_questionnaire
 from tasks.intake.signature import SignatureReading, TrustedKeys
 from tasks.store.protocol import ObjectStore
 
@@ -126,7 +126,7 @@ class Papers:
                 location=path,
             )
             return {}, (unreadable,)
-        return judge_answers(read_questionnaire(), given, self._spec, path=path)
+        return fit_answers(read_questionnaire(), given, path=path)
 
     def _document(self, path: str) -> bytes | None:
         """Returns a document's bytes, or None when it is too large to be one."""

@@ -4,16 +4,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tasks.domain.bundle import Subject
+from tasks.domain.measurement import Observation
 from tasks.domain.vendor import VendorView
+from tasks.intake.answers import questionnaire_observations, review
 from tasks.intake.artifact import read_facts
 from tasks.intake.datasets import decode, same_data
 from tasks.intake.manifest import read_bundle
 from tasks.intake.provenance import Papers
 from tasks.intake.quarantine import QUOTAS, Quotas
+from tasks.intake.questionnaire import read_questionnaire
 from tasks.intake.signature import read_trusted, signer_of
 from tasks.intake.vouching import vendor_observations
 from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
+
+UNREADABLE = "provenance.questionnaire.unreadable"
 
 
 def build_subject(
@@ -58,10 +63,23 @@ def build_subject(
     vendor = bundle.spec.vendor.name
     signer = signer_of(bundle.spec, bundle.files, store, trusted)
     observations += vendor_observations(vendor, signer, register(vendor))
-    return Subject(
+    subject = Subject(
         spec=bundle.spec,
         files=bundle.files,
         datasets=tuple(item.dataset for item in decoded),
         observations=(*observations, *papers.observations),
         answers=papers.answers,
+        facts=facts.known(),
     )
+    return subject.model_copy(
+        update={"observations": (*subject.observations, *_questioned(subject))}
+    )
+
+
+def _questioned(subject: Subject) -> tuple[Observation, ...]:
+    """Holds the answers against the subject, once everything else of it is known."""
+    path = subject.spec.documents.questionnaire
+    if path is None or any(item.rule == UNREADABLE for item in subject.observations):
+        return ()
+    reviewed = review(read_questionnaire(), subject)
+    return tuple(questionnaire_observations(reviewed, path))

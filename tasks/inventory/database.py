@@ -13,9 +13,9 @@ from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import InventoryError
 from tasks.domain.finding import Finding, Verdict
 from tasks.domain.run import RunRecord
-from tasks.inventory.rows import Asset, Run, RunFinding, State, VerdictChange
+from tasks.inventory.rows import ApprovalRow, Asset, Run, RunFinding, State, VerdictChange
 from tasks.inventory.sessions import Database
-from tasks.inventory.tables import AssetTable, BundleTable, FindingTable, RunTable
+from tasks.inventory.tables import ApprovalTable, AssetTable, BundleTable, FindingTable, RunTable
 
 APPROVING = {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
 _CHANGES = table("verdict_changes", *(column(name) for name in VerdictChange.model_fields))
@@ -95,6 +95,18 @@ class Inventory(Database):
         """Returns the findings of a run in the order of its record."""
         query = select(FindingTable).where(FindingTable.run == run)
         return self._all(RunFinding, query.order_by(FindingTable.position))
+
+    def record_approval(self, approval: ApprovalRow) -> None:
+        """Records a logged approval; again if need be."""
+        with self._writing() as session:
+            session.merge(ApprovalTable(**approval.model_dump()))
+
+    def approvals(self, asset: str | None = None) -> tuple[ApprovalRow, ...]:
+        """Returns approvals, of one asset when it is named, the latest first."""
+        query = select(ApprovalTable).order_by(ApprovalTable.ledger_index.desc())
+        if asset is not None:
+            query = query.where(ApprovalTable.asset == asset)
+        return self._all(ApprovalRow, query)
 
     def verdict_changes(self, asset: str | None = None) -> tuple[VerdictChange, ...]:
         """Returns the runs that changed an asset's verdict, the latest first."""

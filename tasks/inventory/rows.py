@@ -137,6 +137,24 @@ class VendorEvent(Frozen):
     dated: str
 
 
+class ApprovalRow(Frozen):
+    """An approval as it was logged. Whether it counts now is for the ledger to say."""
+
+    name: str
+    kind: str
+    asset: str
+    tier: str
+    run: str
+    check: str
+    reason: str
+    by: str
+    keyid: str
+    issued: str
+    expires: str
+    statement: str
+    ledger_index: int
+
+
 class VendorAnswers(Frozen):
     """One answered questionnaire with its score (0 to 1)."""
 

@@ -147,6 +147,26 @@ class VendorEventTable(Table):
     dated: Mapped[str]
 
 
+class ApprovalTable(Table):
+    """Approvals of tiers and findings, as they were logged; the ledger says whether they count."""
+
+    __tablename__ = "approvals"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    kind: Mapped[str]
+    asset: Mapped[str] = mapped_column(index=True)
+    tier: Mapped[str]
+    run: Mapped[str]
+    check: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    keyid: Mapped[str]
+    issued: Mapped[str]
+    expires: Mapped[str]
+    statement: Mapped[str]
+    ledger_index: Mapped[int]
+
+
 class VendorAnswersTable(Table):
     """Questionnaires that a vendor answered, by the digest of the answers, with their score."""
 

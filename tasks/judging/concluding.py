@@ -6,7 +6,7 @@ from tasks.catalog.reading import Catalog
 from tasks.catalog.schema import PolicyEntry, Rule
 from tasks.domain.digest import DigestField
 from tasks.domain.execution import Execution
-from tasks.domain.finding import Decision, Finding
+from tasks.domain.finding import Decision, Finding, Verdict
 from tasks.domain.measurement import Measurement
 from tasks.domain.spec import RunPlan
 from tasks.judging.gates import judge
@@ -21,7 +21,41 @@ def conclude(
     policy = catalog.policy(plan.policy)
     findings = tuple(_finding(policy, execution, store, catalog) for execution in executions)
     expected = tuple(spec.check for spec in plan.checks)
-    return findings, decide(policy, findings, expected)
+    decision = decide(policy, findings, expected, approved=_approved(plan, findings))
+    return findings, _with_tier(plan, decision)
+
+
+def _approved(plan: RunPlan, findings: Sequence[Finding]) -> dict[str, str]:
+    """Returns the approvals that accept a finding exactly as it was measured."""
+    measured = {finding.check: finding.evidence[0] for finding in findings if finding.evidence}
+    return {
+        grant.check: grant.told
+        for grant in plan.grants
+        if grant.check is not None and measured.get(grant.check) == grant.measurement
+    }
+
+
+def _with_tier(plan: RunPlan, decision: Decision) -> Decision:
+    """Adds a condition when somebody chose another tier than the answers lead to."""
+    tiering = plan.tiering
+    if tiering is None or tiering.chosen == tiering.computed:
+        return decision
+    if tiering.grant is not None:
+        told = f"Tier {tiering.chosen} instead of {tiering.computed}: {tiering.grant.told}"
+    elif tiering.unapproved:
+        told = (
+            f"Tier {tiering.chosen} was chosen, the answers lead to {tiering.computed} "
+            f"({'; '.join(tiering.reasons)}). Have it approved: proofhouse approve tier "
+            f"'{plan.asset}' --tier {tiering.chosen} --reason … --expires …"
+        )
+    else:
+        return decision
+    verdict = decision.verdict
+    return Decision(
+        verdict=Verdict.ACCEPTED_WITH_CONDITIONS if verdict is Verdict.ACCEPTED else verdict,
+        reasons=decision.reasons,
+        conditions=(*decision.conditions, told),
+    )
 
 
 def evidence_of(execution: Execution, measurement: Measurement) -> tuple[DigestField, ...]:

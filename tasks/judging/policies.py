@@ -5,7 +5,8 @@ of a kind that nobody thought of keeps it from being accepted.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from tasks.catalog.schema import PolicyEntry
 from tasks.domain.finding import Decision, Finding, Outcome, Verdict
@@ -23,17 +24,25 @@ _SPOKEN = {
 }
 
 
-def decide(policy: PolicyEntry, findings: Sequence[Finding], expected: Sequence[str]) -> Decision:
+def decide(
+    policy: PolicyEntry,
+    findings: Sequence[Finding],
+    expected: Sequence[str],
+    *,
+    approved: Mapping[str, str] = MappingProxyType({}),
+) -> Decision:
     """Returns the verdict with its reasons and conditions.
 
     Args:
         policy: The policy of the risk tier.
         findings: One finding for each check that was run.
         expected: Ids of the checks that the battery demanded.
+        approved: Checks whose finding somebody accepted in writing, and the words of it.
 
-    Refused when any check failed at ``policy.refuse_at`` or above. Otherwise for a person to
-    review when an answer is missing, or when a required check ended in ``policy.review_on``.
-    Otherwise accepted, with one condition for each answer that is not settled.
+    Refused when any check failed at ``policy.refuse_at`` or above: no approval changes that.
+    Otherwise for a person to review when an answer is missing, or when a required check ended in
+    ``policy.review_on`` and nobody accepted it. Otherwise accepted, with one condition for each
+    answer that is not settled; an approval is named as one.
     """
     required = required_checks(policy, findings, expected)
     if refusing := [one for one in findings if _refuses(policy, one)]:
@@ -42,7 +51,7 @@ def decide(policy: PolicyEntry, findings: Sequence[Finding], expected: Sequence[
     open_ = [
         _sentence(one)
         for one in findings
-        if one.check in required and one.outcome in policy.review_on
+        if one.check in required and one.outcome in policy.review_on and one.check not in approved
     ]
     if gaps or open_:
         return _decision(Verdict.NEEDS_REVIEW, gaps + open_)
@@ -50,7 +59,7 @@ def decide(policy: PolicyEntry, findings: Sequence[Finding], expected: Sequence[
         return Decision(
             verdict=Verdict.ACCEPTED_WITH_CONDITIONS,
             reasons=(*(_sentence(one) for one in unsettled), _tally(findings)),
-            conditions=tuple(_condition(one) for one in unsettled),
+            conditions=tuple(_condition(one, approved.get(one.check, "")) for one in unsettled),
         )
     return _decision(Verdict.ACCEPTED, [_tally(findings)])
 
@@ -102,7 +111,9 @@ def _sentence(finding: Finding) -> str:
     return f"{spoken}: {_short(finding.detail)}"
 
 
-def _condition(finding: Finding) -> str:
+def _condition(finding: Finding, approval: str) -> str:
+    if approval:
+        return f"{finding.check} {_SPOKEN[finding.outcome]}; the risk is {approval}"
     remedy = finding.remediation or "Name a person who accepts the risk, and until when."
     if finding.outcome is Outcome.FAIL:
         return f"Mend {finding.check} or accept its risk in writing. {remedy}"

@@ -1,105 +1,117 @@
-"""Risk tiers: how much harm a failure could do, from a few answers about the use. Pure.
+"""Risk tiers: how much harm a failure could do, by a rule table of the catalog. Pure.
 
-The worst answer decides, as in the NIST AI RMF (MAP 5.1: likelihood and magnitude of impact) and
-the risk classes of the EU AI Act (Article 6, Annex III). What nobody answered never lowers a tier.
+The worst vote decides, as in the NIST AI RMF (MAP 5.1: likelihood and magnitude of impact) and the
+risk classes of the EU AI Act (Article 6, Annex III). What nobody answered never lowers a tier.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from pydantic import Field
-
+from tasks.catalog.tiers import Combination, Condition, Factor, TierEntry
 from tasks.domain.finding import RiskTier
-from tasks.domain.frozen import Frozen
 
-MANY_USERS = 1_000
-VERY_MANY_USERS = 100_000
+STANDARD = "risk.standard"
 _ORDER = list(RiskTier)
+Answer = bool | int | float | str
 
 
-class ImpactAnswers(Frozen):
-    """What is known about the use of an asset. None means that nobody answered."""
+class Doubts(NamedTuple):
+    """How far the answers can be relied on: questions contradicted, part of them open (0 to 1)."""
 
-    impact: Literal["none", "minor", "serious", "critical"] | None = None
-    """Worst credible harm to a person or the enterprise when the asset is wrong."""
-    data_sensitivity: Literal["public", "internal", "personal", "special"] | None = None
-    """Most sensitive data it sees or was trained on; special: GDPR Article 9."""
-    autonomy: Literal["advises", "reviewed", "alone"] | None = None
-    """Whether a person decides, can stop it in time, or neither."""
-    exposure: Literal["internal", "partners", "public"] | None = None
-    """Who can send inputs to it."""
-    users: int | None = Field(default=None, ge=0)
-    """People affected in a month."""
-    regulated_use: bool | None = None
-    """Whether the use is listed as high-risk by law (EU AI Act Annex III or alike)."""
+    contradicted: int = 0
+    open_share: float = 0.0
+
+
+NO_DOUBTS = Doubts()
 
 
 class Tiering(NamedTuple):
-    """A tier and the answers that led to it."""
+    """A tier and the reasons that led to it."""
 
     tier: RiskTier
     reasons: tuple[str, ...]
 
 
-_BY_ANSWER: dict[str, dict[object, tuple[RiskTier, str]]] = {
-    "impact": {
-        "none": (RiskTier.LOW, "a wrong answer does no harm"),
-        "minor": (RiskTier.LOW, "a wrong answer does minor harm"),
-        "serious": (RiskTier.MEDIUM, "a wrong answer can do serious harm"),
-        "critical": (RiskTier.HIGH, "a wrong answer can do critical harm"),
-    },
-    "data_sensitivity": {
-        "public": (RiskTier.LOW, "the data is public"),
-        "internal": (RiskTier.LOW, "the data is internal"),
-        "personal": (RiskTier.MEDIUM, "the data is personal"),
-        "special": (RiskTier.HIGH, "the data is of a special category"),
-    },
-    "autonomy": {
-        "advises": (RiskTier.LOW, "a person decides"),
-        "reviewed": (RiskTier.LOW, "a person can stop it in time"),
-        "alone": (RiskTier.MEDIUM, "it acts alone"),
-    },
-    "exposure": {
-        "internal": (RiskTier.LOW, "only own people can query it"),
-        "partners": (RiskTier.LOW, "only partners can query it"),
-        "public": (RiskTier.MEDIUM, "anybody can query it"),
-    },
-    "regulated_use": {
-        False: (RiskTier.LOW, "the use is not listed as high-risk"),
-        True: (RiskTier.HIGH, "the use is listed as high-risk by law"),
-    },
-}
+def classify(
+    table: TierEntry, answers: Mapping[str, Answer], doubts: Doubts = NO_DOUBTS
+) -> Tiering:
+    """Returns the tier of the worst vote, with every reason that reaches it.
 
-
-def risk_tier(answers: ImpactAnswers) -> Tiering:
-    """Returns the tier of the worst answer, with every answer that reaches it.
-
-    An unanswered question counts as medium. Two combinations are worse than their parts: serious
-    harm without a person in between, and personal data of very many people, are high.
+    Args:
+        table: The rules.
+        answers: By question id; a question that is not among them is unanswered.
+        doubts: What the evidence says of the answers.
     """
-    votes = [_vote(name, getattr(answers, name)) for name in _BY_ANSWER]
-    votes += [_users(answers.users), *_combinations(answers)]
+    named = {factor.name: answers.get(factor.question) for factor in table.factors}
+    votes = [_vote(table, factor, named[factor.name]) for factor in table.factors]
+    votes += [(one.tier, one.reason) for one in table.combinations if _holds(one, named)]
+    votes += list(_doubtful(table, doubts))
+    return _worst(votes)
+
+
+def vendor_tier(
+    table: TierEntry, answers: Mapping[str, Answer], doubts: Doubts = NO_DOUBTS
+) -> Tiering:
+    """Classifies by a vendor's own answers: they raise a tier, and lower it to ``least`` only."""
+    found = classify(table, answers, doubts)
+    if not is_below(found.tier, table.least):
+        return found
+    return Tiering(
+        table.least,
+        (f"a vendor's own answers bring an asset to {table.least} at the lowest", *found.reasons),
+    )
+
+
+def is_below(tier: str, other: str) -> bool:
+    """Answers whether ``tier`` asks for less than ``other``."""
+    return _ORDER.index(RiskTier(tier)) < _ORDER.index(RiskTier(other))
+
+
+def _vote(table: TierEntry, factor: Factor, answer: Answer | None) -> tuple[RiskTier, str]:
+    if answer is None:
+        return table.unanswered, f"nobody said what {factor.name} is"
+    for vote in factor.votes:
+        if vote.above is None and _same(vote.answer, answer):
+            return vote.tier, vote.reason
+    bounds = [vote for vote in factor.votes if vote.above is not None]
+    passed = [vote for vote in bounds if _above(answer, vote.above or 0)]
+    if passed:
+        highest = max(passed, key=lambda vote: vote.above or 0)
+        return highest.tier, highest.reason
+    if bounds and not isinstance(answer, str):
+        return RiskTier.LOW, f"{factor.name} is {answer}"
+    return table.unanswered, f"the answer {answer!r} to {factor.name} is not in the table"
+
+
+def _holds(combination: Combination, named: Mapping[str, Answer | None]) -> bool:
+    return all(_meets(condition, named[name]) for name, condition in combination.when.items())
+
+
+def _meets(condition: Condition, answer: Answer | None) -> bool:
+    if answer is None:
+        return False
+    if condition.above is not None:
+        return _above(answer, condition.above)
+    return any(_same(wanted, answer) for wanted in condition.is_)
+
+
+def _doubtful(table: TierEntry, doubts: Doubts) -> Iterator[tuple[RiskTier, str]]:
+    values = doubts._asdict()
+    for doubt in table.doubts:
+        value = values[doubt.measure]
+        if value >= doubt.at_least:
+            seen = f"{value:.0%}" if doubt.measure == "open_share" else str(value)
+            yield doubt.tier, f"{doubt.reason} ({seen})"
+
+
+def _worst(votes: list[tuple[RiskTier, str]]) -> Tiering:
     tier = max((vote[0] for vote in votes), key=_ORDER.index)
     return Tiering(tier, tuple(reason for voted, reason in votes if voted is tier))
 
 
-def _vote(name: str, answer: object) -> tuple[RiskTier, str]:
-    if answer is None:
-        return RiskTier.MEDIUM, f"nobody said what {name} is"
-    return _BY_ANSWER[name][answer]
+def _same(wanted: object, answer: Answer) -> bool:
+    return type(wanted) is type(answer) and wanted == answer
 
 
-def _users(users: int | None) -> tuple[RiskTier, str]:
-    if users is None:
-        return RiskTier.MEDIUM, "nobody said how many users there are"
-    tier = RiskTier.MEDIUM if users > MANY_USERS else RiskTier.LOW
-    return tier, f"{users} people are affected in a month"
-
-
-def _combinations(answers: ImpactAnswers) -> list[tuple[RiskTier, str]]:
-    found: list[tuple[RiskTier, str]] = []
-    if answers.impact == "serious" and answers.autonomy == "alone":
-        found.append((RiskTier.HIGH, "it acts alone where a wrong answer can do serious harm"))
-    many = answers.users is not None and answers.users > VERY_MANY_USERS
-    if answers.data_sensitivity == "personal" and many:
-        found.append((RiskTier.HIGH, f"it sees personal data of over {VERY_MANY_USERS} people"))
-    return found
+def _above(answer: Answer, bound: float) -> bool:
+    return isinstance(answer, int | float) and not isinstance(answer, bool) and answer > bound

@@ -19,6 +19,7 @@ LEAVES = "ledger/leaves/"
 STATEMENTS = "statements/"
 RUNS = "runs/"
 RECORDS = "records/"
+APPROVALS = "approvals/"
 
 _MOST_BYTES = 64 << 10
 _DIGEST = re.compile(PATTERN)
@@ -26,10 +27,10 @@ _INDEX = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
 class Entry(Frozen):
-    """One line of the log: this statement about this run exists."""
+    """One line of the log: this statement about this run, or this approval, exists."""
 
     schema_: Literal["proofhouse.entry/1"] = Field(default="proofhouse.entry/1", alias="schema")
-    kind: Literal["run"] = "run"
+    kind: Literal["run", "approval"] = "run"
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     statement: DigestField
     dated: str
@@ -38,6 +39,11 @@ class Entry(Frozen):
     def of(cls, record: RunRecord, statement: Digest) -> Self:
         """Builds the entry of a run."""
         return cls(name=record.run, statement=statement, dated=record.sealed)
+
+    @property
+    def claim(self) -> str:
+        """The claim that leads to the statement."""
+        return (RUNS if self.kind == "run" else APPROVALS) + self.name
 
     @property
     def leaf(self) -> bytes:

@@ -11,7 +11,6 @@ from tasks.ledger.entry import (
     ENTRIES,
     LEAVES,
     ORIGIN,
-    RUNS,
     Entry,
     checkpoint_name,
     entry_name,
@@ -89,9 +88,9 @@ class Fsck:
             yield f"{place} is about {entry.name}, as is {entry_name(named[entry.name])}: doubled"
         named.setdefault(entry.name, index)
         # Asked again, because a run may have been sealed since the runs were listed.
-        if entry.name not in runs and self._store.claimed(RUNS + entry.name) is None:
+        if entry.name not in runs and self._store.claimed(entry.claim) is None:
             yield (
-                f"{RUNS}{entry.name} is missing, though {place} logs it: the claim was removed, or "
+                f"{entry.claim} is missing, though {place} logs it: the claim was removed, or "
                 "sealing was interrupted (onboard again to finish it)"
             )
         leaf = leaf_name(entry.leaf)

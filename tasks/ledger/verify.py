@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tasks.domain.digest import Digest, DigestField
 from tasks.domain.errors import ProofhouseError
 from tasks.domain.frozen import Frozen
+from tasks.ledger.approvals import held_approvals
 from tasks.ledger.entry import ENTRIES, RUNS
 from tasks.ledger.examining import Examiner
 from tasks.ledger.fsck import Fsck, head_problems
@@ -94,6 +95,8 @@ def _verify_all(
     fsck = Fsck(store, view)
     head, problems = head_problems(view, fsck.size, known)
     problems += fsck.problems(set(names))
+    doubtful = [held for held in held_approvals(store, trust) if held.problem]
+    problems += [held.problem for held in doubtful if held.approval is None]
     runs = tuple(_result(run, list(examiner.run_problems(run, view, fsck.size))) for run in names)
     ok = not problems and all(run.ok for run in runs)
     if head and witness and ok:
@@ -102,7 +105,11 @@ def _verify_all(
         ok=ok,
         runs=runs,
         problems=tuple(dict.fromkeys(problems)),
-        notes=(*fsck.notes, *examiner.notes),
+        notes=(
+            *fsck.notes,
+            *examiner.notes,
+            *(held.problem for held in doubtful if held.approval is not None),
+        ),
         garbage=tuple(sorted(_garbage(store, examiner.referenced))),
         ledger_size=fsck.size,
         ledger_root=head.root if head else None,

@@ -18,4 +18,5 @@ def summary(record: RunRecord, sealed: Sealed, report: str) -> dict[str, Any]:
         "findings": [finding.model_dump(mode="json") for finding in record.findings],
         "evidence": {"statement": sealed.statement, "ledger_index": sealed.ledger_index},
         "report": report,
+        "tiering": record.plan.tiering.model_dump(mode="json") if record.plan.tiering else None,
     }

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import onboarding
+from tasks import approving, onboarding
+from tasks.approving import computed_tier
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.execution import Execution
 from tasks.domain.finding import RiskTier
 from tasks.domain.measurement import Measurement, Status
-from tasks.intake.questionnaire import judge_answers, read_questionnaire
-from tasks.onboarding import blocked_reason, plan_onboarding, tier_of
+from tasks.intake.questionnaire import fit_answers, read_questionnaire
+from tasks.onboarding import blocked_reason, plan_onboarding
 from tasks.runtime import Services
 from tasks.sandbox.protocol import Limits
 from tasks.settings import Settings
@@ -35,7 +36,7 @@ ORDER = list(RiskTier)
 
 
 def tier(**answers: Any) -> RiskTier:
-    return tier_of(SUBJECT.model_copy(update={"answers": answers}))
+    return computed_tier(SUBJECT.model_copy(update={"answers": answers})).tier
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
     made = MemoryStore()
     here = Services(Settings(home=tmp_path), made, DirectSandbox(), Limits())
     monkeypatch.setattr(onboarding, "services", lambda: here)
+    monkeypatch.setattr(approving, "services", lambda: here)
     return made
 
 
@@ -92,9 +94,9 @@ def test_a_worse_answer_never_lowers_a_tier(answers: dict[str, Any], worse: dict
     ids=str,
 )  # fmt: skip
 def test_answers_that_make_no_sense_count_as_none(answers: dict[str, Any]) -> None:
-    usable, _ = judge_answers(read_questionnaire(), answers, SUBJECT.spec, path="answers.yaml")
+    usable, _ = fit_answers(read_questionnaire(), answers, path="answers.yaml")
     kept = Subject.parse(SUBJECT.model_copy(update={"answers": usable}).canonical())
-    assert tier_of(kept) is RiskTier.MEDIUM
+    assert computed_tier(kept).tier is RiskTier.MEDIUM
 
 
 def executed(store: MemoryStore, check: str, **fields: Any) -> Execution:

@@ -26,7 +26,7 @@ COMMANDS = (
     ["keys", "init"], ["catalog", "list"], ["catalog", "show"], ["catalog", "check"],
     ["inventory", "assets"], ["inventory", "runs"], ["vendors", "list"], ["vendors", "show"],
     ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
-    ["vendors", "offboard"],
+    ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
@@ -87,12 +87,13 @@ def test_help_is_instant() -> None:
 
 
 QUESTIONS: dict[str, tuple[list[str], set[str]]] = {
-    "catalog list": (["catalog", "list"], {"checks", "batteries", "policies"}),
+    "catalog list": (["catalog", "list"], {"checks", "batteries", "policies", "questionnaires"}),
     "catalog check": (["catalog", "check"], {"ok", "problems"}),
     "keys init": (["keys", "init"], {"public_key"}),
     "inventory assets": (["inventory", "assets"], {"assets"}),
     "inventory runs": (["inventory", "runs"], {"runs"}),
     "vendors list": (["vendors", "list"], {"vendors"}),
+    "approve list": (["approve", "list"], {"approvals"}),
 }
 
 
@@ -110,7 +111,9 @@ def test_json_is_one_document_and_people_get_lines(
 
 
 @pytest.mark.parametrize(
-    "entry", ["artifact.scan", "onboarding.quick", "tier.high"], ids=["check", "battery", "policy"]
+    "entry",
+    ["artifact.scan", "onboarding.quick", "tier.high", "vendor.standard", "risk.standard"],
+    ids=["check", "battery", "policy", "questionnaire", "tiers"],
 )
 def test_an_entry_of_any_kind_is_shown(entry: str, run: Run) -> None:
     assert document(run("catalog", "show", entry, "--json"))["id"] == entry

@@ -45,17 +45,20 @@ YES = {"supply.bom", "supply.signed", "supply.safe_format", "papers.model_card",
        "quality.evaluation_data", "quality.accuracy_stated", "origin.licence_stated",
        "origin.data_rights", "service.right_to_audit"}  # fmt: skip
 
+OTHER: dict[str, Any] = {"number": 12, "text": "written down elsewhere", "date": "2026-01-31"}
+
 
 def answers() -> dict[str, Any]:
     given: dict[str, Any] = {}
     for question in read_questionnaire().questions:
-        if question.kind == "yes_no":
+        if question.kind == "bool":
             given[question.id] = question.id in YES
         elif question.kind == "choice":
             given[question.id] = question.choices[0]
         else:
-            given[question.id] = 12 if question.kind == "count" else "written down elsewhere"
-    given["papers.datasheet"] = True
+            given[question.id] = OTHER[question.kind]
+    given |= {"papers.datasheet": True, "training.parameters": 650}
+    del given["data.rows"]  # no training data comes along
     return given
 
 
@@ -64,7 +67,7 @@ class Vendor:
 
     def __init__(self, tmp_path: Path) -> None:
         self.folder = make_bundle(tmp_path / "bundle")
-        self.key = tmp_path / "vendor"
+        self.key = tmp_path / "acme-vision"
         self.public = make_vendor_key(self.key)
         self.spec = manifest()
         (self.folder / "model" / "digits.bin").unlink()
@@ -319,7 +322,9 @@ def test_a_card_that_contradicts_the_bytes_is_found_out(
 ANSWER_LIES: dict[str, tuple[dict[str, Any], str, str]] = {
     "data that is not there": ({"origin.training_data_included": True}, "contradiction", "high"),
     "no where it is yes": ({"supply.signed": "no"}, "contradiction", "medium"),
+    "another size": ({"training.parameters": 9000}, "contradiction", "medium"),
     "one open": ({"use.impact": None}, "unanswered", "low"),
+    "not a day": ({"training.last_trained": "2026-02-30"}, "unusable_answer", "low"),
     "not a choice": ({"use.impact": "catastrophic, lol"}, "unusable_answer", "low"),
     "fewer than nobody": ({"use.users": -1}, "unusable_answer", "low"),
     "unknown question": ({"use.horoscope": "lion"}, "unknown_answer", "low"),

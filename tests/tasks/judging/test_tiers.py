@@ -1,64 +1,82 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
+from tasks.catalog.reading import Catalog
 from tasks.domain.finding import RiskTier
-from tasks.judging.tiers import ImpactAnswers, risk_tier
+from tasks.judging.tiers import STANDARD, Doubts, classify, is_below, vendor_tier
 
-HARMLESS = ImpactAnswers(
-    impact="minor",
-    data_sensitivity="public",
-    autonomy="advises",
-    exposure="internal",
-    users=20,
-    regulated_use=False,
-)
-LADDERS: dict[str, tuple[object, ...]] = {
-    "impact": ("none", "minor", "serious", "critical"),
-    "data_sensitivity": ("public", "internal", "personal", "special"),
-    "autonomy": ("advises", "reviewed", "alone"),
-    "exposure": ("internal", "partners", "public"),
-    "users": (0, 1_000, 1_001, 100_001),
-    "regulated_use": (False, True),
+TABLE = Catalog().tiers(STANDARD)
+HARMLESS: dict[str, Any] = {
+    "use.impact": "minor",
+    "use.data_sensitivity": "public",
+    "use.autonomy": "advises",
+    "use.exposure": "internal",
+    "use.users": 20,
+    "use.regulated_use": False,
+}
+LADDERS: dict[str, tuple[Any, ...]] = {
+    "use.impact": ("none", "minor", "serious", "critical"),
+    "use.data_sensitivity": ("public", "internal", "personal", "special"),
+    "use.autonomy": ("advises", "reviewed", "alone"),
+    "use.exposure": ("internal", "partners", "public"),
+    "use.users": (0, 1_000, 1_001, 100_001),
+    "use.regulated_use": (False, True),
 }
 
 
-def test_harmless_in_every_way_is_low() -> None:
-    tier, reasons = risk_tier(HARMLESS)
+def test_harmless_in_every_way_is_low_for_the_buyer_and_medium_for_the_vendor() -> None:
+    tier, reasons = classify(TABLE, HARMLESS)
     assert tier is RiskTier.LOW
     assert "a person decides" in reasons
+    told = vendor_tier(TABLE, HARMLESS)
+    assert told.tier is RiskTier.MEDIUM
+    assert "own answers" in told.reasons[0]
 
 
 @pytest.mark.parametrize(
     ("change", "tier"),
     [
-        ({"impact": "serious"}, RiskTier.MEDIUM),
-        ({"impact": "critical"}, RiskTier.HIGH),
-        ({"data_sensitivity": "special"}, RiskTier.HIGH),
-        ({"regulated_use": True}, RiskTier.HIGH),
-        ({"exposure": "public"}, RiskTier.MEDIUM),
-        ({"users": 5_000}, RiskTier.MEDIUM),
-        ({"impact": "serious", "autonomy": "alone"}, RiskTier.HIGH),
-        ({"data_sensitivity": "personal", "users": 200_000}, RiskTier.HIGH),
+        ({"use.impact": "serious"}, RiskTier.MEDIUM),
+        ({"use.impact": "critical"}, RiskTier.HIGH),
+        ({"use.data_sensitivity": "special"}, RiskTier.HIGH),
+        ({"use.regulated_use": True}, RiskTier.HIGH),
+        ({"use.exposure": "public"}, RiskTier.MEDIUM),
+        ({"use.users": 5_000}, RiskTier.MEDIUM),
+        ({"use.users": 1_000}, RiskTier.LOW),
+        ({"use.users": "many"}, RiskTier.MEDIUM),
+        ({"use.impact": "unheard of"}, RiskTier.MEDIUM),
+        ({"use.impact": "serious", "use.autonomy": "alone"}, RiskTier.HIGH),
+        ({"use.data_sensitivity": "personal", "use.users": 200_000}, RiskTier.HIGH),
     ],
 )
-def test_the_worst_answer_decides(change: dict[str, object], tier: RiskTier) -> None:
-    found = risk_tier(HARMLESS.model_copy(update=change))
+def test_the_worst_answer_decides(change: dict[str, Any], tier: RiskTier) -> None:
+    found = classify(TABLE, HARMLESS | change)
     assert found.tier is tier
     assert found.reasons
 
 
 @pytest.mark.parametrize("question", LADDERS)
 def test_silence_never_lowers_the_tier(question: str) -> None:
-    found = risk_tier(HARMLESS.model_copy(update={question: None}))
+    found = classify(TABLE, {name: HARMLESS[name] for name in HARMLESS if name != question})
     assert found.tier is RiskTier.MEDIUM
     assert found.reasons[0].startswith("nobody said")
 
 
-def test_unknown_answers_are_refused() -> None:
-    with pytest.raises(ValidationError):
-        ImpactAnswers.model_validate({"impact": "huge"})
+@pytest.mark.parametrize(
+    ("doubts", "tier"),
+    [
+        (Doubts(), RiskTier.LOW),
+        (Doubts(contradicted=1), RiskTier.MEDIUM),
+        (Doubts(contradicted=2), RiskTier.HIGH),
+        (Doubts(open_share=0.49), RiskTier.LOW),
+        (Doubts(open_share=0.5), RiskTier.MEDIUM),
+    ],
+)
+def test_answers_that_do_not_hold_raise_the_tier(doubts: Doubts, tier: RiskTier) -> None:
+    assert classify(TABLE, HARMLESS, doubts).tier is tier
 
 
 @given(st.data())
@@ -66,13 +84,10 @@ def test_a_worse_answer_never_lowers_the_tier(data: st.DataObject) -> None:
     chosen = {name: data.draw(st.integers(0, len(ladder) - 1)) for name, ladder in LADDERS.items()}
     which = data.draw(st.sampled_from(sorted(LADDERS)))
     worse = chosen | {which: data.draw(st.integers(chosen[which], len(LADDERS[which]) - 1))}
-    order = list(RiskTier)
-    ranks = [
-        order.index(
-            risk_tier(
-                ImpactAnswers.model_validate({n: LADDERS[n][i] for n, i in picked.items()})
-            ).tier
-        )
+    doubts = Doubts(data.draw(st.integers(0, 3)), data.draw(st.floats(0, 1)))
+    before, after = (
+        vendor_tier(TABLE, {n: LADDERS[n][i] for n, i in picked.items()}, doubts).tier
         for picked in (chosen, worse)
-    ]
-    assert ranks[1] >= ranks[0]
+    )
+    assert not is_below(after, before)
+    assert not is_below(before, RiskTier.MEDIUM)

@@ -1,4 +1,4 @@
-"""Vendors, the keys they are known by, what happened to them, and what they answered."""
+"""Vendors with keys, history and answers; approvals of tiers and findings."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -42,6 +42,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", "vendor", name="pk_vendor_answers"),
         _of_vendor("vendor_answers"),
     )
+    op.create_table(
+        "approvals",
+        *_texts("name", "kind", "asset", "tier", "run", "check", "reason", "by", "keyid"),
+        *_texts("issued", "expires", "statement"),
+        sa.Column("ledger_index", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_approvals"),
+    )
+    op.create_index("ix_approvals_asset", "approvals", ["asset"])
 
 
 def _of_vendor(table: str) -> sa.ForeignKeyConstraint:
