@@ -91,6 +91,30 @@ def scan(
     _run(work, json_)
 
 
+@app.command("review-dataset", epilog="Example: `proofhouse review-dataset train.npz`")
+def review_dataset(
+    data: Annotated[Path, typer.Argument(help="A bundle, a data file, or a folder of data.")],
+    *,
+    tier: Tier = None,
+    vendor: Annotated[str | None, typer.Option(help="Where bare data comes from.")] = None,
+    inputs: Annotated[str | None, typer.Option(help="Array or column of the inputs.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Data you trust; poison is looked for against it.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Scan, validate and search data for poison, with or without a model; sign the verdict."""
+
+    def work() -> Answer:
+        from tasks.commands.review_dataset import review_answer  # noqa: PLC0415
+
+        said = {"vendor": vendor, "inputs": inputs, "labels": labels}
+        return review_answer(data, tier=tier, said=said, reference=reference, quiet=json_)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse verify --all`")
 def verify(
     run: Annotated[str | None, typer.Argument(help="Run id; see *inventory runs*.")] = None,

@@ -34,7 +34,7 @@ def plan_run(
     Raises:
         CatalogError: The battery or the tier's policy does not exist, or they are broken.
     """
-    policy = catalog.policy_for(tier)
+    policy = catalog.policy_for(tier, subject.spec.model.kind)
     chosen = catalog.battery(battery or policy.battery)
     return RunPlan(
         bundle=digest,

@@ -21,18 +21,8 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset(
-        {
-            "code",
-            "progress",
-            "settings",
-            "serving",
-            "planning",
-            "runtime",
-            "onboarding",
-            "approving",
-        }
-    ),
+    frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
+    frozenset({"approving", "forms", "onboarding", "reviewing"}),
     frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {

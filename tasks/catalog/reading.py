@@ -74,9 +74,9 @@ class Catalog:
         """Returns the policy of this id. Raises :class:`CatalogError`."""
         return self._entry("policies", entry_id, PolicyEntry)
 
-    def policy_for(self, tier: str) -> PolicyEntry:
-        """Returns the policy that judges assets of ``tier``."""
-        return self.policy(f"tier.{tier}")
+    def policy_for(self, tier: str, kind: str = "model") -> PolicyEntry:
+        """Returns the policy that judges assets of ``tier``: models, or datasets."""
+        return self.policy(f"dataset.{tier}" if kind == "dataset" else f"tier.{tier}")
 
     def questionnaire(self, entry_id: str) -> QuestionnaireEntry:
         """Returns the questionnaire of this id. Raises :class:`CatalogError`."""

@@ -1,7 +1,7 @@
 """A vendor's bundle as ``bundle.yaml`` describes it (schema ``proofhouse.bundle/1``)."""
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
@@ -69,8 +69,11 @@ class Endpoint(Frozen):
 
 
 class ModelSpec(Frozen):
-    """The model that the bundle is about."""
+    """The model that the bundle is about; of kind ``dataset``, the data alone and no model."""
 
+    kind: Literal["model", "dataset"] = Field(
+        default="model", exclude_if=lambda kind: kind == "model"
+    )
     name: Name
     version: Name
     task: Literal["classification", "regression", "chat"]
@@ -83,6 +86,10 @@ class ModelSpec(Frozen):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
+        if self.kind == "dataset":
+            if self.artifact or self.endpoint or self.architecture:
+                raise ValueError("a dataset has no artifact, endpoint or architecture")
+            return self
         if (self.artifact is None) == (self.endpoint is None):
             raise ValueError("a model has either an artifact or an endpoint")
         if (
@@ -92,6 +99,29 @@ class ModelSpec(Frozen):
         ):
             raise ValueError("a classification artifact needs input, output and output.classes")
         return self
+
+
+class DatasetSpec(Frozen):
+    """What ``dataset:`` says of data that comes without a model."""
+
+    name: Name
+    version: Name
+    task: Literal["classification", "regression"] = "classification"
+    input: InputSpec | None = None
+    classes: int | None = Field(default=None, ge=2, le=100_000)
+    intended_use: str = ""
+
+    def as_model(self) -> ModelSpec:
+        """Returns the same in the place where bundles keep what they are about."""
+        return ModelSpec(
+            kind="dataset",
+            name=self.name,
+            version=self.version,
+            task=self.task,
+            input=self.input,
+            output=OutputSpec(kind="labels", classes=self.classes) if self.classes else None,
+            intended_use=self.intended_use,
+        )
 
 
 class DataSpec(Frozen):
@@ -146,6 +176,24 @@ class BundleSpec(Frozen):
     claims: Claims = Claims()
     digests: dict[BundlePath, DigestField] = {}
     """Optional: path to digest, compared with the bytes at intake."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _about_data(cls, value: Any) -> Any:
+        """Reads ``dataset:`` in place of ``model:``: data handed in without a model."""
+        if not isinstance(value, dict) or "dataset" not in value:
+            return value
+        if "model" in value:
+            raise ValueError("a bundle is about a model or a dataset: give one of the two")
+        told = DatasetSpec.model_validate(value["dataset"])
+        rest = {key: item for key, item in value.items() if key != "dataset"}
+        return rest | {"model": told.as_model().model_dump()}
+
+    @model_validator(mode="after")
+    def _has_data(self) -> Self:
+        if self.model.kind == "dataset" and not (self.data.evaluation or self.data.training):
+            raise ValueError("a dataset needs data.training, data.evaluation or both")
+        return self
 
     @property
     def asset(self) -> str:

@@ -23,6 +23,12 @@ _ABSENT = {
     "questionnaire": Severity.LOW,
     "datasheet": Severity.LOW,
 }
+_ABSENT_OF_DATA = {
+    "datasheet": Severity.MEDIUM,
+    "bom": Severity.LOW,
+    "questionnaire": Severity.LOW,
+}
+_ABOUT_MODELS = {"provenance.bom.no_model", "provenance.bom.artifact_not_covered"}
 
 
 class Provenance(NamedTuple):
@@ -75,7 +81,9 @@ class Papers:
 
     def _absent(self) -> Iterator[Observation]:
         documents = self._spec.documents.model_dump()
-        for name, severity in _ABSENT.items():
+        data_only = self._spec.model.kind == "dataset"
+        absent = _ABSENT_OF_DATA if data_only else _ABSENT
+        for name, severity in absent.items():
             if documents[name] is None and not (name == "datasheet" and not self._has_data()):
                 yield Observation(
                     rule=f"provenance.{name}.absent",
@@ -90,7 +98,9 @@ class Papers:
         path = self._spec.documents.bom
         if path is not None and (data := self._document(path)) is not None:
             files = tuple(self._files.values())
-            yield from bom_observations(data, self._spec, files, path=path)
+            found = bom_observations(data, self._spec, files, path=path)
+            data_only = self._spec.model.kind == "dataset"
+            yield from (item for item in found if not data_only or item.rule not in _ABOUT_MODELS)
         elif path is not None:
             yield _too_large("bom", path)
 

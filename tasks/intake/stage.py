@@ -6,6 +6,8 @@ from pathlib import Path
 from prefect import task
 
 from tasks.domain.digest import Digest
+from tasks.forms import BareData
+from tasks.intake.bare_data import UNNAMED_VENDOR, Named
 from tasks.intake.subject import build_subject
 from tasks.inventory.vendors import VendorRegister
 from tasks.runtime import services
@@ -15,6 +17,20 @@ from tasks.runtime import services
 def take_in(bundle: str) -> Digest:
     """Quarantines and describes the bundle at a path; returns the digest of its subject."""
     return take_in_here(Path(bundle))
+
+
+@task(name="intake", task_run_name="intake of data")
+def take_in_dataset(data: str, bare: BareData) -> Digest:
+    """Quarantines and describes data at a path; returns the digest of its subject."""
+    from tasks.reviewing import take_in_data  # noqa: PLC0415 - it builds on this module
+
+    named = Named(
+        vendor=bare.vendor or UNNAMED_VENDOR,
+        inputs=bare.inputs,
+        labels=bare.labels,
+        reference=Path(bare.reference) if bare.reference else None,
+    )
+    return take_in_data(Path(data), named)
 
 
 def take_in_here(bundle: Path) -> Digest:

@@ -22,8 +22,9 @@ PLANTED = ("data.not_finite", "data.range.highest", "data.label_range")
 
 
 def measure(lab: Lab) -> Measurement:
-    """Validates every set that came along; evaluation data is the least."""
-    if lab.subject.dataset("evaluation") is None:
+    """Validates every set that came along; a model needs evaluation data, a dataset any."""
+    kind = lab.subject.spec.model.kind
+    if lab.subject.dataset("evaluation") is None and kind == "model":
         raise NotAvailable("the bundle has no evaluation data")
     bench = _Bench(lab)
     for role in ROLES:
@@ -84,7 +85,7 @@ class _Bench:
         self._note(role, table, rules, found)
         if role == "training":
             self.training = fingerprints(examples.inputs)
-        else:
+        if role == "evaluation" or self.lab.subject.dataset("evaluation") is None:
             self.controls += self._run_controls(table, rules)
 
     def _note(

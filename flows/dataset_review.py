@@ -1,0 +1,39 @@
+"""Dataset review: from data in quarantine to a signed verdict, without any model."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+
+from tasks.checks.stage import measure_plan
+from tasks.forms import BareData, DatasetPath, TierChoice
+from tasks.intake.stage import take_in_dataset
+from tasks.ledger.stage import seal
+from tasks.onboarding import judge_run, make_record, plan_onboarding
+from tasks.reports.stage import announce, write_report
+from tasks.runtime import start_workers, task_runner
+
+
+@flow(name="review-dataset", flow_run_name="review {data}", task_runner=task_runner())
+def review_dataset(
+    data: DatasetPath, tier: TierChoice | None = None, bare: BareData | None = None
+) -> dict[str, Any]:
+    """Takes in data, validates it, looks for poison, judges and seals.
+
+    Args:
+        data: A bundle, a data file, or a folder of data files.
+        tier: Risk tier; by the questionnaire's answers when left out.
+        bare: What to say of data that comes without a bundle.
+    """
+    started = datetime.now(UTC)
+    subject = take_in_dataset(data, bare or BareData())
+    planned = plan_onboarding(subject, battery=None, tier=tier, occasion="dataset review")
+    if planned.sealed:
+        return announce(planned.plan.run)
+
+    start_workers()
+    executions = measure_plan(planned.plan, subject)
+    findings, decision = judge_run(planned.plan, executions)
+    report = write_report(planned.plan, executions, findings, decision)
+    seal(make_record(planned.plan, executions, findings, decision, started=started, report=report))
+    return announce(planned.plan.run)

@@ -1,0 +1,55 @@
+"""Types of flow parameters, worded for the forms that the Prefect UI makes of them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from tasks.domain.frozen import Frozen
+
+TierChoice = Literal["low", "medium", "high"]
+BundlePath = Annotated[
+    str,
+    Field(
+        title="Bundle",
+        description="Folder or archive with a bundle.yaml, as the worker sees it.",
+        min_length=1,
+        examples=["/srv/intake/vendor-bundle"],
+    ),
+]
+DatasetPath = Annotated[
+    str,
+    Field(
+        title="Data",
+        description="A bundle, a data file (npz, csv, parquet, safetensors) or a folder of them.",
+        min_length=1,
+        examples=["/srv/intake/train.parquet"],
+    ),
+]
+BatteryName = Annotated[
+    str,
+    Field(
+        title="Battery",
+        description="Leave out to let the risk tier choose; see: proofhouse catalog list.",
+        pattern=r"^[a-z][a-z0-9_.]*$",
+        examples=["quick", "standard", "thorough"],
+    ),
+]
+
+
+class BareData(Frozen):
+    """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""
+
+    vendor: str | None = Field(default=None, title="Vendor", description="Where it comes from.")
+    inputs: str | None = Field(
+        default=None,
+        title="Inputs",
+        description="Array or column of the inputs, when the file's own names do not say it.",
+    )
+    labels: str | None = Field(
+        default=None, title="Labels", description="Array or column of the labels, likewise."
+    )
+    reference: str | None = Field(
+        default=None,
+        title="Trusted reference",
+        description="Data of the same kind that you trust; poison is looked for against it.",
+    )
