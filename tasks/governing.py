@@ -1,4 +1,4 @@
-"""The governance commands: vendors and approvals. Their work lives in ``tasks/commands/``."""
+"""The governance commands: vendors, approvals, drops. Their work lives in ``tasks/commands/``."""
 
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +15,14 @@ approve_app = typer.Typer(
     help="Signed approvals with an expiry: of a risk tier, of a finding.", no_args_is_help=True
 )
 
+intake_app = typer.Typer(
+    help="Bundles dropped into a folder or an S3 prefix.", no_args_is_help=True
+)
+
+Place = Annotated[str, typer.Argument(help="A folder, or *s3://bucket/prefix*.")]
+Settle = Annotated[float, typer.Option(help="Seconds of quiet after which a drop is complete.")]
+Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
+Tier = Annotated[str | None, typer.Option(help="Risk tier: low, medium or high.")]
 Expires = Annotated[str, typer.Option(help="Last day (2027-01-31) or a number of days (*90d*).")]
 Signer = Annotated[str, typer.Option(help="The approver's key, as in PROOFHOUSE_SIGNER.")]
 Why = Annotated[str, typer.Option("--reason", help="Why; signed and shown in every report.")]
@@ -174,5 +182,35 @@ def approve_list(json_: Json = False) -> None:
         from tasks.commands.approve import list_answer  # noqa: PLC0415
 
         return list_answer()
+
+    run(work, json_)
+
+
+@intake_app.command("once", epilog="Example: `proofhouse intake once intake/`")
+def intake_once(
+    drop: Place, *, settle: Settle = 30, battery: Battery = None, tier: Tier = None,
+    json_: Json = False,
+) -> None:  # fmt: skip
+    """Onboard every complete drop that was not taken in before; say what became of each."""
+
+    def work() -> Answer:
+        from tasks.commands.intake import once_answer  # noqa: PLC0415
+
+        return once_answer(drop, settle=settle, battery=battery, tier=tier)
+
+    run(work, json_)
+
+
+@intake_app.command("watch", epilog="Example: `proofhouse intake watch s3://bucket/intake`")
+def intake_watch(
+    drop: Place, *, every: Annotated[float, typer.Option(help="Seconds between passes.")] = 30,
+    settle: Settle = 30, battery: Battery = None, tier: Tier = None, json_: Json = False,
+) -> None:  # fmt: skip
+    """Do the same again and again until interrupted."""
+
+    def work() -> Answer:
+        from tasks.commands.intake import watch_answer  # noqa: PLC0415
+
+        return watch_answer(drop, every=every, settle=settle, battery=battery, tier=tier)
 
     run(work, json_)

@@ -48,6 +48,11 @@ def open_s3(bucket: str, prefix: str, settings: S3Settings) -> S3Store:
     return S3Store(place, caller, Claims(client, caller, bucket + SUFFIX, start))
 
 
+def connect(settings: S3Settings) -> Any:
+    """Returns an S3 client with the credentials and endpoint of the environment."""
+    return _client(boto3.session.Session(), _config(settings))
+
+
 def _config(settings: S3Settings) -> Config:
     custom = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     return Config(
