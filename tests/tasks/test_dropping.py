@@ -213,11 +213,12 @@ def test_a_hundred_at_once_are_one_run_on_s3(ceph: Ceph, tmp_path: Path) -> None
         if file.is_file():
             key = f"intake/a/{file.relative_to(bundle)}"
             client.put_object(Bucket=drops, Key=key, Body=file.read_bytes())
-    client.put_object(Bucket=drops, Key="intake/late/bundle.yaml", Body=b"schema: x\n")
+    late = (bundle / "bundle.yaml").read_bytes()
+    client.put_object(Bucket=drops, Key="intake/late/bundle.yaml", Body=late)
     client.put_object(Bucket=drops, Key="intake/a.ready", Body=b"")
     place, store = f"s3://{drops}/intake", f"s3://{bucket}/drops"
     said = hundred(place, store, tmp_path / "home", ceph.environment)
     assert said["onboarded"] == 1
-    assert said["waiting"] == 100  # the other drop is too young
+    assert said["waiting"] == 100  # the other drop has no data yet
     assert said["onboarded"] + said["known"] + said["busy"] == 100
     assert (tmp_path / "home" / "runs.log").read_text() == "a\n"
