@@ -6,7 +6,8 @@ from typing import Any
 from prefect import flow
 
 from tasks.checks.stage import measure_plan
-from tasks.intake.stage import take_in
+from tasks.forms import Ask, BatteryName, BundlePath, TierChoice
+from tasks.intake.stage import filled, take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.reports.stage import announce, write_report
@@ -15,15 +16,24 @@ from tasks.runtime import start_workers, task_runner
 
 @flow(name="onboard-model", flow_run_name="onboard {bundle}", task_runner=task_runner())
 def onboard_model(
-    bundle: str, battery: str | None = None, tier: str | None = None
+    bundle: BundlePath,
+    battery: BatteryName | None = None,
+    tier: TierChoice | None = None,
+    ask: Ask = False,
 ) -> dict[str, Any]:
     """Takes in a bundle, measures, judges and seals; returns what ``onboard --json`` prints.
 
     A model whose bytes the scan refuses is never opened. A plan that was sealed before is not run
     again; its verdict is read from verified evidence.
+
+    Args:
+        bundle: A bundle folder, or an archive of one.
+        battery: Which checks; the risk tier chooses when left out.
+        tier: Risk tier; the questionnaire's answers choose when left out.
+        ask: Wait until somebody fills in what the vendor left open.
     """
     started = datetime.now(UTC)
-    subject = take_in(bundle)
+    subject = filled(take_in(bundle), ask=ask)
     planned = plan_onboarding(subject, battery=battery, tier=tier)
     if planned.sealed:
         return announce(planned.plan.run)

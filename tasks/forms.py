@@ -16,6 +16,13 @@ BundlePath = Annotated[
         examples=["/srv/intake/vendor-bundle"],
     ),
 ]
+Ask = Annotated[
+    bool,
+    Field(
+        title="Ask for open answers",
+        description="Wait until somebody fills in what the vendor left open in the questionnaire.",
+    ),
+]
 DatasetPath = Annotated[
     str,
     Field(

@@ -195,13 +195,21 @@ def serve_deployments() -> None:
     """Registers every deployment with the server and runs what is asked for, until stopped."""
     from prefect import serve  # noqa: PLC0415 - PREFECT_API_URL must be set before this import
 
+    from flows.dataset_review import review_dataset  # noqa: PLC0415
     from flows.onboarding import onboard_model  # noqa: PLC0415
 
-    deployment: Any = onboard_model.to_deployment(
-        name="onboard-model",
-        description="Quarantine to signed verdict for one vendor's bundle.",
-        tags=["proofhouse"],
-    )
+    deployments: list[Any] = [
+        onboard_model.to_deployment(
+            name="onboard-model",
+            description="Quarantine to signed verdict for one vendor's bundle.",
+            tags=["proofhouse"],
+        ),
+        review_dataset.to_deployment(
+            name="review-dataset",
+            description="Scan, validation and search for poison in data, to a signed verdict.",
+            tags=["proofhouse"],
+        ),
+    ]
     # Flow runs load the flow by its path from here.
     os.chdir(Path(__file__).parent.parent)
-    serve(deployment, limit=1, print_starting_message=False)
+    serve(*deployments, limit=1, print_starting_message=False)

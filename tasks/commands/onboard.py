@@ -10,6 +10,7 @@ from tasks.commands.progressing import progress_on_stderr
 from tasks.commands.wording import outcome_mark
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.finding import RiskTier, Verdict
+from tasks.forms import TierChoice
 from tasks.intake.precheck import precheck
 
 EXIT_CODES = {
@@ -81,7 +82,8 @@ def run_onboarding(bundle: Path, *, battery: str | None, tier: str | None) -> di
     """Runs the flow in this process; the caller has set up a Prefect API and ends the cluster."""
     from flows.onboarding import onboard_model  # noqa: PLC0415 - imports Prefect
 
-    return onboard_model(str(bundle.resolve()), battery=battery, tier=tier)
+    choice: TierChoice | None = RiskTier(tier).value if tier else None
+    return onboard_model(str(bundle.resolve()), battery=battery, tier=choice)
 
 
 def lines(document: dict[str, Any]) -> list[str]:

@@ -235,6 +235,8 @@ class Subject(Frozen):
     """Questionnaire answers by question id, as the vendor gave them."""
     filled: dict[str, bool | int | float | str] = {}
     """Answers to questions that the vendor left open, as an operator filled them in."""
+    filled_by: str = ""
+    """Who says to have filled them in; a name in a form, not a proof."""
     facts: dict[str, int | float | str] = {}
     """What the artifact's own bytes say: ``artifact_format`` and ``parameters``, where known."""
 

@@ -4,19 +4,56 @@ import tempfile
 from pathlib import Path
 
 from prefect import task
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import deployment
+from pydantic import create_model
 
+from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.forms import BareData
 from tasks.intake.bare_data import UNNAMED_VENDOR, Named
+from tasks.intake.filling import (
+    answers_of,
+    form_fields,
+    keep_filled,
+    kept_filled,
+    open_questions,
+)
+from tasks.intake.questionnaire import read_questionnaire
 from tasks.intake.subject import build_subject
 from tasks.inventory.vendors import VendorRegister
 from tasks.runtime import services
+
+PATIENCE_SECONDS = 7 * 24 * 3600
 
 
 @task(name="intake", task_run_name="intake")
 def take_in(bundle: str) -> Digest:
     """Quarantines and describes the bundle at a path; returns the digest of its subject."""
     return take_in_here(Path(bundle))
+
+
+def filled(subject: Digest, *, ask: bool) -> Digest:
+    """Returns the subject with the answers that an operator filled in; waits for them if asked to.
+
+    A run of a deployment is suspended and costs nothing until somebody resumes it with the form; a
+    run of a command waits in its process.
+    """
+    store = services().store
+    if (kept := kept_filled(subject, store)) is not None:
+        return kept
+    left = open_questions(read_questionnaire(), Subject.parse(store.get(subject)))
+    if not ask or not left:
+        return subject
+    form = create_model("OpenAnswers", __base__=RunInput, **form_fields(left))
+    if deployment.id:
+        given = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_SECONDS)
+    else:
+        given = pause_flow_run(wait_for_input=form, timeout=PATIENCE_SECONDS, poll_interval=2)
+    assert given is not None, "a flow that waits for input goes on with it or not at all"
+    answers, who = answers_of(left, given.model_dump())
+    return keep_filled(subject, answers, who, store)
 
 
 @task(name="intake", task_run_name="intake of data")

@@ -3,9 +3,14 @@
 from prefect import task
 
 from tasks.domain.bundle import Subject
+from tasks.domain.digest import digest_of
+from tasks.domain.frozen import canonical_json
 from tasks.domain.run import RunRecord
+from tasks.domain.vendor import vendor_key
+from tasks.intake.answers import review
+from tasks.intake.questionnaire import read_questionnaire
 from tasks.inventory.database import Inventory
-from tasks.inventory.rows import Asset
+from tasks.inventory.rows import Asset, VendorAnswers
 from tasks.inventory.vendors import VendorRegister
 from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.ledger.seal import seal_run, sealed_run
@@ -42,3 +47,21 @@ def seal_here(record: RunRecord) -> None:
     vendor, now = subject.spec.vendor, moment_of(kept.sealed, place=f"the record of {kept.run}")
     register = VendorRegister(here.settings.database_url)
     register.register(vendor.name, contact=vendor.contact, who=f"onboarding {kept.run}", now=now)
+    if subject.answers or subject.filled:
+        register.note_answers(_answers_of(subject, kept))
+
+
+def _answers_of(subject: Subject, record: RunRecord) -> VendorAnswers:
+    reviewed = review(read_questionnaire(), subject)
+    given = canonical_json(subject.filled | subject.answers)
+    return VendorAnswers(
+        digest=digest_of(given),
+        vendor=vendor_key(subject.spec.vendor.name),
+        questionnaire=f"{reviewed.questionnaire} version {reviewed.version}",
+        score=reviewed.score,
+        answered=reviewed.answered,
+        asked=len(reviewed.rows),
+        contradicted=len(reviewed.contradicted),
+        run=record.run,
+        dated=record.sealed,
+    )
