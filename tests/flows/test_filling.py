@@ -16,6 +16,7 @@ from tasks.store.opening import open_store
 from tests.services.processes import wait_until
 from tests.simulators.subjects import linear_subject
 
+ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import sys
 from prefect import flow
@@ -61,7 +62,7 @@ def test_a_paused_run_takes_typed_answers_from_the_form(server: str, tmp_path: P
     digest = store.put(given.canonical()).digest
     (tmp_path / "program.py").write_text(PROGRAM)
     words = [sys.executable, str(tmp_path / "program.py"), digest]
-    places = {"PREFECT_API_URL": server, "PROOFHOUSE_HOME": str(home), "PYTHONPATH": os.getcwd()}
+    places = {"PREFECT_API_URL": server, "PROOFHOUSE_HOME": str(home), "PYTHONPATH": str(ROOT)}
     flow = subprocess.Popen(
         words, env=os.environ | places, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
