@@ -8,6 +8,7 @@ from tasks.domain.frozen import canonical_json
 from tasks.domain.run import RunRecord
 from tasks.domain.vendor import vendor_key
 from tasks.intake.answers import review
+from tasks.intake.bare_data import UNNAMED_VENDOR
 from tasks.intake.questionnaire import read_questionnaire
 from tasks.inventory.database import Inventory
 from tasks.inventory.rows import Asset, VendorAnswers
@@ -42,13 +43,32 @@ def seal_here(record: RunRecord) -> None:
     assert found is not None, "a run that was just sealed can be read"
     kept, sealed = found
     inventory = Inventory(here.settings.database_url)
-    inventory.register_asset(Asset.of_bundle(subject.spec))
+    inventory.register_asset(_asset_of(subject))
     inventory.record_run(kept, statement=sealed.statement, ledger_index=sealed.ledger_index)
-    vendor, now = subject.spec.vendor, moment_of(kept.sealed, place=f"the record of {kept.run}")
-    register = VendorRegister(here.settings.database_url)
-    register.register(vendor.name, contact=vendor.contact, who=f"onboarding {kept.run}", now=now)
+    _note_vendor(subject, kept)
+
+
+def _asset_of(subject: Subject) -> Asset:
+    """Returns the asset with what only the questionnaire tells of it."""
+    told = subject.filled | subject.answers
+    return Asset.of_bundle(subject.spec).model_copy(
+        update={
+            "sensitivity": str(told.get("use.data_sensitivity", "")),
+            "last_retrained": str(told.get("training.last_trained", "")),
+        }
+    )
+
+
+def _note_vendor(subject: Subject, record: RunRecord) -> None:
+    """Enters the vendor and what it answered; data from nobody in particular has no vendor."""
+    vendor = subject.spec.vendor
+    if vendor.name == UNNAMED_VENDOR:
+        return
+    now = moment_of(record.sealed, place=f"the record of {record.run}")
+    register = VendorRegister(services().settings.database_url)
+    register.register(vendor.name, contact=vendor.contact, who=f"onboarding {record.run}", now=now)
     if subject.answers or subject.filled:
-        register.note_answers(_answers_of(subject, kept))
+        register.note_answers(_answers_of(subject, record))
 
 
 def _answers_of(subject: Subject, record: RunRecord) -> VendorAnswers:
