@@ -6,6 +6,7 @@ when its process is gone; then the next one tries. Onboarding itself is idempote
 ran out too early costs time and never a second run.
 """
 
+import logging
 import os
 import socket
 import tempfile
@@ -22,10 +23,11 @@ from tasks.domain.frozen import Frozen
 from tasks.intake.drops import Drop, DropPlace, Patience, content_of, waiting_reason
 from tasks.store.protocol import ObjectStore
 
+_log = logging.getLogger(__name__)
 DROPS = "drops/"
 MARKS = "drop-marks/"
 LEASE = timedelta(hours=2)
-MOST_ATTEMPTS = 5
+MOST_DEATHS = 3
 Run = Callable[[Path], dict[str, Any]]
 """Onboards what lies at a path; returns the document of the run."""
 
@@ -78,15 +80,18 @@ class Taking(NamedTuple):
         """Yields what becomes of each drop; one that breaks never keeps the next from its turn."""
         for drop in self.place.drops():
             moment = now or datetime.now(UTC)
-            if why := waiting_reason(drop, self.place, self.patience, moment):
-                yield Result(name=drop.name, state="waiting", reason=why)
-                continue
             try:
-                yield self._taken(drop)
+                why = waiting_reason(drop, self.place, self.patience, moment)
+                if why:
+                    yield Result(name=drop.name, state="waiting", reason=why)
+                else:
+                    yield self._taken(drop)
             except ProofhouseError as error:
                 yield Result(name=drop.name, state="failed", reason=error.message)
-            except OSError as error:
-                yield Result(name=drop.name, state="failed", reason=f"{error.strerror or error}")
+            except Exception as error:  # noqa: BLE001 - orchestrators raise anything
+                _log.exception("the drop %s could not be taken in", drop.name)
+                told = f"{type(error).__name__}: {error}"
+                yield Result(name=drop.name, state="failed", reason=told[:2000])
 
     def _taken(self, drop: Drop) -> Result:
         known = self.store.claimed(MARKS + hexadecimal(drop.mark))
@@ -111,8 +116,8 @@ class Taking(NamedTuple):
             return Result(name=drop.name, state="busy", content=content, reason="another has it")
         if ended := self._ended(content):  # its last holder finished while we looked
             return _known(drop, content, ended)
-        if attempt > MOST_ATTEMPTS:
-            why = f"{MOST_ATTEMPTS} attempts ended without a verdict; see the logs of those runs"
+        if self._died(content) > MOST_DEATHS:
+            why = f"{MOST_DEATHS} processes died of it; see the logs of those runs"
             return self._poisoned(drop, content, why)
         return self._run(drop, content, path, attempt)
 
@@ -161,6 +166,11 @@ class Taking(NamedTuple):
         number = len(attempts) + 1
         won = self.store.claim(f"{_place(content)}attempt-{number:04d}", _lease().canonical())
         return number if won else None
+
+    def _died(self, content: Digest) -> int:
+        """Counts attempts that nobody ended, the one just begun among them."""
+        begun = sum(1 for _ in self.store.claims(f"{_place(content)}attempt-"))
+        return begun - sum(1 for _ in self.store.claims(f"{_place(content)}released-"))
 
     def _is_over(self, attempt: str) -> bool:
         if self.store.claimed(attempt.replace("attempt-", "released-")) is not None:

@@ -13,7 +13,7 @@ import typer
 
 from tasks.cli import EXIT_BAD_INPUT, EXIT_OK, EXIT_REFUSED, EXIT_UNDECIDED, Answer
 from tasks.commands.onboard import EXIT_CODES, prepare_home
-from tasks.domain.errors import InvalidInputError
+from tasks.domain.errors import InvalidInputError, ProofhouseError
 from tasks.domain.finding import RiskTier, Verdict
 from tasks.dropping import Result, Run, Taking
 from tasks.intake.drops import DropPlace, FolderPlace, Patience
@@ -36,15 +36,23 @@ def watch_answer(
     with _taking(drop, settle=settle, battery=battery, tier=tier) as taking:
         try:
             while True:
-                for result in taking.one_pass():
-                    if told.get(result.name) != result:
-                        typer.echo(_line(result), err=True)
-                    told[result.name] = result
+                _tell_news(taking, told)
                 time.sleep(every)
         except KeyboardInterrupt:
             typer.echo("stopping", err=True)
     counts = Counter(result.state for result in told.values())
     return Answer({"drops": dict(counts)}, [f"{state}: {n}" for state, n in sorted(counts.items())])
+
+
+def _tell_news(taking: Taking, told: dict[str, Result]) -> None:
+    """Makes one pass; a place that does not answer now is looked at again the next time."""
+    try:
+        for result in taking.one_pass():
+            if told.get(result.name) != result:
+                typer.echo(_line(result), err=True)
+            told[result.name] = result
+    except ProofhouseError as error:
+        typer.echo(f"looking again later: {error.message}", err=True)
 
 
 def exit_code(results: list[Result]) -> int:

@@ -74,6 +74,8 @@ def move_answer(name: str, state: str, *, reason: str, by: str) -> Answer:
 
 
 def _bind(register: VendorRegister, name: str, key: Path) -> None:
+    if not key.exists() and (beside := _vendors_folder() / key.name).is_file():
+        key = beside  # as findings name it
     mark = _read_key(key)
     place = _vendors_folder() / f"{vendor_key(name)}.{mark[:8]}.pub"
     register.bind_key(name, mark, kind="key", source=place.name, now=_now())

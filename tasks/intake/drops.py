@@ -100,7 +100,10 @@ def content_of(path: Path) -> Digest:
     Raises:
         InvalidInputError: There is something else than plain files in it.
     """
-    if not path.is_dir():
+    mode = path.lstat().st_mode
+    if not stat.S_ISDIR(mode):
+        if not stat.S_ISREG(mode):
+            raise InvalidInputError(f"{shown(path.name)} is no plain file or folder.")
         return digest_of_file(path)
     rows = [[name, digest_of_file(place)] for name, place in _plain_files(path)]
     return digest_of(canonical_json(rows))

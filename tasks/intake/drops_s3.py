@@ -65,12 +65,12 @@ class S3Place:
         if problem := name_problem(drop.name):
             raise InvalidInputError(f"the drop's name {shown(drop.name)} {problem}.")
         for file in drop.files:
-            parts = [part for part in file.path.split("/") if part] or [drop.name]
+            parts = file.path.rstrip("/").split("/") if file.path else [drop.name]
             if problem := next(filter(None, map(name_problem, parts)), None):
                 raise InvalidInputError(f"{shown(file.path)} {problem}.")
             place = into / drop.name if file.path == "" else into.joinpath(drop.name, *parts)
             if not file.path.endswith("/"):  # consoles make empty objects to show folders
-                place.parent.mkdir(parents=True, exist_ok=True)
+                _make_room(place)
                 self._download(drop, file, place)
         return into / drop.name
 
@@ -124,6 +124,17 @@ class S3Place:
             return answer
 
         return self._caller.call("listing drops", page)
+
+
+def _make_room(place: Path) -> None:
+    """Makes the folders above a file. Keys may clash where files cannot: ``a`` and ``a/b``."""
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.touch(exist_ok=False)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InvalidInputError(
+            f"{shown(place.name)} is both a file and a folder, or comes twice."
+        ) from error
 
 
 def _file(path: str, entry: dict[str, Any]) -> DropFile:

@@ -114,16 +114,23 @@ def test_poison_is_set_aside_and_the_others_go_on(bench: Bench) -> None:
     assert bench.run.seen == ["a", "b", "c"]
 
 
-def test_links_are_poison_without_being_followed(bench: Bench) -> None:
+def test_links_and_pipes_are_poison_without_being_followed(bench: Bench, tmp_path: Path) -> None:
     (bench.drop("a") / "key").symlink_to("/etc/passwd")
-    (bench.place / "b").symlink_to("/etc")
-    (bench.place / "b.ready").touch()
+    private = tmp_path / "private"
+    private.mkdir()
+    (private / "bundle.yaml").write_text("schema: x")
+    (bench.place / "b").symlink_to(private)
+    os.mkfifo(bench.place / "c")
+    for name in ("b", "c"):
+        (bench.place / f"{name}.ready").touch()
     assert {one.state for one in bench.passed().values()} == {"poison"}
     assert bench.run.seen == []
     assert Path("/etc/passwd").is_file()
 
 
-@pytest.mark.parametrize("error", [StoreError("full"), OSError(28, "No space left on device")])
+@pytest.mark.parametrize(
+    "error", [StoreError("full"), OSError(28, "No space left on device"), RuntimeError("lost")]
+)
 def test_trouble_that_is_not_the_drops_is_tried_again(bench: Bench, error: Exception) -> None:
     bench.drop("a")
     bench.drop("b", text="b")
@@ -134,11 +141,28 @@ def test_trouble_that_is_not_the_drops_is_tried_again(bench: Bench, error: Excep
     assert bench.passed()["a"].state == "onboarded"
 
 
-def test_a_drop_that_ends_nobody_knows_how_is_given_up(bench: Bench) -> None:
+def test_a_store_that_is_down_for_long_poisons_nothing(bench: Bench) -> None:
     bench.drop("a")
     bench.run.breaks = {"a": StoreError("full")}
-    states = [bench.passed()["a"].state for _ in range(dropping.MOST_ATTEMPTS + 1)]
-    assert states == ["failed"] * dropping.MOST_ATTEMPTS + ["poison"]
+    assert {bench.passed()["a"].state for _ in range(10)} == {"failed"}
+
+
+def test_a_drop_that_processes_die_of_is_given_up(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.drop("a")
+    bench.run.breaks = {"a": SystemExit()}
+    claim, numbers = bench.store.claim, iter(range(1000))
+    with monkeypatch.context() as dying:  # nobody says that it is over, and nobody is there
+        dying.setattr(
+            bench.store, "claim", lambda name, data: "released-" in name or claim(name, data)
+        )
+        dying.setattr(dropping, "_began", lambda _: next(numbers))
+        for _ in range(dropping.MOST_DEATHS):
+            with pytest.raises(SystemExit):
+                bench.passed()
+        assert bench.passed()["a"].state == "poison"
+    assert len(bench.run.seen) == dropping.MOST_DEATHS
 
 
 def test_who_is_at_work_is_not_disturbed_and_the_dead_are_relieved(
@@ -204,6 +228,7 @@ def test_a_hundred_at_once_are_one_run_on_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "home" / "runs.log").read_text() == "a\n"
 
 
+@pytest.mark.slow
 @pytest.mark.s3
 def test_a_hundred_at_once_are_one_run_on_s3(ceph: Ceph, tmp_path: Path) -> None:
     bucket, drops = ceph.new_bucket(), ceph.new_bucket(lock=False)
