@@ -21,10 +21,19 @@ def doctor_answer() -> Answer:
     }
     document = {name: _probed(part) for name, part in parts.items()}
     broken = [name for name, part in document.items() if part["state"] == "broken"]
-    told = [f"{name:<12} {part['state']:<8} {part['text']}" for name, part in document.items()]
+    told = [line for name, part in document.items() for line in _lines(name, part)]
     return Answer(
         {"ok": not broken, "parts": document}, told, EXIT_BAD_INPUT if broken else EXIT_OK
     )
+
+
+def _lines(name: str, part: dict[str, Any]) -> list[str]:
+    lines = [f"{name:<12} {part['state']:<8} {part['text']}"]
+    for feature in part.get("features", ()):
+        mark = "ok" if feature["enough"] else "missing"
+        mend = f"; {feature['remedy']}" if feature["remedy"] else ""
+        lines.append(f"  {feature['name']:<15} {mark:<8} {feature['found']}{mend}")
+    return lines + [f"  note: {note}" for note in part.get("notes", ())]
 
 
 def _probed(part: Any) -> dict[str, Any]:
@@ -40,17 +49,27 @@ def _python() -> dict[str, Any]:
 
 
 def _sandbox() -> dict[str, Any]:
+    from tasks.sandbox.features import features  # noqa: PLC0415
     from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415
     from tasks.sandbox.protocol import Level  # noqa: PLC0415
+    from tasks.settings import read_settings  # noqa: PLC0415
 
+    required = Level(read_settings().sandbox.required)
     sandbox = open_sandbox(required=Level.L0)
     probes = {probe.name: probe.blocked for probe in sandbox.probes}
-    open_ones = [name for name, blocked in probes.items() if not blocked]
-    text = f"level {sandbox.level}, {len(probes) - len(open_ones)} of {len(probes)} escapes blocked"
-    if sandbox.level < Level.L3:
-        text += "; install bubblewrap (apt-get install bubblewrap) and allow user namespaces for L3"
-    state = "ok" if sandbox.level >= Level.L2 else "broken"
-    return {"state": state, "text": text, "level": sandbox.level.value, "probes": probes}
+    closed = sum(probes.values())
+    text = f"level {sandbox.level}, {closed} of {len(probes)} escapes blocked"
+    if sandbox.level < required:
+        text += f"; {required} is required, so no model is opened here"
+    return {
+        "state": "ok" if sandbox.level >= required else "broken",
+        "text": text,
+        "level": sandbox.level.value,
+        "required": required.value,
+        "probes": probes,
+        "notes": list(sandbox.notes),
+        "features": [feature._asdict() for feature in features()],
+    }
 
 
 def _store() -> dict[str, Any]:

@@ -113,6 +113,54 @@ class ChildProtocolError(ChildError):
     code = "sandbox.child_protocol"
 
 
+class ChildMemoryError(ChildRaisedError):
+    """The child asked for more memory than its limit."""
+
+    code = "sandbox.child_memory"
+
+
+class ChildForbiddenError(ChildRaisedError):
+    """A wall refused what the child tried: a file, a socket, a process, a signal."""
+
+    code = "sandbox.child_forbidden"
+
+
+class ChildStorageError(ChildRaisedError):
+    """The child wrote more than its scratch or one file may hold."""
+
+    code = "sandbox.child_storage"
+
+
+class ChildSpinningError(ChildTimeoutError):
+    """The child computed until its deadline and was killed."""
+
+    code = "sandbox.child_spinning"
+
+
+class ChildIdleError(ChildTimeoutError):
+    """The child slept, waited or was stopped until its deadline and was killed."""
+
+    code = "sandbox.child_idle"
+
+
+class ChildSignalledError(ChildDiedError):
+    """A signal ended the child: a crash, an abort, or a limit of the kernel."""
+
+    code = "sandbox.child_signalled"
+
+
+class ChildThreadsError(ChildDiedError):
+    """The child ran too many threads and was killed."""
+
+    code = "sandbox.child_threads"
+
+
+class ChildScratchError(ChildDiedError):
+    """The child filled its scratch and was killed."""
+
+    code = "sandbox.child_scratch"
+
+
 class InventoryError(ProofhouseError):
     """The inventory's database refused, does not answer, or is of another version."""
 

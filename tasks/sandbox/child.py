@@ -77,7 +77,9 @@ def _described(error: BaseException) -> dict[str, str]:
         text.encode()
     except BaseException:  # noqa: BLE001  - a hostile __str__
         text = "(its message cannot be shown)"
-    return {"type": type(error).__name__[:200], "message": text}
+    from tasks.sandbox.reasons import reason_of  # noqa: PLC0415  - after the hello
+
+    return {"type": type(error).__name__[:200], "message": text, "why": reason_of(error)}
 
 
 def _receive(frames: Any, request: int, most: int) -> Any:

@@ -20,7 +20,7 @@ def child_uid(level: Level, readable: tuple[str, ...] = ()) -> tuple[int | None,
     if level != Level.L2 or os.geteuid() != 0:
         return None, ()
     needed = (places().interpreter, *places().search, places().package, *readable)
-    closed = next((path for path in needed if not _open_to_others(Path(path))), None)
+    closed = next((path for path in needed if not is_open_to_others(Path(path))), None)
     if closed is None:
         return CHILD_UID, ()
     return None, (
@@ -28,7 +28,8 @@ def child_uid(level: Level, readable: tuple[str, ...] = ()) -> tuple[int | None,
     )
 
 
-def _open_to_others(path: Path) -> bool:
+def is_open_to_others(path: Path) -> bool:
+    """Answers whether any user may read ``path`` (and list or enter it, if it is a folder)."""
     real = path.resolve()
     parents = all(folder.stat().st_mode & stat.S_IXOTH for folder in real.parents)
     needed = stat.S_IXOTH | stat.S_IROTH if real.is_dir() else stat.S_IROTH

@@ -62,7 +62,7 @@ def open_sandbox(
     if proof.level < required:
         raise SandboxError(
             f"the sandbox reaches level {proof.level}, required is {required}. "
-            f"{'; '.join(proof.notes) or f'Level {highest} was preferred'}. "
+            f"{'; '.join(proof.notes)}. "
             f"To mend: {_MEND[required]}."
         )
     return ProvedSandbox(proof, scratch_root)
@@ -88,6 +88,8 @@ def _preferred() -> Level:
 @lru_cache
 def _proof(highest: Level, scratch_root: Path | None) -> Proof:
     notes: list[str] = []
+    if highest < Level.L3:
+        notes.append(f"level {highest} was preferred; nothing higher was tried")
     for level in _DOWNWARDS[_DOWNWARDS.index(highest) :]:
         uid, note = child_uid(level, (str(scratch_root),) if scratch_root else ())
         probes, failure = _tried(level, uid, scratch_root)

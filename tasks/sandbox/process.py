@@ -101,6 +101,12 @@ class Child:
             _, hard = resource.prlimit(self.pid, resource.RLIMIT_CPU)
             resource.prlimit(self.pid, resource.RLIMIT_CPU, (used + cpu_seconds(self.limits), hard))
 
+    def cpu_seconds(self) -> float:
+        """Returns the CPU time of the child so far (0 when that cannot be seen)."""
+        with contextlib.suppress(OSError, ValueError):
+            return _cpu_seconds(self.pid) if self.pid is not None else 0.0
+        return 0.0
+
     def threads(self) -> int:
         """Returns how many threads the child runs (0 when that cannot be seen)."""
         with contextlib.suppress(OSError):

@@ -10,11 +10,17 @@ from typing import Any, Self
 from tasks.domain.errors import (
     ChildDiedError,
     ChildError,
+    ChildForbiddenError,
+    ChildMemoryError,
     ChildProtocolError,
     ChildRaisedError,
+    ChildScratchError,
+    ChildSignalledError,
+    ChildStorageError,
+    ChildThreadsError,
     SandboxError,
 )
-from tasks.sandbox import frames
+from tasks.sandbox import frames, reasons
 from tasks.sandbox.child import HELLO, READY
 from tasks.sandbox.launcher import FAILED
 from tasks.sandbox.printable import printable
@@ -26,6 +32,11 @@ from tasks.sandbox.wire import ClosedError, Wire
 
 _START_SECONDS = 60.0
 _DEATH_SECONDS = 2.0
+_RAISED: dict[str, type[ChildRaisedError]] = {
+    reasons.MEMORY: ChildMemoryError,
+    reasons.REFUSED: ChildForbiddenError,
+    reasons.FULL: ChildStorageError,
+}
 
 
 class ChildSession:
@@ -174,13 +185,13 @@ class ChildSession:
         most_threads = 16 * limits.threads + 48  # libraries keep pools of their own
         if child.threads() > most_threads:
             child.kill()
-            raise ChildDiedError(f"the child ran more than {most_threads} threads; it is killed")
+            raise ChildThreadsError(f"the child ran more than {most_threads} threads; it is killed")
         if self._scratch is None:
             return
         used = used_bytes(self._scratch, child.pid)
         if used is None or used > limits.scratch_bytes:
             child.kill()
-            raise ChildDiedError(
+            raise ChildScratchError(
                 f"the child filled its scratch of {limits.scratch_bytes} bytes; it is killed"
             )
 
@@ -196,10 +207,11 @@ def _read(wire: Wire, most: int) -> frames.Message:
 
 def _answer(message: frames.Message, number: int, procedure: str) -> Reply:
     match message.body:
-        case {"id": int(n), "raised": {"type": str(kind), "message": str(text)}} if n == number:
-            raise ChildRaisedError(
-                f"{procedure} raised {printable(kind, most=100)}: {printable(text)}"
-            )
+        case {"id": int(n), "raised": {"type": str(kind), "message": str(text), **more}} if (
+            n == number
+        ):
+            failure = _RAISED.get(str(more.get("why")), ChildRaisedError)
+            raise failure(f"{procedure} raised {printable(kind, most=100)}: {printable(text)}")
         case {"id": int(n), "values": dict(values)} if n == number:
             return Reply(message.arrays, values)
         case _:
@@ -209,11 +221,13 @@ def _answer(message: frames.Message, number: int, procedure: str) -> Reply:
 def _death(child: Child) -> ChildError:
     code = child.wait(_DEATH_SECONDS)
     child.drain_log()
-    said = f"; it last printed: {child.log[-500:]}" if child.log else ""
+    printed = child.log.partition("Extension modules:")[0][-500:].strip()
+    said = f"; it last printed: {printed}" if printed else ""
     if code is None:
         return ChildProtocolError(f"the child closed its pipe unasked and lived on{said}")
-    how = _signal_name(-code) if code < 0 else f"exit status {code}"
-    return ChildDiedError(f"the child ended before it answered ({how}){said}")
+    if code < 0:
+        return ChildSignalledError(f"the child was ended by {_signal_name(-code)}{said}")
+    return ChildDiedError(f"the child ended before it answered (exit status {code}){said}")
 
 
 def _signal_name(number: int) -> str:

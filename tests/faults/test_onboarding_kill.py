@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.services.installed import Bundles, Proofhouse, Ran
+from tests.services.living import processes_of
 
 FAST = ("--battery", "test.fast", "--json")
 PATIENCE_SECONDS = 120
@@ -26,22 +27,6 @@ ALL_PASS = {
 def outcomes(ran: Ran) -> dict[str, str]:
     assert ran.code == REVIEW, ran.err
     return {finding["check"]: finding["outcome"] for finding in ran.document["findings"]}
-
-
-def processes_of(home: Path) -> list[int]:
-    """Every live process that works for this home, by its environment."""
-    mark = f"PROOFHOUSE_HOME={home}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                environment = (entry / "environ").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue  # it ended while we looked, or is not ours to read
-            if mark in environment.split(b"\0") and state != "Z":
-                found.append(int(entry.name))
-    return found
 
 
 def children_of(pid: int) -> list[int]:

@@ -13,9 +13,16 @@ import pytest
 from tasks.domain.errors import (
     ChildDiedError,
     ChildError,
+    ChildForbiddenError,
+    ChildIdleError,
+    ChildMemoryError,
     ChildProtocolError,
     ChildRaisedError,
-    ChildTimeoutError,
+    ChildScratchError,
+    ChildSignalledError,
+    ChildSpinningError,
+    ChildStorageError,
+    ChildThreadsError,
 )
 from tasks.sandbox.opening import ProvedSandbox, open_sandbox
 from tasks.sandbox.protocol import Level, Limits
@@ -38,18 +45,29 @@ def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ProvedSa
 
 class Case(NamedTuple):
     source: str
-    expected: type[ChildError]
+    expected: type[ChildError] | tuple[type[ChildError], ...]
     says: str
     seconds: float = 20.0
 
 
 AT_LOAD = {
-    "sleeps": Case("import time; time.sleep(60)", ChildTimeoutError, "1 seconds", 1.0),
-    "spins": Case("while True: pass", ChildTimeoutError, "1 seconds", 1.0),
-    "forks": Case("import os\nwhile True: os.fork()", ChildRaisedError, "PermissionError"),
-    "allocates": Case("x = bytearray(20 << 30)", ChildRaisedError, "MemoryError"),
+    "sleeps": Case("import time; time.sleep(60)", ChildIdleError, "1 seconds", 1.0),
+    "spins": Case("while True: pass", ChildSpinningError, "1 seconds", 1.0),
+    "forks": Case("import os\nwhile True: os.fork()", ChildForbiddenError, "PermissionError"),
+    "allocates": Case("x = bytearray(20 << 30)", ChildMemoryError, "MemoryError"),
     "execs": Case(
-        "import os; os.execv('/bin/sh', ['sh', '-c', 'id'])", ChildRaisedError, "PermissionError"
+        "import os; os.execv('/bin/sh', ['sh', '-c', 'id'])", ChildForbiddenError, "PermissionError"
+    ),
+    "opens a socket": Case(
+        "import socket; socket.create_connection(('127.0.0.1', 9))",
+        ChildForbiddenError,
+        "PermissionError",
+    ),
+    "writes outside": Case("open('/owned', 'w')", ChildForbiddenError, "PermissionError"),
+    "writes a huge file": Case(
+        "open('huge', 'wb').truncate(20 << 30)",
+        (ChildStorageError, ChildSignalledError),
+        "File too large|SIGXFSZ",
     ),
     "starts threads": Case(
         """
@@ -57,19 +75,19 @@ import threading, time
 threading.stack_size(32768)
 while True: threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
 """,
-        ChildDiedError,
+        ChildThreadsError,
         "ran more than 64 threads",
     ),
     "exits": Case("import os; os._exit(3)", ChildDiedError, "exit status 3"),
     "leaves politely": Case("raise SystemExit(0)", ChildRaisedError, "SystemExit"),
-    "crashes": Case("import ctypes; ctypes.string_at(8)", ChildDiedError, "SIGSEGV"),
-    "aborts": Case("import os; os.abort()", ChildDiedError, "SIGABRT"),
+    "crashes": Case("import ctypes; ctypes.string_at(8)", ChildSignalledError, "SIGSEGV"),
+    "aborts": Case("import os; os.abort()", ChildSignalledError, "SIGABRT"),
     "kills itself": Case(
-        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ChildDiedError, "SIGKILL"
+        "import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ChildSignalledError, "SIGKILL"
     ),
     "stops itself": Case(
         "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)",
-        ChildTimeoutError,
+        ChildIdleError,
         "1 seconds",
         1.0,
     ),
@@ -148,6 +166,43 @@ def test_a_model_that_misbehaves_at_load_is_contained(
             assert processes_naming(str(tmp_path)) == []
     assert time.monotonic() - started < case.seconds + 8
     assert str(caught.value).isprintable()
+
+
+AT_PREDICT = (
+    "sleeps", "spins", "forks", "allocates", "execs", "opens a socket", "writes outside",
+    "writes a huge file", "starts threads", "exits", "crashes", "kills itself",
+    "writes garbage everywhere",
+)  # fmt: skip
+"""Also tried after the model was opened and looked at: code inside ``predict``."""
+PATIENT = """
+class Model:
+    def predict(self, inputs): exec(ACT, {{}})
+ACT = {act!r}
+"""
+
+
+@pytest.mark.parametrize("name", AT_PREDICT)
+def test_a_model_that_misbehaves_when_asked_is_contained_alike(
+    sandbox: ProvedSandbox, name: str, tmp_path: Path
+) -> None:
+    case = AT_LOAD[name]
+    source = PATIENT.format(act=case.source)
+    path = write_pickle(tmp_path / "model.pkl", source, "Model()")
+    with sandbox.session((path,), Limits(call_seconds=case.seconds)) as session:
+        session.open(OPEN, path=str(path))
+        with pytest.raises(case.expected, match=case.says) as caught:
+            session.call(PREDICT, {"inputs": INPUTS})
+        if not isinstance(caught.value, ChildRaisedError):
+            assert processes_naming(str(tmp_path)) == []
+
+
+def test_every_kind_of_act_has_a_code_of_its_own() -> None:
+    kinds = [
+        ChildIdleError, ChildSpinningError, ChildForbiddenError, ChildMemoryError,
+        ChildStorageError, ChildScratchError, ChildThreadsError, ChildSignalledError,
+        ChildDiedError, ChildProtocolError, ChildRaisedError,
+    ]  # fmt: skip
+    assert len({kind.code for kind in kinds}) == len(kinds)
 
 
 WAYS_OUT = """
@@ -314,7 +369,7 @@ for number in range(200):
     limits = Limits(scratch_bytes=64 << 20, call_seconds=30)
     with (
         sandbox.session((path,), limits) as session,
-        pytest.raises((ChildDiedError, ChildRaisedError), match=r"scratch|No space left"),
+        pytest.raises((ChildScratchError, ChildStorageError), match=r"scratch|No space left"),
     ):
         session.open(OPEN, path=str(path))
 
@@ -337,7 +392,7 @@ def test_one_file_cannot_outgrow_its_limit(sandbox: ProvedSandbox, tmp_path: Pat
     path = write_pickle(tmp_path / "model.pkl", source)
     with (
         sandbox.session((path,), Limits(file_bytes=1 << 20)) as session,
-        pytest.raises((ChildDiedError, ChildRaisedError), match=r"SIGXFSZ|File too large"),
+        pytest.raises((ChildSignalledError, ChildStorageError), match=r"SIGXFSZ|File too large"),
     ):
         session.open(OPEN, path=str(path))
 

@@ -24,6 +24,14 @@ checks:
   - {check: provenance.manifest}
   - {check: evasion.linf_robust_accuracy, parameters: {points: 40}}
 """
+FIRST = """id: test.first
+version: 1
+title: First look for tests
+purpose: Only the gatekeepers, for bundles that get no further.
+checks:
+  - {check: artifact.scan}
+  - {check: artifact.behaviour}
+"""
 
 
 class Bundles(NamedTuple):
@@ -100,7 +108,8 @@ def catalogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalogs") / "catalogs"
     shutil.copytree(catalog_root(), folder)
     (folder / "batteries" / "test").mkdir()
-    (folder / "batteries" / "test" / "fast.yaml").write_text(FAST, encoding="utf-8")
+    for name, text in {"fast": FAST, "first": FIRST}.items():
+        (folder / "batteries" / "test" / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder
 
 

@@ -12,8 +12,16 @@ from tasks.checks.lab import Lab
 from tasks.domain.errors import (
     ChildDiedError,
     ChildError,
+    ChildForbiddenError,
+    ChildIdleError,
+    ChildMemoryError,
     ChildProtocolError,
     ChildRaisedError,
+    ChildScratchError,
+    ChildSignalledError,
+    ChildSpinningError,
+    ChildStorageError,
+    ChildThreadsError,
     ChildTimeoutError,
 )
 from tasks.domain.measurement import Measurement, Observation, Status
@@ -22,11 +30,20 @@ from tasks.sandbox.protocol import Array
 
 CHECK, VERSION = "artifact.behaviour", 1
 _RULES: dict[type[ChildError], tuple[str, Severity]] = {
+    ChildIdleError: ("behaviour.sleeps", Severity.HIGH),
+    ChildSpinningError: ("behaviour.spins", Severity.HIGH),
     ChildTimeoutError: ("behaviour.hangs", Severity.HIGH),
+    ChildSignalledError: ("behaviour.crashes", Severity.HIGH),
+    ChildThreadsError: ("behaviour.starts_threads", Severity.HIGH),
+    ChildScratchError: ("behaviour.fills_disk", Severity.HIGH),
     ChildDiedError: ("behaviour.dies", Severity.HIGH),
     ChildProtocolError: ("behaviour.forges_answers", Severity.CRITICAL),
+    ChildMemoryError: ("behaviour.exhausts_memory", Severity.HIGH),
+    ChildStorageError: ("behaviour.fills_disk", Severity.HIGH),
+    ChildForbiddenError: ("behaviour.reaches_out", Severity.CRITICAL),
     ChildRaisedError: ("behaviour.unusable", Severity.HIGH),
 }
+"""The first that fits: kinds before the families they belong to."""
 
 
 def measure(lab: Lab) -> Measurement:

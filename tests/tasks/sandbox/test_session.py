@@ -138,6 +138,8 @@ def test_the_environment_is_empty_of_ours(
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "do-not-leak")
     monkeypatch.setenv("PYTHONSTARTUP", "/tmp/x")  # noqa: S108  - never opened
     with sandbox.session(limits=Limits(threads=3)) as session:
+        with pytest.raises(ChildRaisedError):  # from here on it has imported what it needs
+            session.call("targets.no_such.thing")
         given = Path(f"/proc/{session.pid}/environ").read_text().rstrip("\0").split("\0")
         names = {line.partition("=")[0] for line in given}
         descriptors = sorted(Path(f"/proc/{session.pid}/fd").iterdir())
