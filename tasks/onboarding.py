@@ -115,6 +115,7 @@ def make_record(
         sandbox={
             "level": here.sandbox.level,
             **{probe.name: "blocked" if probe.blocked else "open" for probe in here.sandbox.probes},
+            **({"notes": "; ".join(here.sandbox.notes)} if here.sandbox.notes else {}),
         },
         store={name: str(value) for name, value in guarantees.items()},
         started=_rfc3339(started),

@@ -58,7 +58,7 @@ def services() -> Services:
             deadline_seconds=settings.storage.deadline_seconds,
             retention_days=settings.storage.retention_days,
         ),
-        sandbox=open_sandbox(required=Level(settings.sandbox.required)),
+        sandbox=open_sandbox(required=Level(settings.sandbox.required), gpu=settings.sandbox.gpu),
         limits=Limits(
             memory_bytes=settings.sandbox.memory_mib << 20,
             call_seconds=settings.sandbox.call_seconds,

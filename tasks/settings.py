@@ -6,9 +6,9 @@ Read once per process into one frozen value. Nested settings use two underscores
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -44,6 +44,8 @@ class SandboxSettings(BaseModel):
     required: Literal["L2", "L3"] = "L2"
     memory_mib: int = Field(default=4096, ge=512)
     call_seconds: float = Field(default=300, gt=0)
+    gpu: bool = False
+    """Children may use their worker's NVIDIA GPU; what that widens is in the sandbox's README."""
 
 
 class StoreSettings(BaseModel):
@@ -74,6 +76,12 @@ class Settings(BaseSettings):
     compute: Compute = Compute()
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
+
+    @model_validator(mode="after")
+    def _gpu_only_on_gpu_workers(self) -> Self:
+        if self.sandbox.gpu and self.compute.kind != "gpu":
+            raise ValueError("sandbox.gpu needs compute.kind = 'gpu' (PROOFHOUSE_PROFILE=gpu)")
+        return self
 
     @property
     def store_url(self) -> str:

@@ -155,6 +155,12 @@ class ChildThreadsError(ChildDiedError):
     code = "sandbox.child_threads"
 
 
+class ChildResidentError(ChildDiedError):
+    """The child held more memory than its limit, where the kernel could not refuse it."""
+
+    code = "sandbox.child_resident"
+
+
 class ChildScratchError(ChildDiedError):
     """The child filled its scratch and was killed."""
 

@@ -135,7 +135,9 @@ def _daemon(_: Options) -> None:
 
 
 def _memory(options: Options) -> None:
-    mmap.mmap(-1, options["memory"] + (1 << 20)).close()
+    # A child with a GPU is limited in private memory only, see walls.py.
+    kind = mmap.MAP_PRIVATE if options.get("private") else mmap.MAP_SHARED
+    mmap.mmap(-1, options["memory"] + (1 << 20), flags=kind | mmap.MAP_ANONYMOUS).close()
 
 
 def _big_file(options: Options) -> None:

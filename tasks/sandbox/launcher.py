@@ -29,6 +29,7 @@ class Plan(TypedDict):
     limits: dict[str, int]  # name in the resource module -> soft limit
     readable: list[str]
     writable: list[str]
+    driver_calls: bool  # a GPU's device nodes are among the writable ones
     scratch: str
     uid: int | None
     search: list[str]
@@ -97,7 +98,7 @@ def _wall_in(plan: Plan) -> None:
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     own = f"/proc/{os.getpid()}"
     landlock.restrict([*plan["readable"], own], plan["writable"])
-    seccomp.load(seccomp.filter_for(os.getpid()))
+    seccomp.load(seccomp.filter_for(os.getpid(), driver_calls=plan["driver_calls"]))
 
 
 def _limit(limits: dict[str, int]) -> None:

@@ -1,6 +1,7 @@
 """Opening the sandbox: the best level whose every escape was tried here and stopped."""
 
 import compileall
+import logging
 import os
 import sys
 import tempfile
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.domain.errors import SandboxError
+from tasks.sandbox.gpu import Gpu, find_gpu
 from tasks.sandbox.identity import child_uid
 from tasks.sandbox.places import places
 from tasks.sandbox.procedures import ROOMS
@@ -19,6 +21,7 @@ from tasks.sandbox.session import ChildSession
 from tasks.sandbox.syscalls import MACHINES
 from tasks.sandbox.walls import Order, bubblewrap
 
+_log = logging.getLogger(__name__)
 _PREFER = "PROOFHOUSE_SANDBOX_PREFER"
 _DOWNWARDS = (Level.L3, Level.L2, Level.L1, Level.L0)
 _MEND = {
@@ -42,6 +45,7 @@ def open_sandbox(
     required: Level = Level.L2,
     scratch_root: Path | None = None,
     prefer: Level | None = None,
+    gpu: bool = False,
 ) -> "ProvedSandbox":
     """Returns a sandbox of the best level that this machine proves, at most ``prefer``.
 
@@ -51,6 +55,8 @@ def open_sandbox(
             when None.
         prefer: Highest level to try; also the variable ``PROOFHOUSE_SANDBOX_PREFER``. A lower
             level is really lower, and says so.
+        gpu: Let children use the NVIDIA GPU that this process was given; without one they compute
+            on the CPU, loudly. Widens the walls: see :class:`tasks.sandbox.gpu.Gpu`.
 
     Raises:
         SandboxError: The machine proves less than ``required``; says what is missing.
@@ -58,14 +64,26 @@ def open_sandbox(
     highest = prefer or _preferred()
     sweep(scratch_root)
     _compile_procedures()
-    proof = _proof(highest, scratch_root)
+    given = _given_gpu() if gpu else None
+    proof = _proof(highest, scratch_root, given)
     if proof.level < required:
         raise SandboxError(
             f"the sandbox reaches level {proof.level}, required is {required}. "
             f"{'; '.join(proof.notes)}. "
             f"To mend: {_MEND[required]}."
         )
-    return ProvedSandbox(proof, scratch_root)
+    if gpu and given is None:
+        proof = proof._replace(
+            notes=(*proof.notes, "gpu: none to use, children compute on the CPU")
+        )
+    return ProvedSandbox(proof, scratch_root, given)
+
+
+def _given_gpu() -> Gpu | None:
+    found, reason = find_gpu(os.environ.get("CUDA_VISIBLE_DEVICES"))
+    if found is None:
+        _log.warning("The profile gives children a GPU, but %s. They compute on the CPU.", reason)
+    return found
 
 
 @lru_cache
@@ -86,21 +104,25 @@ def _preferred() -> Level:
 
 
 @lru_cache
-def _proof(highest: Level, scratch_root: Path | None) -> Proof:
+def _proof(highest: Level, scratch_root: Path | None, gpu: Gpu | None) -> Proof:
     notes: list[str] = []
     if highest < Level.L3:
         notes.append(f"level {highest} was preferred; nothing higher was tried")
     for level in _DOWNWARDS[_DOWNWARDS.index(highest) :]:
-        uid, note = child_uid(level, (str(scratch_root),) if scratch_root else ())
-        probes, failure = _tried(level, uid, scratch_root)
+        uid, note = child_uid(level, (*_given(scratch_root), *(gpu.nodes if gpu else ())))
+        probes, failure = _tried(level, uid, scratch_root, gpu)
         if failure is None:
-            return Proof(level, probes, (*notes, *note))
+            return Proof(level, probes, (*notes, *note, *((gpu.note,) if gpu else ())))
         notes.append(f"{level}: {failure}")
     raise AssertionError("level L0 asks for nothing")
 
 
+def _given(path: Path | None) -> tuple[str, ...]:
+    return () if path is None else (str(path),)
+
+
 def _tried(
-    level: Level, uid: int | None, scratch_root: Path | None
+    level: Level, uid: int | None, scratch_root: Path | None, gpu: Gpu | None
 ) -> tuple[tuple[Probe, ...], str | None]:
     machine = os.uname().machine
     if level >= Level.L2 and machine not in MACHINES:
@@ -108,7 +130,7 @@ def _tried(
     try:
         if level == Level.L3:
             bubblewrap()
-        probes = probes_of(level, uid=uid, scratch_root=scratch_root)
+        probes = probes_of(level, uid=uid, scratch_root=scratch_root, gpu=gpu)
     except OSError as error:
         return (), str(error)
     open_ways = [f"{probe.name} ({probe.detail})" for probe in probes if not probe.blocked]
@@ -118,8 +140,9 @@ def _tried(
 class ProvedSandbox:
     """Makes children of a level that the self-test proved (see ``protocol.Sandbox``)."""
 
-    def __init__(self, proof: Proof, scratch_root: Path | None) -> None:
+    def __init__(self, proof: Proof, scratch_root: Path | None, gpu: Gpu | None = None) -> None:
         self._proof = proof
+        self._gpu = gpu
         self._scratch_root = scratch_root
         self._base = scratch_root or Path(tempfile.gettempdir())
 
@@ -138,6 +161,10 @@ class ProvedSandbox:
         """Why no higher level was reached, and what a reader of the evidence should know."""
         return self._proof.notes
 
+    @property
+    def _nodes(self) -> tuple[str, ...]:
+        return self._gpu.nodes if self._gpu else ()
+
     def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> ChildSession:
         """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
         files = tuple(str(path.absolute()) for path in readable)
@@ -146,8 +173,9 @@ class ProvedSandbox:
             limits=limits,
             readable=files,
             scratch="",
-            uid=child_uid(self.level, (*files, str(self._base)))[0],
+            uid=child_uid(self.level, (*files, str(self._base), *self._nodes))[0],
             program="child",
             options={"bytes": limits.memory_bytes},
+            gpu=self._gpu,
         )
         return ChildSession(order, scratch_root=self._scratch_root)

@@ -107,6 +107,13 @@ class Child:
             return _cpu_seconds(self.pid) if self.pid is not None else 0.0
         return 0.0
 
+    def resident_bytes(self) -> int:
+        """Returns how much memory the child holds now (0 when that cannot be seen)."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            pages = int(Path(f"/proc/{self.pid}/statm").read_text().split()[1])
+            return pages * os.sysconf("SC_PAGE_SIZE")
+        return 0
+
     def threads(self) -> int:
         """Returns how many threads the child runs (0 when that cannot be seen)."""
         with contextlib.suppress(OSError):

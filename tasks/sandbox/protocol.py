@@ -105,6 +105,10 @@ class Sandbox(Protocol):
     def probes(self) -> tuple[Probe, ...]:
         """Every escape that the self-test tried, for evidence."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why no higher level was reached, which walls are lower and for what: for evidence."""
+
     def session(self, readable: tuple[Path, ...] = (), limits: Limits = Limits()) -> Session:
         """Starts a child that sees ``readable`` (read-only) and its own scratch, no more."""
 

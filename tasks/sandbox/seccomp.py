@@ -17,7 +17,7 @@ from tasks.sandbox.syscalls import MACHINES, RULED, SET_UP, Machine
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _EQUAL, _ABOVE, _AT_LEAST, _HAS_ANY = 0x15, 0x25, 0x35, 0x45  # BPF_JMP | J.. | BPF_K
-_RETURN = 0x06
+_RETURN, _AND = 0x06, 0x54  # BPF_RET | BPF_K, BPF_ALU | BPF_AND | BPF_K
 _KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
@@ -29,6 +29,8 @@ _PRCTL_ALLOWED = (3, 4, 15, 16, 21, 23, 38, 39, 41, 42, 0x53564D41)
 # naming of memory. Not PR_SET_PDEATHSIG: the child must die with its parent.
 _IOCTL_ALLOWED = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
 # is it a terminal, how wide, bytes to read, (non-)blocking, close-on-exec
+_UVM_CALLS = (0x30000001, 0x30000002)  # begin and end, the two that have numbers of their own
+_LOWEST_TYPED, _TYPE_BITS, _NVIDIA_TYPE = 0x100, 0xFF00, ord("F") << 8
 _FCNTL_DENIED = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: they send signals to strangers
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
@@ -51,8 +53,10 @@ def load(program: bytes) -> None:
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(held))
 
 
-def filter_for(pid: int, machine: str | None = None) -> bytes:
+def filter_for(pid: int, machine: str | None = None, *, driver_calls: bool = False) -> bytes:
     """Returns the filter of the process ``pid`` (its number as it sees itself).
+
+    ``driver_calls`` lets the calls of NVIDIA's driver through, for a child that was given a GPU.
 
     Raises:
         NotImplementedError: There is no table for this processor.
@@ -60,7 +64,7 @@ def filter_for(pid: int, machine: str | None = None) -> bytes:
     name = machine or os.uname().machine
     if name not in MACHINES:
         raise NotImplementedError(f"no system call table for {name}")
-    return assemble(instructions(MACHINES[name], pid))
+    return assemble(instructions(MACHINES[name], pid, driver_calls=driver_calls))
 
 
 def assemble(program: Iterable[Instruction]) -> bytes:
@@ -68,7 +72,7 @@ def assemble(program: Iterable[Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def instructions(machine: Machine, pid: int) -> list[Instruction]:
+def instructions(machine: Machine, pid: int, *, driver_calls: bool = False) -> list[Instruction]:
     """Returns the program: processor first, then calls judged by argument, then the list."""
     program = [
         _load(_ARCH),
@@ -80,7 +84,7 @@ def instructions(machine: Machine, pid: int) -> list[Instruction]:
     ]
     for name in sorted(RULED):
         if name in machine.calls:
-            rule = _rule(name, pid)
+            rule = _driver_calls() if driver_calls and name == "ioctl" else _rule(name, pid)
             program += [(_EQUAL, 0, len(rule), machine.calls[name]), *rule]
     for name in sorted(machine.calls.keys() - RULED - SET_UP):
         program += [(_EQUAL, 0, 1, machine.calls[name]), _give(_ALLOW)]
@@ -120,6 +124,23 @@ def _rule(name: str, pid: int) -> list[Instruction]:  # noqa: PLR0911  - one ret
             ]
         case _:
             raise AssertionError(name)
+
+
+def _driver_calls() -> list[Instruction]:
+    """Judges ioctl where a GPU's nodes can be opened: by the numbers of NVIDIA's driver."""
+    known = [*_IOCTL_ALLOWED, *_UVM_CALLS]
+    tests: list[Instruction] = [
+        (_EQUAL, len(known) - place + 3, 0, value) for place, value in enumerate(known)
+    ]
+    return [
+        _argument(1),
+        *tests,
+        (_AT_LEAST, 0, 3, _LOWEST_TYPED),  # nvidia-uvm numbers its calls from 0, without a type
+        (_AND, 0, 0, _TYPE_BITS),
+        (_EQUAL, 1, 0, _NVIDIA_TYPE),
+        _refuse(errno.ENOTTY),
+        _give(_ALLOW),
+    ]
 
 
 def _only(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.sandbox.attempts import ATTEMPTS
+from tasks.sandbox.gpu import Gpu
 from tasks.sandbox.process import Child
 from tasks.sandbox.protocol import Level, Limits, Probe
 from tasks.sandbox.scratch import make_scratch, remove_scratch
@@ -27,7 +28,9 @@ _NAMESPACES = ("ipc", "mnt", "net", "pid", "user", "uts")
 _RESOURCES = ("memory_over_limit", "file_over_limit")
 
 
-def probes_of(level: Level, *, uid: int | None, scratch_root: Path | None) -> tuple[Probe, ...]:
+def probes_of(
+    level: Level, *, uid: int | None, scratch_root: Path | None, gpu: Gpu | None = None
+) -> tuple[Probe, ...]:
     """Runs a throw-away child at ``level`` that tries every escape the level should stop.
 
     Raises:
@@ -38,7 +41,8 @@ def probes_of(level: Level, *, uid: int | None, scratch_root: Path | None) -> tu
     scratch = make_scratch(scratch_root, uid)
     try:
         with _bait() as options:
-            said, log = _run(_order(level, str(scratch), uid, options))
+            options["private"] = gpu is not None
+            said, log = _run(_order(level, str(scratch), uid, options)._replace(gpu=gpu))
             return tuple(
                 _probe(name, said, log, Path(str(options["folder"]))) for name in asked_of(level)
             )

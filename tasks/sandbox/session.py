@@ -14,6 +14,7 @@ from tasks.domain.errors import (
     ChildMemoryError,
     ChildProtocolError,
     ChildRaisedError,
+    ChildResidentError,
     ChildScratchError,
     ChildSignalledError,
     ChildStorageError,
@@ -186,6 +187,11 @@ class ChildSession:
         if child.threads() > most_threads:
             child.kill()
             raise ChildThreadsError(f"the child ran more than {most_threads} threads; it is killed")
+        if self._order.gpu and child.resident_bytes() > limits.memory_bytes:
+            child.kill()
+            raise ChildResidentError(
+                f"the child held more than its {limits.memory_bytes} bytes of memory; it is killed"
+            )
         if self._scratch is None:
             return
         used = used_bytes(self._scratch, child.pid)

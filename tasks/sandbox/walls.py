@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.sandbox.gpu import Gpu
 from tasks.sandbox.launcher import Plan
 from tasks.sandbox.places import WRITABLE_DEVICES, places
 from tasks.sandbox.protocol import Level, Limits
@@ -29,6 +30,7 @@ class Order(NamedTuple):
     uid: int | None
     program: str
     options: Mapping[str, Any]
+    gpu: Gpu | None = None
 
 
 def command(order: Order, *, request: int, reply: int, info: int) -> list[str]:
@@ -40,9 +42,10 @@ def command(order: Order, *, request: int, reply: int, info: int) -> list[str]:
         "parent": None if inside else os.getpid(),
         "request": request,
         "reply": reply,
-        "limits": resource_limits(order.limits),
-        "readable": [*places().readable, *order.readable],
-        "writable": [scratch, *WRITABLE_DEVICES],
+        "limits": resource_limits(order),
+        "readable": [*places().readable, *order.readable, *_gpu_readable(order)],
+        "writable": [scratch, *WRITABLE_DEVICES, *(order.gpu.nodes if order.gpu else ())],
+        "driver_calls": order.gpu is not None,
         "scratch": scratch,
         "uid": order.uid,
         "search": list(places().search),
@@ -70,18 +73,28 @@ def environment(order: Order) -> dict[str, str]:
         "LANG": "C.UTF-8",
         "PROOFHOUSE_SANDBOX_LEVEL": str(order.level),
         **{f"{pool}_NUM_THREADS": threads for pool in pools},
+        **(order.gpu.environment if order.gpu else {}),
     }
 
 
-def resource_limits(limits: Limits) -> dict[str, int]:
-    """Returns soft limits by their name in the resource module."""
+def resource_limits(order: Order) -> dict[str, int]:
+    """Returns soft limits by their name in the resource module.
+
+    CUDA reserves address space for all memory of all GPUs at once, so a child with a GPU is limited
+    in what it may write to and call its own; what it shares is watched from outside.
+    """
+    limits = order.limits
     return {
-        "RLIMIT_AS": limits.memory_bytes,
+        "RLIMIT_DATA" if order.gpu else "RLIMIT_AS": limits.memory_bytes,
         "RLIMIT_FSIZE": min(limits.file_bytes, limits.scratch_bytes),
         "RLIMIT_NOFILE": limits.open_files,
         "RLIMIT_CORE": 0,
         "RLIMIT_CPU": cpu_seconds(limits),
     }
+
+
+def _gpu_readable(order: Order) -> tuple[str, ...]:
+    return (*order.gpu.mounted, *order.gpu.facts) if order.gpu else ()
 
 
 def cpu_seconds(limits: Limits) -> int:
@@ -95,8 +108,10 @@ def _namespaces(order: Order, info: int) -> list[str]:
     if version >= (0, 8):
         line.append("--disable-userns")
     line += ["--cap-drop", "ALL", "--info-fd", str(info), "--proc", "/proc", "--dev", "/dev"]
-    for path in (*places().mounted, *order.readable):
+    for path in (*places().mounted, *order.readable, *(order.gpu.mounted if order.gpu else ())):
         line += _mount(path)
+    for node in order.gpu.nodes if order.gpu else ():
+        line += ["--dev-bind", node, node]
     line += ["--size", str(order.limits.scratch_bytes), "--tmpfs", SCRATCH]
     return [*line, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", SCRATCH, "--"]
 

@@ -55,6 +55,7 @@ class DirectSandbox:
 
     level = Level.L3
     probes: tuple[Probe, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def session(
         self,

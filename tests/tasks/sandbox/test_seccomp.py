@@ -13,12 +13,18 @@ ALLOW, KILL = 0x7FFF0000, 0x80000000
 FORK_FLAGS, THREAD_FLAGS = 0x01200011, 0x003D0F00
 
 
-def decide(machine: str, number: int, *arguments: int, audit: int | None = None) -> int:
+def decide(
+    machine: str,
+    number: int,
+    *arguments: int,
+    audit: int | None = None,
+    driver_calls: bool = False,
+) -> int:
     """Runs the filter; returns ALLOW, KILL, or the errno it answers."""
     arch = MACHINES[machine].audit if audit is None else audit
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("<iIQ6Q", number, arch, 0, *(a & (2**64 - 1) for a in padded))
-    program = list(struct.iter_unpack("=HBBI", filter_for(PID, machine)))
+    program = list(struct.iter_unpack("=HBBI", filter_for(PID, machine, driver_calls=driver_calls)))
     accumulator, place = 0, 0
     while True:
         code, yes, no, operand = (int(part) for part in program[place])
@@ -26,6 +32,8 @@ def decide(machine: str, number: int, *arguments: int, audit: int | None = None)
         match code:
             case 0x20:
                 (accumulator,) = struct.unpack_from("<I", data, operand)
+            case 0x54:
+                accumulator &= operand
             case 0x06:
                 return operand if operand in {ALLOW, KILL} else operand & 0xFFFF
             case _:
@@ -121,3 +129,38 @@ def test_what_leads_out_is_refused(name: str, number: int) -> None:
 def test_other_processors_are_refused_loudly() -> None:
     with pytest.raises(NotImplementedError, match="riscv64"):
         filter_for(PID, "riscv64")
+
+
+DRIVER_CALLS = {
+    "register an event": 0xC028_46CE,
+    "allocate on the card": 0xC030_462B,
+    "begin of unified memory": 0x3000_0001,
+    "unified memory, unnumbered": 75,
+}
+OTHER_CALLS = {
+    "push characters to a tty": 0x5412,
+    "another type": 0x4B46,
+    "a loop device": 0x4C00,
+    "KVM": 0xAE01,
+    "tun": 0x4004_54CA,
+}
+
+
+@pytest.mark.parametrize("name", [*DRIVER_CALLS, *OTHER_CALLS])
+def test_only_a_child_with_a_gpu_calls_its_driver_and_no_other(machine: str, name: str) -> None:
+    number = MACHINES[machine].calls["ioctl"]
+    call = (DRIVER_CALLS | OTHER_CALLS)[name]
+    assert decide(machine, number, 3, call) == errno.ENOTTY
+    allowed = ALLOW if name in DRIVER_CALLS else errno.ENOTTY
+    assert decide(machine, number, 3, call, driver_calls=True) == allowed
+
+
+def test_a_gpu_changes_no_other_decision(machine: str) -> None:
+    calls = MACHINES[machine].calls
+    ruled = {calls[name] for name in RULED - {"ioctl"}}
+    for number in {*ruled, 41, 59, MACHINES[machine].newest + 1}:
+        for argument in (0, 1, PID, 1 << 28):
+            plain = decide(machine, number, argument)
+            assert decide(machine, number, argument, driver_calls=True) == plain
+    for command in (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451):
+        assert decide(machine, calls["ioctl"], 0, command, driver_calls=True) == ALLOW
