@@ -5,6 +5,7 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 :meth:`Lab.run` sends to the child. The check computes the numbers from what comes back.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +65,7 @@ class Lab:
         self._limits = limits
         self._session: Session | None = None
         self._target: dict[str, Any] | None = None
+        self._expected: Counter[str] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +117,13 @@ class Lab:
         if self._target is None:
             self._target = self._open_target()
         return self._target
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """What the child was refused so far, by system call, where the model was opened in it."""
+        if self._session is None or self._expected is None:
+            return {}
+        return dict(Counter(self._session.attempts) - self._expected)
 
     def run(
         self, procedure: str, arrays: Mapping[str, Array] | None = None, **values: Any
@@ -177,7 +186,10 @@ class Lab:
         artifact = self.path(model.artifact)
         architecture = self.path(model.architecture) if model.architecture else None
         readable = tuple(path for path in (artifact, architecture) if path)
-        return self._child(readable).open(
+        child = self._child(readable)
+        child.call("targets.opening.prepare", artifact=str(artifact))
+        self._expected = Counter(child.attempts)
+        return child.open(
             "targets.opening.open_target",
             artifact=str(artifact),
             architecture=str(architecture) if architecture else None,

@@ -9,7 +9,7 @@ import importlib
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tasks.catalog.reading import Catalog
@@ -132,7 +132,7 @@ def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:
         return unmeasured(entry, Status.NOT_APPLICABLE, f"the model's task is {task}")
     try:
         with lab:
-            measurement = check_function(entry.id)(lab)
+            measurement = _doubted(check_function(entry.id)(lab), lab.attempts)
         measurement.canonical()  # text that has no bytes (lone surrogates) must not get further
     except (NotApplicable, NotAvailable) as reason:
         return unmeasured(entry, reason.status, str(reason))
@@ -147,6 +147,15 @@ def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:
         _log.exception("check %s broke", entry.id)
         return unmeasured(entry, Status.ERROR, f"{type(error).__name__}: {_told(error)}")
     return measurement
+
+
+def _doubted(measurement: Measurement, attempts: Mapping[str, int]) -> Measurement:
+    """Adds an alarm where the model reached for what the sandbox forbids while it was measured."""
+    if not attempts:
+        return measurement
+    calls = ", ".join(f"{call} ({count})" for call, count in sorted(attempts.items()))
+    alarm = f"the model tried what the sandbox forbids while it was measured: {calls}"
+    return measurement.model_copy(update={"alarms": (*measurement.alarms, alarm)})
 
 
 def _told(error: Exception) -> str:

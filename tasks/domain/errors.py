@@ -149,6 +149,12 @@ class ChildSignalledError(ChildDiedError):
     code = "sandbox.child_signalled"
 
 
+class ChildStubbornError(ChildDiedError):
+    """The child went on making forbidden calls and was killed."""
+
+    code = "sandbox.child_stubborn"
+
+
 class ChildThreadsError(ChildDiedError):
     """The child ran too many threads and was killed."""
 

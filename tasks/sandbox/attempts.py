@@ -4,6 +4,7 @@ Harmless where it succeeds. An attempt counts as stopped only if it was reported
 kills or replaces the child counts as an escape. Standard library only.
 """
 
+import contextlib
 import ctypes
 import errno
 import json
@@ -13,6 +14,8 @@ import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
+
+from tasks.sandbox.seccomp import LISTENER
 
 _CLONE_NEWUSER = 0x10000000
 _PTRACE_PEEKDATA = 2
@@ -34,6 +37,8 @@ def main(request: int, reply: int, options: Options) -> NoReturn:
         options: What there is to reach for; see :data:`ATTEMPTS` and ``selftest.py``.
     """
     os.close(request)
+    with contextlib.suppress(OSError):
+        os.close(LISTENER)  # nobody listens: what would be told is refused at once
     for name, attempt in ATTEMPTS.items():
         stopped, detail = _tried(attempt, options)
         os.write(reply, json.dumps([name, stopped, detail]).encode() + b"\n")

@@ -4,11 +4,15 @@ Everything here may be under the control of hostile code once a model is open. T
 none of it: a forged answer is a claim like any other.
 """
 
+import contextlib
+import ctypes.util
 import faulthandler
 import fcntl
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
+
+from tasks.sandbox.seccomp import LISTENER
 
 HELLO = b"standing\n"
 """Written once the walls stand, before anything heavy is imported."""
@@ -31,12 +35,17 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     reply = fcntl.fcntl(reply, fcntl.F_DUPFD_CLOEXEC, _HIGH)
     os.write(reply, HELLO)
     faulthandler.enable()  # a segmentation fault leaves its Python stack in the log
+    _find_no_libraries()
     from tasks.sandbox import frames, procedures, protocol  # noqa: PLC0415  - after the hello
 
     os.write(reply, READY)
+    _fill(request, memoryview(header := bytearray(frames.HEADER.size)))
+    # The parent has its copy by now. Whoever held this one could answer in the parent's stead.
+    with contextlib.suppress(OSError):
+        os.close(LISTENER)
     bench = _Bench(procedures.procedure, protocol)
     while True:
-        message = _receive(frames, request, int(options["bytes"]))
+        message = _receive(frames, request, bytes(header), int(options["bytes"]))
         number = message.body["id"]
         try:
             body, arrays = bench.serve(message.body, message.arrays)
@@ -45,6 +54,16 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
             answer = frames.encode({"id": number, "raised": _described(error)}, {})
         _send(reply, answer)
         del message, answer
+        _fill(request, memoryview(header))
+
+
+def _find_no_libraries() -> None:
+    # It runs ldconfig and compilers, which cannot be run here: the same answer without the attempt,
+    # which would look like the model's.
+    def nothing(name: str) -> str | None:  # noqa: ARG001
+        return None
+
+    ctypes.util.find_library = nothing
 
 
 class _Bench:
@@ -82,12 +101,10 @@ def _described(error: BaseException) -> dict[str, str]:
     return {"type": type(error).__name__[:200], "message": text, "why": reason_of(error)}
 
 
-def _receive(frames: Any, request: int, most: int) -> Any:
+def _receive(frames: Any, request: int, header: bytes, most: int) -> Any:
     import numpy as np  # noqa: PLC0415  - after the hello
 
-    header = bytearray(frames.HEADER.size)
-    _fill(request, memoryview(header))
-    text, tensors = frames.lengths(bytes(header), most=most)
+    text, tensors = frames.lengths(header, most=most)
     body = bytearray(text)
     _fill(request, memoryview(body))
     data = np.empty(tensors, np.uint8)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from tasks.sandbox.printable import printable
 from tasks.sandbox.protocol import Level
 from tasks.sandbox.walls import Order, command, cpu_seconds, environment
+from tasks.sandbox.witness import Witness, witness_of
 
 _PIPE_BYTES = 1 << 20
 _LOG_BYTES = 8 << 10
@@ -42,6 +43,7 @@ class Child:
         self.level = order.level
         self.limits = order.limits
         self.pid: int | None = None  # of the confined process, as this machine numbers it
+        self.witness: Witness | None = None
         self._log = b""
         self._init_pid = 0
         self._ending = threading.Lock()
@@ -63,6 +65,8 @@ class Child:
             self.pid = self._process.pid
         elif self._init is not None:
             self.pid = _only_child_of(self._init_pid)
+        if self.pid is not None and self.level >= Level.L2:
+            self.witness = witness_of(self.pid)
 
     def is_confined(self) -> bool:
         """Answers, from outside, whether the kernel holds the child as its level promises."""
@@ -146,6 +150,8 @@ class Child:
             for pipe in pipes:
                 if pipe >= 0:
                     os.close(pipe)
+            if self.witness is not None:
+                self.witness.close()
 
     def _kill(self) -> None:
         if self._init is not None:

@@ -93,6 +93,14 @@ class Session(Protocol):
         ``kept`` is left out when nothing was opened. Raises like :meth:`open`.
         """
 
+    @property
+    def attempts(self) -> dict[str, int]:
+        """What the child asked the kernel for and was refused, by call: sockets, processes, walls.
+
+        As the kernel told the parent, whatever the model says about it. Empty below level L2 and
+        where the kernel cannot tell.
+        """
+
 
 class Sandbox(Protocol):
     """Makes children of one achieved level."""

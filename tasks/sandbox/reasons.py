@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 MEMORY, REFUSED, FULL, OTHER = "memory", "refused", "full", "other"
 _LONGEST_CHAIN, _MOST_CHARACTERS = 20, 20_000
-_REFUSED = frozenset({errno.EPERM, errno.EACCES})
+_REFUSED = frozenset({errno.EPERM, errno.EACCES, errno.EROFS})
 _FULL = frozenset({errno.ENOSPC, errno.EFBIG, errno.EDQUOT})
 # What C++ libraries say, who do not raise MemoryError: torch, onnxruntime, the standard library.
 _NO_MEMORY = re.compile(

@@ -10,15 +10,15 @@ import ctypes
 import errno
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from tasks.sandbox.kernel import prctl
-from tasks.sandbox.syscalls import MACHINES, RULED, SET_UP, Machine
+from tasks.sandbox.kernel import prctl, syscall
+from tasks.sandbox.syscalls import MACHINES, RULED, SET_UP, TOLD, Machine
 
 _LOAD = 0x20  # BPF_LD | BPF_W | BPF_ABS
 _EQUAL, _ABOVE, _AT_LEAST, _HAS_ANY = 0x15, 0x25, 0x35, 0x45  # BPF_JMP | J.. | BPF_K
 _RETURN, _AND = 0x06, 0x54  # BPF_RET | BPF_K, BPF_ALU | BPF_AND | BPF_K
-_KILL, _ALLOW, _ERRNO = 0x80000000, 0x7FFF0000, 0x00050000
+_KILL, _ALLOW, _ERRNO, _TELL = 0x80000000, 0x7FFF0000, 0x00050000, 0x7FC00000
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
 
@@ -34,6 +34,9 @@ _LOWEST_TYPED, _TYPE_BITS, _NVIDIA_TYPE = 0x100, 0xFF00, ord("F") << 8
 _FCNTL_DENIED = (8, 10, 15)  # F_SETOWN, F_SETSIG, F_SETOWN_EX: they send signals to strangers
 
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+_SET_MODE_FILTER, _NEW_LISTENER = 1, 1 << 3
+LISTENER = 60
+"""The descriptor at which a child keeps its filter's listener until the parent has fetched it."""
 
 Instruction = tuple[int, int, int, int]
 """(code, jump if true, jump if false, operand), jumps counted from the next instruction."""
@@ -53,10 +56,26 @@ def load(program: bytes) -> None:
     prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(held))
 
 
-def filter_for(pid: int, machine: str | None = None, *, driver_calls: bool = False) -> bytes:
+def load_telling(program: bytes) -> None:
+    """Loads a filter that tells; its listener is then the descriptor :data:`LISTENER`.
+
+    Raises:
+        OSError: The kernel cannot tell, or another filter over this process tells already.
+    """
+    held = _Program(len(program) // 8, program)
+    number = MACHINES[os.uname().machine].calls["seccomp"]
+    listener = syscall(number, _SET_MODE_FILTER, _NEW_LISTENER, ctypes.addressof(held))
+    os.dup2(listener, LISTENER, inheritable=False)
+    os.close(listener)
+
+
+def filter_for(
+    pid: int, machine: str | None = None, *, driver_calls: bool = False, tell: bool = False
+) -> bytes:
     """Returns the filter of the process ``pid`` (its number as it sees itself).
 
     ``driver_calls`` lets the calls of NVIDIA's driver through, for a child that was given a GPU.
+    ``tell`` leaves the refusal of the calls in :data:`tasks.sandbox.syscalls.TOLD` to a listener.
 
     Raises:
         NotImplementedError: There is no table for this processor.
@@ -64,7 +83,8 @@ def filter_for(pid: int, machine: str | None = None, *, driver_calls: bool = Fal
     name = machine or os.uname().machine
     if name not in MACHINES:
         raise NotImplementedError(f"no system call table for {name}")
-    return assemble(instructions(MACHINES[name], pid, driver_calls=driver_calls))
+    told = TOLD[name] if tell else {}
+    return assemble(instructions(MACHINES[name], pid, driver_calls=driver_calls, told=told))
 
 
 def assemble(program: Iterable[Instruction]) -> bytes:
@@ -72,7 +92,9 @@ def assemble(program: Iterable[Instruction]) -> bytes:
     return b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
 
 
-def instructions(machine: Machine, pid: int, *, driver_calls: bool = False) -> list[Instruction]:
+def instructions(
+    machine: Machine, pid: int, *, driver_calls: bool = False, told: Mapping[str, int] = {}
+) -> list[Instruction]:
     """Returns the program: processor first, then calls judged by argument, then the list."""
     program = [
         _load(_ARCH),
@@ -85,7 +107,11 @@ def instructions(machine: Machine, pid: int, *, driver_calls: bool = False) -> l
     for name in sorted(RULED):
         if name in machine.calls:
             rule = _driver_calls() if driver_calls and name == "ioctl" else _rule(name, pid)
+            if name in told:
+                rule = [_give(_TELL) if step == _refuse(errno.EPERM) else step for step in rule]
             program += [(_EQUAL, 0, len(rule), machine.calls[name]), *rule]
+    for name in sorted(told.keys() - RULED):
+        program += [(_EQUAL, 0, 1, told[name]), _give(_TELL)]
     for name in sorted(machine.calls.keys() - RULED - SET_UP):
         program += [(_EQUAL, 0, 1, machine.calls[name]), _give(_ALLOW)]
     return [*program, (_ABOVE, 0, 1, machine.newest), _refuse(errno.ENOSYS), _refuse(errno.EPERM)]

@@ -18,6 +18,7 @@ from tasks.domain.errors import (
     ChildScratchError,
     ChildSignalledError,
     ChildStorageError,
+    ChildStubbornError,
     ChildThreadsError,
     SandboxError,
 )
@@ -33,6 +34,8 @@ from tasks.sandbox.wire import ClosedError, Wire
 
 _START_SECONDS = 60.0
 _DEATH_SECONDS = 2.0
+_MOST_ATTEMPTS = 10_000
+"""Each costs the parent a moment as well."""
 _RAISED: dict[str, type[ChildRaisedError]] = {
     reasons.MEMORY: ChildMemoryError,
     reasons.REFUSED: ChildForbiddenError,
@@ -55,11 +58,17 @@ class ChildSession:
         self._ended = "it was never started"
         self._asked = 0
         self._ready = False
+        self._attempts: Mapping[str, int] = {}
 
     @property
     def pid(self) -> int | None:
         """The confined process as this machine numbers it, None when it is not alive."""
         return self._child.pid if self._child else None
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """See :meth:`tasks.sandbox.protocol.Session.attempts`."""
+        return dict(self._attempts)
 
     def __enter__(self) -> Self:
         if self._child is not None:
@@ -164,6 +173,8 @@ class ChildSession:
             why = child.log if child.status() == FAILED else str(death)
             raise SandboxError(f"the child could not be confined: {why}") from death
         child.find()
+        if child.witness is not None:
+            self._attempts = child.witness.attempts
         if said != HELLO or not child.is_confined():
             raise SandboxError("the child's walls cannot be seen from outside; it is not used")
 
@@ -182,6 +193,11 @@ class ChildSession:
         Raises:
             ChildDiedError: It did, and was killed.
         """
+        if sum(self._attempts.values()) > _MOST_ATTEMPTS:
+            child.kill()
+            raise ChildStubbornError(
+                f"the child made more than {_MOST_ATTEMPTS} forbidden calls; it is killed"
+            )
         limits = self._order.limits
         most_threads = 16 * limits.threads + 48  # libraries keep pools of their own
         if child.threads() > most_threads:

@@ -99,6 +99,35 @@ RULED = frozenset(
 )  # fmt: skip
 """Calls that the filter judges by their arguments."""
 
+# fmt: off
+_TOLD_ONLY = {
+    "x86_64": {
+        "add_key": 248, "bpf": 321, "chroot": 161, "execve": 59, "execveat": 322,
+        "finit_module": 313, "fork": 57, "init_module": 175, "io_uring_setup": 425, "keyctl": 250,
+        "mount": 165, "open_by_handle_at": 304, "perf_event_open": 298, "pivot_root": 155,
+        "process_vm_writev": 311, "setns": 308, "setsid": 112, "socket": 41, "socketpair": 53,
+        "userfaultfd": 323, "vfork": 58,
+    },
+    "aarch64": {
+        "add_key": 217, "bpf": 280, "chroot": 51, "execve": 221, "execveat": 281,
+        "finit_module": 273, "init_module": 105, "io_uring_setup": 425, "keyctl": 219, "mount": 40,
+        "open_by_handle_at": 265, "perf_event_open": 241, "pivot_root": 41,
+        "process_vm_writev": 271, "setns": 268, "setsid": 157, "socket": 198, "socketpair": 199,
+        "userfaultfd": 282,
+    },
+}
+# fmt: on
+_TOLD_BUILT = ("clone", "kill", "process_vm_readv", "ptrace", "tgkill", "unshare")
+
+TOLD = {
+    name: {**numbers, **{call: MACHINES[name].calls[call] for call in _TOLD_BUILT}}
+    for name, numbers in _TOLD_ONLY.items()
+}
+"""Refused calls that no computing needs and an attack makes: the parent hears of them.
+
+Not among them: what libraries try and do without (``chmod``, ``sched_setscheduler``, ``mknod``).
+"""
+
 SET_UP = frozenset(
     {
         "capset", "landlock_add_rule", "landlock_create_ruleset", "landlock_restrict_self",

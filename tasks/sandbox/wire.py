@@ -90,12 +90,20 @@ class Wire:
         poll = select.poll()
         poll.register(pipe, event)
         poll.register(self._child.pipes.log, select.POLLIN)
+        witness = self._child.witness
+        if witness is not None and witness.listener >= 0:
+            poll.register(witness.listener, select.POLLIN)
         while True:
             self._look_after()
             left = max(0.0, min(WATCH_SECONDS, self._deadline - time.monotonic()))
             ready = dict(poll.poll(left * 1000))
             if self._child.pipes.log in ready and not self._child.drain_log():
                 poll.unregister(self._child.pipes.log)
+            if witness is not None and (heard := ready.get(witness.listener)):
+                if heard & select.POLLIN:
+                    witness.refuse_next()
+                else:  # nobody is left behind this filter
+                    poll.unregister(witness.listener)
             if pipe in ready:
                 return
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.domain.bundle import ModelSpec
+from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 from tasks.targets.recognising import recognised
 
@@ -20,6 +21,22 @@ OPENERS = {
     "skops": "sklearn_skops.open_skops",
     "pickle": "sklearn_joblib.open_joblib",
 }
+
+
+def prepare(*, artifact: str) -> Reply:
+    """Imports what opening the file at ``artifact`` needs, and executes nothing of the file.
+
+    What the libraries try by themselves while they are imported is then not taken for the model's.
+
+    Returns:
+        ``values["kind"]``, what the file is.
+
+    Raises:
+        TargetError: There is no target for such a file.
+    """
+    kind = recognised(Path(artifact))
+    _opener(kind)
+    return Reply({}, {"kind": kind})
 
 
 def open_target(*, artifact: str, architecture: str | None, model: dict[str, Any]) -> Target:

@@ -16,6 +16,10 @@ class DirectSession:
     def __init__(self) -> None:
         self.kept: Any = None
 
+    @property
+    def attempts(self) -> dict[str, int]:
+        return {}
+
     def __enter__(self) -> Self:
         return self
 

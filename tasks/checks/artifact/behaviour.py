@@ -4,6 +4,7 @@ A model that hangs, dies, asks for more memory than allowed or answers with some
 finite scores of the promised shape is refused here, once, before any longer work is spent on it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ from tasks.domain.severity import Severity
 from tasks.sandbox.protocol import Array
 
 CHECK, VERSION = "artifact.behaviour", 1
+_TRIED = {
+    **dict.fromkeys(("socket", "socketpair"), "behaviour.opens_sockets"),
+    **dict.fromkeys(
+        ("clone", "execve", "execveat", "fork", "setsid", "vfork"), "behaviour.starts_processes"
+    ),
+}
 SAME = 1e-4
 """Scores closer than this are the same answer."""
 NEAR = 0.02
@@ -60,6 +67,7 @@ def measure(lab: Lab) -> Measurement:
         observations = _queried(lab, described)
     except ChildError as error:
         observations = [_broken(error, "query" if described else "opening")]
+    observations += _tried(lab.attempts)
     refused = "; ".join(found.detail for found in observations if found.severity.rank >= 3)
     return Measurement(
         check=CHECK,
@@ -142,6 +150,23 @@ def _inputs(lab: Lab) -> Array:
     rng = np.random.default_rng(lab.seed)
     noise: Array = rng.uniform(*spec.range, (lab.count("inputs"), *spec.shape)).astype(np.float32)
     return noise
+
+
+def _tried(attempts: Mapping[str, int]) -> list[Observation]:
+    """Reports what was refused, whatever the model made of the refusal."""
+    kinds: dict[str, list[str]] = {}
+    for call, count in sorted(attempts.items()):
+        kinds.setdefault(_TRIED.get(call, "behaviour.attacks_walls"), []).append(
+            f"{call} ({count} times)" if count > 1 else call
+        )
+    return [
+        Observation(
+            rule=rule,
+            severity=Severity.CRITICAL,
+            detail=f"refused by the sandbox: {', '.join(calls)}",
+        )
+        for rule, calls in sorted(kinds.items())
+    ]
 
 
 def _broken(error: ChildError, when: str) -> Observation:

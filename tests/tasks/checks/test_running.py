@@ -120,3 +120,13 @@ def test_scratch_is_left_empty(tmp_path: Path) -> None:
 def test_an_unknown_check_has_a_clear_error() -> None:
     with pytest.raises(ValueError, match=r"no module for check family\.nothing"):
         running.check_function("family.nothing")
+
+
+def test_what_the_model_tried_while_measured_raises_an_alarm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(MemoryStore(), tmp_path)[1].alarms == ()
+    monkeypatch.setattr(Lab, "attempts", property(lambda _: {"socket": 2}))
+    _, measurement = run(MemoryStore(), tmp_path)
+    (alarm,) = measurement.alarms
+    assert "socket (2)" in alarm

@@ -13,26 +13,20 @@ def wrapped(inner: BaseException) -> BaseException:
     return outer
 
 
-class HostileError(OSError):
-    """Every name that could be asked runs code."""
+def _explodes(*_: Any) -> Any:
+    raise SystemExit
 
-    def __bool__(self) -> bool:
-        raise SystemExit
 
-    @property
-    def __class__(self) -> Any:
-        raise SystemExit
-
-    @property
-    def __cause__(self) -> Any:
-        raise SystemExit
-
-    @property
-    def errno(self) -> Any:
-        raise SystemExit
-
-    def __str__(self) -> str:
-        raise SystemExit
+HostileError: Any = type(
+    "HostileError",
+    (OSError,),
+    {
+        "__bool__": _explodes,
+        "__str__": _explodes,
+        **dict.fromkeys(("__class__", "__cause__", "errno"), property(_explodes)),
+    },
+)
+"""Every name that could be asked runs code."""
 
 
 class Unhashable(int):
@@ -59,6 +53,7 @@ REASONS: dict[str, tuple[Callable[[], BaseException], str]] = {
     ),
     "a refused call": (lambda: OSError(errno.EPERM, "no"), REFUSED),
     "a refused file behind a library": (lambda: wrapped(OSError(errno.EACCES, "no")), REFUSED),
+    "a read-only file system": (lambda: OSError(errno.EROFS, "no"), REFUSED),
     "a full disk": (lambda: OSError(errno.ENOSPC, "no"), FULL),
     "a file too large": (lambda: OSError(errno.EFBIG, "no"), FULL),
     "our own refusal has no number": (lambda: PermissionError("needs level L2"), OTHER),

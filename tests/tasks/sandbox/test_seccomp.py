@@ -6,10 +6,10 @@ import struct
 import pytest
 
 from tasks.sandbox.seccomp import filter_for
-from tasks.sandbox.syscalls import MACHINES, RULED, SET_UP
+from tasks.sandbox.syscalls import MACHINES, RULED, SET_UP, TOLD
 
 PID = 4711
-ALLOW, KILL = 0x7FFF0000, 0x80000000
+ALLOW, KILL, TELL = 0x7FFF0000, 0x80000000, 0x7FC00000
 FORK_FLAGS, THREAD_FLAGS = 0x01200011, 0x003D0F00
 
 
@@ -19,12 +19,15 @@ def decide(
     *arguments: int,
     audit: int | None = None,
     driver_calls: bool = False,
+    tell: bool = False,
 ) -> int:
     """Runs the filter; returns ALLOW, KILL, or the errno it answers."""
     arch = MACHINES[machine].audit if audit is None else audit
     padded = (*arguments, 0, 0, 0, 0, 0, 0)[:6]
     data = struct.pack("<iIQ6Q", number, arch, 0, *(a & (2**64 - 1) for a in padded))
-    program = list(struct.iter_unpack("=HBBI", filter_for(PID, machine, driver_calls=driver_calls)))
+    program = list(
+        struct.iter_unpack("=HBBI", filter_for(PID, machine, driver_calls=driver_calls, tell=tell))
+    )
     accumulator, place = 0, 0
     while True:
         code, yes, no, operand = (int(part) for part in program[place])
@@ -35,7 +38,7 @@ def decide(
             case 0x54:
                 accumulator &= operand
             case 0x06:
-                return operand if operand in {ALLOW, KILL} else operand & 0xFFFF
+                return operand if operand in {ALLOW, KILL, TELL} else operand & 0xFFFF
             case _:
                 met = {
                     0x15: accumulator == operand,
@@ -124,6 +127,21 @@ def test_calls_of_the_future_do_not_exist(machine: str) -> None:
 def test_what_leads_out_is_refused(name: str, number: int) -> None:
     assert name
     assert decide("x86_64", number) == errno.EPERM
+
+
+def test_a_filter_that_tells_refuses_nothing_less(machine: str) -> None:
+    told = TOLD[machine]
+    for number in range(MACHINES[machine].newest + 2):
+        for arguments in ((0,), (PID,), (PID + 1, 9), (FORK_FLAGS,), (THREAD_FLAGS,), (1, 8)):
+            plain = decide(machine, number, *arguments)
+            telling = decide(machine, number, *arguments, tell=True)
+            asked = plain == errno.EPERM and number in told.values()
+            assert telling == (TELL if asked else plain)
+
+
+def test_every_told_call_is_refused_somewhere(machine: str) -> None:
+    for name, number in TOLD[machine].items():
+        assert decide(machine, number, FORK_FLAGS, tell=True) == TELL, name
 
 
 def test_other_processors_are_refused_loudly() -> None:

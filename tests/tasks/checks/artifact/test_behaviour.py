@@ -182,3 +182,18 @@ def test_neighbours_stay_among_the_values_of_the_inputs(whole: bool, tmp_path: P
     assert np.array_equal(near, np.rint(near)) is whole
     constant = np.ones((3, 4), np.float32)
     assert np.array_equal(behaviour._neighbours(lab(tmp_path), constant), constant)
+
+
+def test_what_was_refused_is_a_finding_even_if_the_model_answers_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = {"socket": 2, "clone": 1, "execve": 1, "ptrace": 3}
+    monkeypatch.setattr(Lab, "attempts", property(lambda _: tried))
+    measurement = measure(lab(tmp_path))
+    assert [(found.rule, found.severity) for found in measurement.observations] == [
+        ("behaviour.attacks_walls", Severity.CRITICAL),
+        ("behaviour.opens_sockets", Severity.CRITICAL),
+        ("behaviour.starts_processes", Severity.CRITICAL),
+    ]
+    assert "ptrace (3 times)" in measurement.observations[0].detail
+    assert measurement.facts["refused"]
