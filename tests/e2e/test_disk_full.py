@@ -11,8 +11,9 @@ import pytest
 
 from tests.e2e import hostile_bundles as hostile
 from tests.services.installed import Bundles, Proofhouse, Ran, installed
-from tests.services.living import processes_of
+from tests.services.living import wait_until_none_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REVIEW = 3
 MIB = 1 << 20
 BATTERY = ("--battery", "test.first", "--json")
@@ -79,7 +80,7 @@ def stopped_clearly(code: int, err: str, home: Proofhouse) -> None:
     assert code == 2, err
     assert "No space left on device" in err or "disk is full" in err
     assert "Traceback" not in err
-    assert processes_of(home.home) == []
+    wait_until_none_of(home.home)
     assert list((home.home / "scratch").iterdir()) == []
     assert home("verify", "--all", "--json").document["runs"] == []
 
@@ -93,7 +94,6 @@ def resumed(home: Proofhouse, bundle: Path) -> Ran:
     return ran
 
 
-@pytest.mark.slow
 def test_a_disk_too_small_for_the_bundle(disk: Disk, home: Proofhouse, bundle: Path) -> None:
     disk.resize(5 * MIB)  # the copy in quarantine fits, the one in the store does not
     ran = home("onboard", bundle, *BATTERY)
@@ -103,7 +103,6 @@ def test_a_disk_too_small_for_the_bundle(disk: Disk, home: Proofhouse, bundle: P
     resumed(home, bundle)
 
 
-@pytest.mark.slow
 def test_a_disk_that_fills_up_between_two_checks(
     disk: Disk, home: Proofhouse, bundle: Path, tmp_path: Path
 ) -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from tests.e2e import hostile_bundles as hostile
 from tests.services.installed import Proofhouse, Ran
-from tests.services.living import processes_of
+from tests.services.living import wait_until_none_of
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 REFUSED, REVIEW = 1, 3
 
 
@@ -61,7 +62,7 @@ def onboard(proofhouse: Proofhouse, bundle: Path, battery: str, *, seconds: floa
     proofhouse.environment["PROOFHOUSE_SANDBOX__CALL_SECONDS"] = str(seconds)
     ran = proofhouse("onboard", bundle, "--battery", battery, "--json")
     assert "Traceback" not in ran.err
-    assert processes_of(proofhouse.home) == []
+    wait_until_none_of(proofhouse.home)
     assert list((proofhouse.home / "scratch").iterdir()) == []
     verified = proofhouse("verify", "--all", "--json")
     assert verified.code == 0
@@ -74,7 +75,6 @@ def finding(ran: Ran, check: str) -> Any:
     return found
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", MISBEHAVING)
 def test_a_model_that_misbehaves_is_refused_with_its_own_finding(
     name: str, proofhouse: Proofhouse, tmp_path: Path
@@ -92,7 +92,6 @@ def test_a_model_that_misbehaves_is_refused_with_its_own_finding(
     assert f"at {case.location}" in behaviour["detail"]
 
 
-@pytest.mark.slow
 def test_a_model_that_the_scan_refuses_is_never_opened(
     proofhouse: Proofhouse, tmp_path: Path
 ) -> None:
@@ -106,7 +105,6 @@ def test_a_model_that_the_scan_refuses_is_never_opened(
     assert "the model was not opened" in behaviour["detail"]
 
 
-@pytest.mark.slow
 def test_a_model_that_waits_for_the_attack_costs_that_check_and_no_more(
     proofhouse: Proofhouse, tmp_path: Path
 ) -> None:

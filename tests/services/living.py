@@ -1,6 +1,7 @@
 """Which processes still work for an installation."""
 
 import os
+import time
 from pathlib import Path
 
 
@@ -18,3 +19,16 @@ def processes_of(home: Path) -> list[int]:
             if mark in environment.split(b"\0") and state != "Z":
                 found.append(int(entry.name))
     return found
+
+
+def wait_until_none_of(home: Path, *, seconds: float = 30) -> None:
+    """Waits until nobody works for this home any more.
+
+    Raises:
+        TimeoutError: Somebody still does after ``seconds``.
+    """
+    deadline = time.monotonic() + seconds
+    while left := processes_of(home):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"still alive: {left}")
+        time.sleep(0.05)
