@@ -22,6 +22,7 @@ _KILL, _ALLOW, _ERRNO, _TELL = 0x80000000, 0x7FFF0000, 0x00050000, 0x7FC00000
 _NUMBER, _ARCH, _ARGUMENTS = 0, 4, 16  # offsets in struct seccomp_data
 _X32_BIT = 0x40000000
 
+_AF_UNIX = 1
 _CLONE_THREAD = 0x00010000
 _CLONE_NEW = 0x7E020000  # every CLONE_NEW* flag that clone() understands
 _PRCTL_ALLOWED = (3, 4, 15, 16, 21, 23, 38, 39, 41, 42, 0x53564D41)
@@ -111,7 +112,8 @@ def instructions(
                 rule = [_give(_TELL) if step == _refuse(errno.EPERM) else step for step in rule]
             program += [(_EQUAL, 0, len(rule), machine.calls[name]), *rule]
     for name in sorted(told.keys() - RULED):
-        program += [(_EQUAL, 0, 1, told[name]), _give(_TELL)]
+        question = _other_than_local() if name == "socket" else [_give(_TELL)]
+        program += [(_EQUAL, 0, len(question), told[name]), *question]
     for name in sorted(machine.calls.keys() - RULED - SET_UP):
         program += [(_EQUAL, 0, 1, machine.calls[name]), _give(_ALLOW)]
     return [*program, (_ABOVE, 0, 1, machine.newest), _refuse(errno.ENOSYS), _refuse(errno.EPERM)]
@@ -150,6 +152,11 @@ def _rule(name: str, pid: int) -> list[Instruction]:  # noqa: PLR0911  - one ret
             ]
         case _:
             raise AssertionError(name)
+
+
+def _other_than_local() -> list[Instruction]:
+    # The C library asks local daemons for names of users and hosts, on behalf of honest libraries.
+    return [_argument(0), (_EQUAL, 0, 1, _AF_UNIX), _refuse(errno.EPERM), _give(_TELL)]
 
 
 def _driver_calls() -> list[Instruction]:

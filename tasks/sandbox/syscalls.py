@@ -105,14 +105,14 @@ _TOLD_ONLY = {
         "add_key": 248, "bpf": 321, "chroot": 161, "execve": 59, "execveat": 322,
         "finit_module": 313, "fork": 57, "init_module": 175, "io_uring_setup": 425, "keyctl": 250,
         "mount": 165, "open_by_handle_at": 304, "perf_event_open": 298, "pivot_root": 155,
-        "process_vm_writev": 311, "setns": 308, "setsid": 112, "socket": 41, "socketpair": 53,
-        "userfaultfd": 323, "vfork": 58,
+        "process_vm_writev": 311, "setns": 308, "setsid": 112, "socket": 41, "userfaultfd": 323,
+        "vfork": 58,
     },
     "aarch64": {
         "add_key": 217, "bpf": 280, "chroot": 51, "execve": 221, "execveat": 281,
         "finit_module": 273, "init_module": 105, "io_uring_setup": 425, "keyctl": 219, "mount": 40,
         "open_by_handle_at": 265, "perf_event_open": 241, "pivot_root": 41,
-        "process_vm_writev": 271, "setns": 268, "setsid": 157, "socket": 198, "socketpair": 199,
+        "process_vm_writev": 271, "setns": 268, "setsid": 157, "socket": 198,
         "userfaultfd": 282,
     },
 }
@@ -125,7 +125,8 @@ TOLD = {
 }
 """Refused calls that no computing needs and an attack makes: the parent hears of them.
 
-Not among them: what libraries try and do without (``chmod``, ``sched_setscheduler``, ``mknod``).
+Not among them: what libraries try and do without (``chmod``, ``sched_setscheduler``, ``mknod``,
+pairs of sockets); of sockets, those to local daemons are left out as well.
 """
 
 SET_UP = frozenset(

@@ -32,7 +32,7 @@ from tasks.sandbox.protocol import Array
 
 CHECK, VERSION = "artifact.behaviour", 1
 _TRIED = {
-    **dict.fromkeys(("socket", "socketpair"), "behaviour.opens_sockets"),
+    "socket": "behaviour.opens_sockets",
     **dict.fromkeys(
         ("clone", "execve", "execveat", "fork", "setsid", "vfork"), "behaviour.starts_processes"
     ),
