@@ -89,6 +89,30 @@ def scan(
     _run(work, json_)
 
 
+@app.command(epilog="Example: `proofhouse sign vendor-bundle --key acme.pem`")
+def sign(
+    model: Annotated[Path, typer.Argument(help="Folder (bundle or model), or one model file.")],
+    *,
+    key: Annotated[Path, typer.Option(help="Private key: PEM, P-256, P-384 or P-521.")],
+    certificate: Annotated[Path | None, typer.Option(help="Certificate of the key, PEM.")] = None,
+    chain: Annotated[list[Path] | None, typer.Option(help="Further certificates, PEM.")] = None,
+    signature: Annotated[Path, typer.Option(help="Where the signature goes.")] = Path("model.sig"),
+    ignore: Annotated[list[str] | None, typer.Option(help="Paths inside to leave out.")] = None,
+    json_: Json = False,
+) -> None:
+    """Sign a model or bundle as OpenSSF model signing does; `model_signing verify` reads it."""
+
+    def work() -> Answer:
+        from tasks.commands.sign import sign_answer  # noqa: PLC0415
+
+        return sign_answer(
+            model, key, certificate=certificate, chain=chain or [], signature=signature,
+            ignored=ignore or [],
+        )  # fmt: skip
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse verify --all`")
 def verify(
     run: Annotated[str | None, typer.Argument(help="Run id; see *inventory runs*.")] = None,

@@ -41,10 +41,14 @@ class Statement(NamedTuple):
 
 
 class Envelope(NamedTuple):
-    """A signature over a payload; neither is believed yet."""
+    """A signature over a payload; neither is believed yet.
+
+    ``certificates`` is the chain that came with it, base64 of DER, the signing one first.
+    """
 
     payload: bytes
     signature: bytes
+    certificates: tuple[str, ...] = ()
 
     def signed_bytes(self) -> bytes:
         """Returns the pre-authentication encoding (DSSE protocol, "Signature definition")."""
@@ -71,11 +75,25 @@ class _Dsse(_Loose):
     signatures: tuple[_Signature, ...] = Field(min_length=1, max_length=1)
 
 
+class _Certificate(_Loose):
+    raw: str = Field(alias="rawBytes")
+
+
+class _Chain(_Loose):
+    certificates: tuple[_Certificate, ...] = ()
+
+
+class _Material(_Loose):
+    chain: _Chain = Field(default=_Chain(), alias="x509CertificateChain")
+    certificate: _Certificate | None = None
+
+
 class _Bundle(_Loose):
     media_type: str = Field(
         alias="mediaType", pattern=r"^application/vnd\.dev\.sigstore\.bundle[.+]"
     )
     envelope: _Dsse = Field(alias="dsseEnvelope")
+    material: _Material = Field(default=_Material(), alias="verificationMaterial")
 
 
 class _Sha256(_Loose):
@@ -117,11 +135,14 @@ def parse_envelope(data: bytes) -> Envelope:
     Raises:
         InvalidInputError: Not such a bundle, or not exactly one signature in it.
     """
-    envelope = _validated(_Bundle, parse_json(data, place="the signature", caps=_CAPS)).envelope
+    bundle = _validated(_Bundle, parse_json(data, place="the signature", caps=_CAPS))
+    envelope, material = bundle.envelope, bundle.material
+    lone = (material.certificate,) if material.certificate else ()
     try:
         return Envelope(
             base64.b64decode(envelope.payload, validate=True),
             base64.b64decode(envelope.signatures[0].sig, validate=True),
+            tuple(each.raw for each in (*lone, *material.chain.certificates)),
         )
     except ValueError as error:
         raise InvalidInputError(f"The signature is not base64: {error}.") from error

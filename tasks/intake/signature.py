@@ -1,38 +1,38 @@
-"""Does the vendor's signature hold: made by a key we trust, over exactly the bytes that came?
+"""Does the vendor's signature hold: made by a signer we trust, over exactly the bytes that came?
 
-The common case (EC key, whole files by SHA-256) is decided here, from the digests that quarantine
-computed, without copying the model again. Other serializations and certificates go through the
-``model_signing`` library, on a copy of the quarantined files.
+Who signed is decided here or by ``certificates`` and ``keyless``; whole files by SHA-256 are
+compared with the digests that quarantine computed, without copying the model again. Only other
+serializations (shards, other hashes) go through the ``model_signing`` library, on a copy.
 """
 
 import contextlib
+import datetime as dt
+import hashlib
 import io
+import json
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tasks.domain.bundle import BundleSpec, FileEntry
-from tasks.domain.digest import hexadecimal
-from tasks.domain.errors import InvalidInputError, SigningError
+from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
+from tasks.intake.certificates import UntrustedChainError, certificate_signer, is_one_of
 from tasks.intake.envelope import Envelope, Statement, parse_envelope, parse_statement
+from tasks.intake.keyless import ExpiredCertificateError, UnknownAuthorityError, verify_keyless
 from tasks.intake.names import shown
 from tasks.intake.scratch import scratch
+from tasks.intake.signed_files import SignedFiles, some
+from tasks.intake.trust import HASHES, TrustedKeys, read_trusted
 from tasks.store.protocol import ObjectStore
 
-# Hash by curve, as the Sigstore key details demand (PKIX_ECDSA_P256_SHA_256 …).
-_HASHES: dict[str, hashes.HashAlgorithm] = {
-    "secp256r1": hashes.SHA256(),
-    "secp384r1": hashes.SHA384(),
-    "secp521r1": hashes.SHA512(),
-}
-_MOST_NAMED = 5
+__all__ = ["SignatureReading", "State", "TrustedKeys", "read_trusted"]
 MOST_SIGNATURE_BYTES = 16 << 20
 
 
@@ -42,6 +42,8 @@ class State(StrEnum):
     VALID = "valid"
     INVALID = "invalid"
     UNKNOWN_KEY = "unknown_key"
+    WRONG_IDENTITY = "wrong_identity"
+    EXPIRED = "expired"
     UNREADABLE = "unreadable"
     NOT_AVAILABLE = "not_available"
     ABSENT = "absent"
@@ -51,42 +53,29 @@ _SEVERITY = {
     State.VALID: Severity.INFO,
     State.ABSENT: Severity.MEDIUM,
     State.NOT_AVAILABLE: Severity.MEDIUM,
+    State.EXPIRED: Severity.MEDIUM,
     State.UNKNOWN_KEY: Severity.HIGH,
+    State.WRONG_IDENTITY: Severity.HIGH,
     State.UNREADABLE: Severity.HIGH,
     State.INVALID: Severity.CRITICAL,
 }
 
 
-class TrustedKeys(NamedTuple):
-    """What the operator trusts, by file name: EC public keys, and files of PEM certificates."""
+class _Signed(NamedTuple):
+    """Who made a signature that holds: in words, the key, and what is wrong with that one."""
 
-    keys: tuple[tuple[Path, ec.EllipticCurvePublicKey], ...]
-    certificates: tuple[Path, ...]
+    by: str
+    key: ec.EllipticCurvePublicKey | None = None
+    state: State | None = None
+    problem: str = ""
 
 
-def read_trusted(paths: Sequence[Path]) -> TrustedKeys:
-    """Reads the operator's trusted keys and certificates.
+class _RefusalError(Exception):
+    """No signer is established; the signature has this state instead."""
 
-    Raises:
-        SigningError: A file is unreadable or holds another kind of key: the operator's mistake.
-    """
-    keys: list[tuple[Path, ec.EllipticCurvePublicKey]] = []
-    certificates: list[Path] = []
-    for path in sorted(paths):
-        try:
-            data = path.read_bytes()
-            if b"BEGIN CERTIFICATE" in data:
-                certificates.append(path)
-                continue
-            key = serialization.load_pem_public_key(data)
-        except (OSError, ValueError) as error:
-            raise SigningError(
-                f"The trusted key {path} cannot be read: {error}. It must be a PEM public key."
-            ) from error
-        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name not in _HASHES:
-            raise SigningError(f"The trusted key {path} is not a P-256, P-384 or P-521 key.")
-        keys.append((path, key))
-    return TrustedKeys(tuple(keys), tuple(certificates))
+    def __init__(self, state: State, detail: str) -> None:
+        super().__init__(detail)
+        self.state, self.detail = state, detail
 
 
 class SignatureReading:
@@ -98,6 +87,7 @@ class SignatureReading:
         store: Where it lies.
         trusted: Whose signatures count.
         workspace: For a copy of the files, when the library must read them.
+        now: When a certificate must still be valid; the present by default.
     """
 
     def __init__(
@@ -108,12 +98,14 @@ class SignatureReading:
         *,
         trusted: TrustedKeys,
         workspace: Path,
+        now: dt.datetime | None = None,
     ) -> None:
         self._spec = spec
         self._files = {file.path: file for file in files}
         self._store = store
         self._trusted = trusted
         self._workspace = workspace
+        self._now = now or dt.datetime.now(dt.UTC)
 
     def observations(self) -> tuple[Observation, ...]:
         """Returns one observation of the state, and more about what the signature leaves out."""
@@ -127,125 +119,116 @@ class SignatureReading:
         try:
             envelope = parse_envelope(data)
             statement = parse_statement(envelope.payload)
+            signed = self._signer(told.method, envelope, data)
         except InvalidInputError as error:
             return (self._state(State.UNREADABLE, error.message),)
-        if told.method == "sigstore":
-            detail = "keyless signatures need Sigstore's servers, which are not asked offline"
-            return (self._state(State.NOT_AVAILABLE, detail),)
-        if told.method == "certificate":
-            return tuple(self._by_certificate(statement, data))
-        return tuple(self._by_key(envelope, statement, data))
+        except _RefusalError as refusal:
+            return (self._state(refusal.state, refusal.detail),)
+        return tuple(self._judged(signed, statement, data))
 
-    def _by_key(
-        self, envelope: Envelope, statement: Statement, data: bytes
-    ) -> Iterator[Observation]:
-        signer = next((path for path, key in self._trusted.keys if _made(envelope, key)), None)
-        if signer is None:
+    def _signer(self, method: str, envelope: Envelope, data: bytes) -> _Signed:
+        if method == "sigstore":
+            return self._by_sigstore(envelope, data)
+        return self._by_certificate(envelope) if method == "certificate" else self._by_key(envelope)
+
+    def _by_key(self, envelope: Envelope) -> _Signed:
+        made = [(path, key) for path, key in self._trusted.keys if _made(envelope, key)]
+        if not made:
             known = len(self._trusted.keys)
-            yield self._state(State.UNKNOWN_KEY, f"none of the {known} trusted keys made it")
-            return
-        problems = self._differences(statement)
-        if not problems and not statement.plain:
-            problems = self._library(statement, data, key=signer)
-        yield self._judged(problems, f"key {signer.stem}")
-        yield from self._left_out(statement)
+            raise _RefusalError(State.UNKNOWN_KEY, f"none of the {known} trusted keys made it")
+        path, key = made[0]
+        vendor = self._spec.vendor.name
+        if not any(self._trusted.key_speaks_for(each, vendor) for each, _ in made):
+            problem = f"the key {path.stem} does not speak for {shown(vendor, 80)}"
+            return _Signed(f"key {path.stem}", key, State.WRONG_IDENTITY, problem)
+        return _Signed(f"key {path.stem}", key)
 
-    def _by_certificate(self, statement: Statement, data: bytes) -> Iterator[Observation]:
+    def _by_certificate(self, envelope: Envelope) -> _Signed:
         if not self._trusted.certificates:
-            yield self._state(State.UNKNOWN_KEY, "no trusted certificate authority is set up")
-            return
-        problems = self._differences(statement) or self._library(statement, data, key=None)
-        yield self._judged(problems, "a certificate of a trusted authority")
-        yield from self._left_out(statement)
-
-    def _judged(self, problems: list[str], signer: str) -> Observation:
-        if problems:
-            return self._state(State.INVALID, f"signed with {signer}, but {'; '.join(problems)}")
-        return self._state(State.VALID, f"signed with {signer}; every signed byte is as it was")
-
-    def _differences(self, statement: Statement) -> list[str]:
-        """Names what changed, went missing or was added under the signed folder."""
-        root = self._root(statement)
-        signed = {
-            _joined(root, item.name, self._spec.model.artifact): item
-            for item in statement.resources
-        }
-        missing = sorted(set(signed) - set(self._files))
-        changed = sorted(
-            path
-            for path, item in signed.items()
-            if item.algorithm == "sha256" and statement.plain
-            if path in self._files and hexadecimal(self._files[path].digest) != item.digest
-        )
-        below = {path for path in self._files if path.startswith(root)} if root != "." else set()
-        added = sorted(
-            path for path in below - set(signed) if not self._excused(path, root, statement)
-        )
-        return [
-            f"{len(paths)} {what}: {_some(paths)}"
-            for what, paths in (
-                ("signed files are missing", missing),
-                ("files differ from the signed ones", changed),
-                ("files were added after signing", added),
+            raise _RefusalError(State.UNKNOWN_KEY, "no trusted certificate authority is set up")
+        try:
+            signer = certificate_signer(envelope.certificates, self._trusted)
+        except UntrustedChainError as error:
+            raise _RefusalError(State.UNKNOWN_KEY, error.message) from error
+        if not _made(envelope, signer.key):
+            raise _RefusalError(State.INVALID, "the certificate's key did not make this signature")
+        by = f"a certificate of {', '.join(shown(name, 80) for name in signer.names) or 'nobody'}"
+        vendor = self._spec.vendor.name
+        if not is_one_of(signer.names, self._trusted.identities_of(vendor)):
+            problem = f"it does not speak for {shown(vendor, 80)}"
+            return _Signed(by, signer.key, State.WRONG_IDENTITY, problem)
+        if signer.ends < self._now:
+            problem = (
+                f"it ended on {signer.ends:%Y-%m-%d} and nothing proves that the signature was "
+                "made before"
             )
-            if paths
-        ]
+            return _Signed(by, signer.key, State.EXPIRED, problem)
+        return _Signed(by, signer.key)
 
-    def _root(self, statement: Statement) -> str:
-        """Finds the folder that was signed: the one under which most signed names exist.
+    def _by_sigstore(self, envelope: Envelope, data: bytes) -> _Signed:
+        root, vendor = self._trusted.sigstore_root, self._spec.vendor.name
+        if root is None:
+            raise _RefusalError(
+                State.NOT_AVAILABLE, "no Sigstore trusted root is set up to verify it offline"
+            )
+        try:
+            found = verify_keyless(data, root, self._trusted.identities_of(vendor))
+        except UnknownAuthorityError as error:
+            raise _RefusalError(State.UNKNOWN_KEY, error.message) from error
+        except ExpiredCertificateError as error:
+            raise _RefusalError(State.EXPIRED, error.message) from error
+        except InvalidInputError as error:
+            raise _RefusalError(State.INVALID, error.message) from error
+        if found.payload != envelope.payload:
+            raise _RefusalError(State.INVALID, "the verified payload is not the one that was read")
+        by = f"the Sigstore identity {found.signer}"
+        if not found.expected:
+            problem = f"it is not set up to speak for {shown(vendor, 80)}"
+            return _Signed(by, None, State.WRONG_IDENTITY, problem)
+        return _Signed(by)
 
-        The names and digests are signed, the folder's place in the bundle is not. Candidates are
-        the bundle and the folders above the artifact; "." stands for the artifact alone.
-        """
-        artifact = self._spec.model.artifact or ""
-        parts = artifact.split("/")[:-1]
-        candidates = ["".join(f"{part}/" for part in parts[:n]) for n in range(len(parts) + 1)]
-        names = [item.name for item in statement.resources]
-        if names == ["."]:
-            return "."
-        return max(candidates, key=lambda root: sum(root + name in self._files for name in names))
+    def _judged(self, signed: _Signed, statement: Statement, data: bytes) -> Iterator[Observation]:
+        listed = SignedFiles(statement, self._spec, self._files.values())
+        problems = listed.differences()
+        if not problems and not statement.plain:
+            problems = self._library(listed, data, signed.key)
+        if problems:
+            detail = f"signed with {signed.by}, but {'; '.join(problems)}"
+            yield self._state(State.INVALID, detail)
+        elif signed.state is not None:
+            yield self._state(signed.state, f"signed with {signed.by}, but {signed.problem}")
+        else:
+            detail = f"signed with {signed.by}; every signed byte is as it was"
+            yield self._state(State.VALID, detail)
+        yield from self._left_out(listed)
 
-    def _excused(self, path: str, root: str, statement: Statement) -> bool:
-        """The signature itself and what the signer chose to ignore; never the artifact."""
-        told = self._spec.signature
-        if told is not None and path == told.path:
-            return True
-        name = path.removeprefix(root)
-        return any(
-            name == ignored or name.startswith(f"{ignored}/") for ignored in statement.ignored
-        )
-
-    def _left_out(self, statement: Statement) -> Iterator[Observation]:
-        root, told = self._root(statement), self._spec.signature
-        artifact = self._spec.model.artifact
-        signed = {_joined(root, item.name, artifact) for item in statement.resources}
-        if artifact is not None and artifact not in signed:
-            yield _observed(
-                "artifact_not_covered", Severity.HIGH, f"{shown(artifact)} is not among the signed "
-                "files", artifact,
-            )  # fmt: skip
-        unsigned = sorted(set(self._files) - signed - {told.path if told else ""})
-        if unsigned:
-            detail = f"{len(unsigned)} files are not covered: {_some(unsigned)}"
+    def _left_out(self, listed: SignedFiles) -> Iterator[Observation]:
+        coverage, artifact = listed.coverage(), self._spec.model.artifact or ""
+        if not coverage.artifact:
+            detail = f"{shown(artifact)} is not among the signed files"
+            yield _observed("artifact_not_covered", Severity.HIGH, detail, artifact)
+        if coverage.unsigned:
+            detail = f"{len(coverage.unsigned)} files are not covered: {some(coverage.unsigned)}"
             yield _observed("unsigned_files", Severity.LOW, detail, "")
 
-    def _library(self, statement: Statement, data: bytes, *, key: Path | None) -> list[str]:
-        """Lets ``model_signing`` verify a copy of the signed folder; returns what it objects to."""
+    def _library(
+        self, listed: SignedFiles, data: bytes, key: ec.EllipticCurvePublicKey | None
+    ) -> list[str]:
+        """Lets ``model_signing`` hash a copy of the signed folder; returns what it objects to."""
+        if key is None:
+            return ["only whole files by SHA-256 are verified for Sigstore signatures"]
         import model_signing.verifying  # noqa: PLC0415 - half a second, rarely needed
 
-        if self._shards(statement) > len(statement.resources):
+        if listed.shards() > len(listed.statement.resources):
             return ["the signed list has fewer shards than the files need"]
-
         config = model_signing.verifying.Config()  # type: ignore[no-untyped-call]  # the library leaves it bare
-        if key is not None:
-            config.use_elliptic_key_verifier(public_key=key)
-        else:
-            config.use_certificate_verifier(certificate_chain=list(self._trusted.certificates))
-        config.set_hashing_config(_hashing(statement))
+        config.set_hashing_config(_hashing(listed.statement))
         with scratch(self._workspace, "signed") as folder:
-            signature = folder / "model.sig"
-            signature.write_bytes(data)
-            model = self._copied(self._root(statement), folder / "model")
+            signature, public = folder / "model.sig", folder / "key.pub"
+            signature.write_bytes(_as_by_key(data, key))
+            public.write_bytes(_pem(key))
+            model = self._copied(listed, folder / "model")
+            config.use_elliptic_key_verifier(public_key=public)
             try:
                 # The library prints a warning about old signatures to stdout.
                 with contextlib.redirect_stdout(io.StringIO()):
@@ -255,28 +238,14 @@ class SignatureReading:
                 return [f"it does not verify: {type(error).__name__}: {shown(words)}"]
         return []
 
-    def _shards(self, statement: Statement) -> int:
-        """Counts the shards that the signed files would have, so that none are hashed in vain."""
-        if not statement.shard_bytes:
-            return 0
-        root = self._root(statement)
-        names = {
-            _joined(root, item.name, self._spec.model.artifact) for item in statement.resources
-        }
-        sizes = (self._files[name].size_bytes for name in names if name in self._files)
-        return sum(-(-size // statement.shard_bytes) for size in sizes)
-
-    def _copied(self, root: str, into: Path) -> Path:
-        told, artifact = self._spec.signature, self._spec.model.artifact
-        if root == ".":
-            assert artifact is not None
-            self._store.fetch(self._files[artifact].digest, into)
+    def _copied(self, listed: SignedFiles, into: Path) -> Path:
+        if (lone := listed.lone()) is not None:
+            self._store.fetch(lone.digest, into)
             return into
-        for path, file in self._files.items():
-            if path.startswith(root) and (told is None or path != told.path):
-                place = into / path.removeprefix(root)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                self._store.fetch(file.digest, place)
+        for name, file in listed.placed():
+            place = into / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._store.fetch(file.digest, place)
         return into
 
     def _state(self, state: State, detail: str) -> Observation:
@@ -284,9 +253,20 @@ class SignatureReading:
         return _observed(state.value, _SEVERITY[state], detail, told.path if told else "")
 
 
-def _joined(root: str, name: str, artifact: str | None) -> str:
-    """Returns a signed name as a path of the bundle; "." is the artifact, signed alone."""
-    return artifact or name if root == "." else root + name
+def _pem(key: ec.EllipticCurvePublicKey) -> bytes:
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+
+def _as_by_key(data: bytes, key: ec.EllipticCurvePublicKey) -> bytes:
+    """Returns the bundle as if its key had been given bare: the chain was verified before."""
+    bundle = json.loads(data)
+    bundle["verificationMaterial"] = {
+        "publicKey": {"hint": hashlib.sha256(_pem(key)).hexdigest()},
+        "tlogEntries": [],
+    }
+    return json.dumps(bundle).encode()
 
 
 def _hashing(statement: Statement) -> Any:
@@ -306,15 +286,10 @@ def _hashing(statement: Statement) -> Any:
 
 def _made(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> bool:
     try:
-        key.verify(envelope.signature, envelope.signed_bytes(), ec.ECDSA(_HASHES[key.curve.name]))
+        key.verify(envelope.signature, envelope.signed_bytes(), ec.ECDSA(HASHES[key.curve.name]))
     except InvalidSignature:
         return False
     return True
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
-    return ", ".join(shown(path, 80) for path in paths[:_MOST_NAMED]) + more
 
 
 def _observed(rule: str, severity: Severity, detail: str, location: str) -> Observation:

@@ -7,6 +7,7 @@ from prefect import task
 
 from tasks.domain.digest import Digest
 from tasks.intake.subject import build_subject
+from tasks.intake.trust import trust_files
 from tasks.runtime import services
 
 
@@ -28,6 +29,6 @@ def take_in_here(bundle: Path) -> Digest:
             store=here.store,
             sandbox=here.sandbox,
             workspace=Path(workspace),
-            trusted_keys=tuple(sorted((home / "vendors").glob("*.pub"))),
+            trusted_keys=trust_files(home / "vendors"),
         )
     return here.store.put(subject.canonical()).digest

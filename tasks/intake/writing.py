@@ -5,11 +5,13 @@ For the demo, for tests, and for own teams that hand in what they have built.
 
 import json
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.domain.bundle import BundleSpec
 from tasks.domain.digest import digest_of_file, hexadecimal
+from tasks.domain.errors import SigningError
 from tasks.intake.manifest import MANIFEST, parse_manifest
 
 _NAMESPACE = uuid.UUID("5f0f1f5e-6c1b-5a53-8d0b-2f9d9c0b7a11")
@@ -43,24 +45,82 @@ def make_vendor_key(private: Path) -> Path:
     return public
 
 
-def sign_model(folder: Path, key: Path, *, signature: str = "model.sig") -> Path:
-    """Signs every file of ``folder`` but the signature itself (OpenSSF model signing, key method).
+class SigningKey(NamedTuple):
+    """What signs: a private key in PEM, and the certificate chain that vouches for it, if any.
+
+    ``password`` opens an encrypted key. Without ``certificate`` the method is ``key``.
+    """
+
+    private: Path
+    certificate: Path | None = None
+    chain: tuple[Path, ...] = ()
+    password: str | None = None
+
+
+def sign_model(
+    model: Path,
+    key: Path | SigningKey,
+    *,
+    signature: str | Path = "model.sig",
+    ignored: Sequence[str] = (),
+) -> Path:
+    """Signs every file of a folder but the signature itself, or one file (OpenSSF model signing).
 
     Write everything else first, ``bundle.yaml`` included: a later change breaks the signature.
 
+    Args:
+        model: A folder, or a model file that is signed alone.
+        key: Who signs.
+        signature: Where the signature goes; a relative path lies in the folder (for a file, beside
+            it).
+        ignored: Paths below the folder that are left out, told to every verifier.
+
     Returns:
         The path of the signature.
+
+    Raises:
+        SigningError: The key cannot be used, or the folder holds what cannot be signed (symbolic
+            links, for example).
     """
     # Half a second of imports that only signers pay.
-    from model_signing import hashing, signing  # noqa: PLC0415
+    from model_signing import hashing  # noqa: PLC0415
 
+    folder = model if model.is_dir() else model.parent
     place = folder / signature
     place.unlink(missing_ok=True)
+    config = _signer(key if isinstance(key, SigningKey) else SigningKey(key))
     every = hashing.Config()  # type: ignore[no-untyped-call]  # the library leaves it bare
-    ignoring = every.set_ignored_paths(paths=[signature], ignore_git_paths=False)
-    config = signing.Config().use_elliptic_key_signer(private_key=key)  # type: ignore[no-untyped-call]  # the library leaves it bare
-    config.set_hashing_config(ignoring).sign(folder, place)
+    inside = [place.relative_to(folder)] if place.is_relative_to(folder) else []
+    if model.is_dir():
+        every.set_ignored_paths(paths=[*inside, *map(Path, ignored)], ignore_git_paths=False)
+    try:
+        config.set_hashing_config(every).sign(model, place)
+    except (OSError, ValueError) as error:
+        raise SigningError(f"{model} cannot be signed: {error}") from error
     return place
+
+
+def _signer(key: SigningKey) -> Any:
+    from model_signing import signing  # noqa: PLC0415 - see sign_model
+
+    config = signing.Config()  # type: ignore[no-untyped-call]  # the library leaves it bare
+    try:
+        if key.certificate is not None:
+            return config.use_certificate_signer(
+                private_key=key.private,
+                signing_certificate=key.certificate,
+                certificate_chain=list(key.chain),
+            )
+        return config.use_elliptic_key_signer(
+            private_key=key.private,
+            # The library hands this on to a function that wants bytes.
+            password=key.password.encode() if key.password else None,  # type: ignore[arg-type]
+        )
+    except (OSError, ValueError, TypeError) as error:
+        raise SigningError(
+            f"The key {key.private} cannot sign: {error}. It must be a P-256, P-384 or P-521 "
+            "private key in PEM, and the certificate, if any, must be its own."
+        ) from error
 
 
 def write_bom(folder: Path, *, name: str = "bom.cdx.json") -> Path:
