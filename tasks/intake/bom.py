@@ -1,37 +1,54 @@
-"""The vendor's AI-BOM (CycloneDX) held against the bytes that came."""
+"""The vendor's AI-BOM (CycloneDX or SPDX 3) held against the bytes that came."""
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
 
 from tasks.domain.bundle import BundleSpec, FileEntry
 from tasks.domain.digest import hexadecimal
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
-from tasks.intake.licences import contradicts
+from tasks.intake.bom_component import DATA, FILE, LIBRARY, MODEL, STRONG, Bom, Component
+from tasks.intake.bom_cyclonedx import cyclonedx_json, cyclonedx_xml
+from tasks.intake.bom_spdx import is_spdx, spdx_components
+from tasks.intake.licences import FREE, RESTRICTED, contradicts, demands, expression_problem
 from tasks.intake.names import shown
 from tasks.intake.strict_json import JsonCaps, parse_json
 
 _CAPS = JsonCaps(most_bytes=4 << 20, nodes=100_000, depth=40)
-_MOST_COMPONENTS = 10_000
-_BOUND = {"machine-learning-model", "data", "file"}
-_HEX = re.compile(r"[0-9a-fA-F]{64}")
+_BOUND = {MODEL, DATA, FILE}
+_MOST_NAMED = 5
+Hasher = Callable[[FileEntry, str], str]
+"""Returns the hex of a file by another algorithm than SHA-256."""
 
 
-class _Component(NamedTuple):
-    """The parts of a CycloneDX component that speak of bytes."""
+def read_bom(data: bytes, *, place: str) -> Bom:
+    """Reads a bill of materials in any of the known formats.
 
-    kind: str
-    name: str
-    version: str
-    path: str
-    digests: frozenset[str]
-    licences: tuple[str, ...]
+    Raises:
+        InvalidInputError: None of them, or not valid; the message says why.
+    """
+    if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<":
+        if len(data) > _CAPS.most_bytes:
+            raise InvalidInputError(f"{place} has {len(data)} bytes; 4 MiB are allowed.")
+        return cyclonedx_xml(data, place=place)
+    value = parse_json(data, place=place, caps=_CAPS)
+    if is_spdx(value):
+        return spdx_components(value)
+    if not isinstance(value, dict) or value.get("bomFormat") != "CycloneDX":
+        raise InvalidInputError(
+            "The BOM is neither CycloneDX (bomFormat is missing) nor SPDX 3 (no @graph with an "
+            "SPDX context)."
+        )
+    return cyclonedx_json(value)
 
 
 def bom_observations(
-    data: bytes, spec: BundleSpec, files: Sequence[FileEntry], *, path: str
+    data: bytes,
+    spec: BundleSpec,
+    files: Sequence[FileEntry],
+    *,
+    path: str,
+    hasher: Hasher | None = None,
 ) -> Iterator[Observation]:
     """Yields what the BOM says differently from the bundle, and where it is silent.
 
@@ -40,135 +57,152 @@ def bom_observations(
         spec: The bundle's manifest.
         files: What lies in quarantine.
         path: Where the BOM lies in the bundle.
+        hasher: Hashes files by other algorithms; without it, those digests are not compared.
     """
     try:
-        value = _validated(parse_json(data, place=path, caps=_CAPS))
-        components = list(_components(value))
+        bom = read_bom(data, place=path)
     except InvalidInputError as error:
         yield _observed("unreadable", Severity.MEDIUM, error.message, path)
         return
+    yield from judge_bom(bom, spec, files, path=path, hasher=hasher)
+
+
+def judge_bom(
+    bom: Bom,
+    spec: BundleSpec,
+    files: Sequence[FileEntry],
+    *,
+    path: str,
+    hasher: Hasher | None = None,
+) -> Iterator[Observation]:
+    """Does the same for a BOM that was read already."""
+    comparison = _Comparison(bom.components, spec, files, path, hasher)
     found = [
-        *_digest_problems(components, spec, files, path),
-        *_model_problems(components, spec, path),
+        *comparison.digest_problems(),
+        *comparison.unlisted(),
+        *_model_problems(bom.components, spec, path),
+        *_licence_problems(bom.components, spec, path),
     ]
     if not any(item.severity.rank >= Severity.MEDIUM.rank for item in found):
-        detail = f"{len(components)} components; every digest of a file here is that of its bytes"
+        notes = "".join(f"; {note}" for note in bom.notes)
+        detail = (
+            f"{bom.format}, {len(bom.components)} components; every digest of a file here is that "
+            f"of its bytes{notes}"
+        )
         yield _observed("matches", Severity.INFO, detail, path)
     yield from found
 
 
-def _validated(value: Any) -> Mapping[str, Any]:
-    """Returns the document when its own schema accepts it.
+class _Comparison:
+    """Components laid over the files that came."""
 
-    Raises:
-        InvalidInputError: Not CycloneDX JSON 1.2 to 1.7, or not valid.
-    """
-    # A second of imports (jsonschema and its formats) that only bundles with a BOM pay.
-    from tasks.intake.bom_schema import known_version, schema_problem  # noqa: PLC0415
+    def __init__(
+        self,
+        components: Sequence[Component],
+        spec: BundleSpec,
+        files: Sequence[FileEntry],
+        path: str,
+        hasher: Hasher | None,
+    ) -> None:
+        self._components = [item for item in components if item.kind in _BOUND]
+        self._spec = spec
+        self._files = files
+        self._path = path
+        self._hasher = hasher
+        self._by_digest = {hexadecimal(file.digest) for file in files}
+        self._by_name = {file.path.rpartition("/")[2]: file for file in files}
+        self._by_path = {file.path: file for file in files}
+        self._named = {hex_ for item in self._components for hex_ in item.hexes()}
 
-    if not isinstance(value, dict) or value.get("bomFormat") != "CycloneDX":
-        raise InvalidInputError("The BOM is not CycloneDX JSON (bomFormat is missing).")
-    version = known_version(str(value.get("specVersion")))
-    if version is None:
-        raise InvalidInputError(
-            f"The BOM's specVersion {shown(str(value.get('specVersion')), 20)} is not known."
-        )
-    if problem := schema_problem(value, version):
-        raise InvalidInputError(f"The BOM breaks its schema at {shown(problem)}")
-    return value
+    def digest_problems(self) -> Iterator[Observation]:
+        for item in self._components:
+            if not item.digests or item.hexes() & self._by_digest:
+                continue
+            file = self._meant(item)
+            if file is None:
+                yield self._absent(item)
+            else:
+                yield from self._compared(item, file)
 
+    def unlisted(self) -> Iterator[Observation]:
+        """Says which files the BOM has no digest of; papers about the bundle do not count."""
+        data = [d.path for d in (self._spec.data.evaluation, self._spec.data.training) if d]
+        others: list[str] = []
+        for file in self._files:
+            if hexadecimal(file.digest) in self._named:
+                continue
+            if file.path == self._spec.model.artifact:
+                detail = f"the BOM has no SHA-256 that the artifact {shown(file.path)} has"
+                yield _observed("artifact_not_covered", Severity.MEDIUM, detail, self._path)
+            elif file.path in data or file.path == self._spec.model.architecture:
+                detail = f"the BOM does not list the file {shown(file.path)}"
+                yield _observed("file_not_listed", Severity.LOW, detail, self._path)
+            elif file.path not in self._papers():
+                others.append(file.path)
+        if others:
+            first = ", ".join(shown(name, 80) for name in others[:_MOST_NAMED])
+            detail = f"{len(others)} other files are not in the BOM: {first}"
+            yield _observed("undeclared_files", Severity.LOW, detail, self._path)
 
-def _components(bom: Mapping[str, Any]) -> Iterator[_Component]:
-    """Walks the main component and all others, nested ones included."""
-    main = bom.get("metadata", {}).get("component")
-    waiting = [*([main] if main else []), *bom.get("components", [])]
-    for seen in range(_MOST_COMPONENTS):
-        if not waiting:
+    def _papers(self) -> set[str]:
+        documents = self._spec.documents.model_dump().values()
+        signature = self._spec.signature.path if self._spec.signature else ""
+        return {"bundle.yaml", self._path, signature, *(path for path in documents if path)}
+
+    def _absent(self, item: Component) -> Observation:
+        severity = Severity.MEDIUM if item.path else Severity.LOW
+        detail = f"the BOM describes {shown(item.name, 80)}, whose bytes did not come"
+        return _observed("file_missing", severity, detail, self._path)
+
+    def _compared(self, item: Component, file: FileEntry) -> Iterator[Observation]:
+        """Compares what the BOM states of a file with its bytes, by the strongest hash given."""
+        if said := item.hexes():
+            yield self._mismatch(file, "SHA-256", min(said), hexadecimal(file.digest))
             return
-        item = waiting.pop(0) if seen < 1 else waiting.pop()
-        waiting.extend(item.get("components", []))
-        yield _component(item)
-    raise InvalidInputError(f"The BOM has more than {_MOST_COMPONENTS} components.")
-
-
-def _component(item: Mapping[str, Any]) -> _Component:
-    properties = {p.get("name"): p.get("value", "") for p in item.get("properties", [])}
-    hashes = {
-        entry["content"].lower()
-        for entry in item.get("hashes", [])
-        if entry["alg"] == "SHA-256" and _HEX.fullmatch(entry["content"])
-    }
-    licences = (entry.get("license", {}) for entry in item.get("licenses", []))
-    return _Component(
-        kind=item["type"],
-        name=item["name"],
-        version=str(item.get("version", "")),
-        path=properties.get("proofhouse:path", ""),
-        digests=frozenset(hashes),
-        licences=tuple(found for lic in licences if (found := lic.get("id") or lic.get("name"))),
-    )
-
-
-def _digest_problems(
-    components: Sequence[_Component], spec: BundleSpec, files: Sequence[FileEntry], path: str
-) -> Iterator[Observation]:
-    by_digest = {hexadecimal(file.digest) for file in files}
-    for item in components:
-        if item.kind not in _BOUND or not item.digests or item.digests & by_digest:
-            continue
-        file = _meant(item, components, spec, files)
-        if file is not None:
-            detail = (
-                f"the BOM says {shown(file.path)} has SHA-256 {min(item.digests)}, "
-                f"the bytes have {hexadecimal(file.digest)}"
-            )
-            yield _observed("digest_mismatch", Severity.HIGH, detail, file.path)
+        strong = sorted(name for name, _ in item.digests if name in STRONG)
+        algorithm = (strong or sorted(name for name, _ in item.digests))[0]
+        if not strong:
+            detail = f"the BOM has only {algorithm} of {shown(file.path)}, which can be forged"
+            yield _observed("weak_digest", Severity.LOW, detail, file.path)
+        if self._hasher is None:
+            return
+        real = self._hasher(file, algorithm)
+        if real not in item.hexes(algorithm):
+            yield self._mismatch(file, algorithm, min(item.hexes(algorithm)), real)
         else:
-            severity = Severity.MEDIUM if item.path else Severity.LOW
-            detail = f"the BOM describes {shown(item.name, 80)}, whose bytes did not come"
-            yield _observed("file_missing", severity, detail, path)
-    named = set().union(*(item.digests for item in components)) if components else set()
-    yield from _unlisted(spec, files, named, path)
+            self._named.add(hexadecimal(file.digest))
 
+    def _mismatch(self, file: FileEntry, name: str, said: str, real: str) -> Observation:
+        detail = f"the BOM says {shown(file.path)} has {name} {said}, the bytes have {real}"
+        return _observed("digest_mismatch", Severity.HIGH, detail, file.path)
 
-def _meant(
-    item: _Component,
-    components: Sequence[_Component],
-    spec: BundleSpec,
-    files: Sequence[FileEntry],
-) -> FileEntry | None:
-    """Returns the file that a component speaks of: by path, by unique name, or the only model."""
-    for wanted in (item.path, item.name):
-        matching = [
-            f for f in files if wanted and (f.path == wanted or f.path.endswith(f"/{wanted}"))
-        ]
-        if len(matching) == 1:
-            return matching[0]
-    models = [c for c in components if c.kind == "machine-learning-model" and c.digests]
-    if item in models and (len(models) == 1 or item.name == spec.model.name):
-        return next((file for file in files if file.path == spec.model.artifact), None)
-    return None
+    def _meant(self, item: Component) -> FileEntry | None:
+        """Returns the file a component speaks of: by path, by unique name, or the only model."""
+        for wanted in (item.path, item.name):
+            if (file := self._placed(wanted)) is not None:
+                return file
+        models = [c for c in self._components if c.kind == MODEL and c.digests]
+        if item in models and (len(models) == 1 or item.name == self._spec.model.name):
+            return next((f for f in self._files if f.path == self._spec.model.artifact), None)
+        return None
 
-
-def _unlisted(
-    spec: BundleSpec, files: Sequence[FileEntry], named: set[str], path: str
-) -> Iterator[Observation]:
-    data = [d.path for d in (spec.data.evaluation, spec.data.training) if d is not None]
-    for file in files:
-        if hexadecimal(file.digest) in named:
-            continue
-        if file.path == spec.model.artifact:
-            detail = f"the BOM has no SHA-256 that the artifact {shown(file.path)} has"
-            yield _observed("artifact_not_covered", Severity.MEDIUM, detail, path)
-        elif file.path in data:
-            detail = f"the BOM does not list the data file {shown(file.path)}"
-            yield _observed("file_not_listed", Severity.LOW, detail, path)
+    def _placed(self, wanted: str) -> FileEntry | None:
+        wanted = wanted.removeprefix("./")
+        if not wanted:
+            return None
+        if wanted in self._by_path:
+            return self._by_path[wanted]
+        # Most components name no file at all: only then is the list walked.
+        if wanted.rpartition("/")[2] not in self._by_name:
+            return None
+        matching = [file for file in self._files if file.path.endswith(f"/{wanted}")]
+        return matching[0] if len(matching) == 1 else None
 
 
 def _model_problems(
-    components: Sequence[_Component], spec: BundleSpec, path: str
+    components: Sequence[Component], spec: BundleSpec, path: str
 ) -> Iterator[Observation]:
-    models = [item for item in components if item.kind == "machine-learning-model"]
+    models = [item for item in components if item.kind == MODEL]
     if not models:
         detail = "the BOM has no machine-learning-model component: it says nothing of the model"
         yield _observed("no_model", Severity.MEDIUM, detail, path)
@@ -186,12 +220,38 @@ def _model_problems(
         )
         yield _observed("version_mismatch", Severity.HIGH, detail, path)
     for licence in model.licences:
-        if contradicts(licence, spec.claims.licence):
+        if contradicts(licence.text, spec.claims.licence):
             detail = (
-                f"the BOM says licence {shown(licence, 60)}, "
+                f"the BOM says licence {shown(licence.text, 60)}, "
                 f"the bundle claims {shown(str(spec.claims.licence), 60)}"
             )
             yield _observed("licence_mismatch", Severity.HIGH, detail, path)
+
+
+def _licence_problems(
+    components: Sequence[Component], spec: BundleSpec, path: str
+) -> Iterator[Observation]:
+    """Finds expressions that are none, and parts that ask for more than the claimed licence."""
+    claimed = demands(spec.claims.licence or "")
+    told: set[tuple[str, str]] = set()
+    for item in components:
+        for licence in item.licences:
+            if (item.name, licence.text) in told:
+                continue
+            told.add((item.name, licence.text))
+            name = f"{shown(licence.text, 60)} of {shown(item.name, 80)}"
+            if licence.is_spdx and (problem := expression_problem(licence.text)):
+                detail = f"the licence {name} is no SPDX expression: {shown(problem, 120)}"
+                yield _observed("licence_invalid", Severity.LOW, detail, path)
+            asked = demands(licence.text)
+            if item.name != spec.model.name and claimed == FREE and asked not in {FREE, None}:
+                what = "restricts the use" if asked == RESTRICTED else "asks to share alike"
+                severity = Severity.LOW if item.kind == LIBRARY else Severity.MEDIUM
+                detail = (
+                    f"the licence {name} {what}, "
+                    f"the bundle claims {shown(str(spec.claims.licence), 60)} for the whole"
+                )
+                yield _observed("licence_incompatible", severity, detail, path)
 
 
 def _observed(rule: str, severity: Severity, detail: str, location: str) -> Observation:

@@ -22,7 +22,7 @@ from tasks.domain.finding import Outcome, Verdict
 
 PICKLE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
 COMMANDS = (
-    ["demo"], ["onboard"], ["scan"], ["verify"], ["report"], ["serve"], ["doctor"],
+    ["demo"], ["onboard"], ["scan"], ["sign"], ["verify"], ["report"], ["serve"], ["doctor"],
     ["keys", "init"], ["catalog", "list"], ["catalog", "show"], ["catalog", "check"],
     ["inventory", "assets"], ["inventory", "runs"],
 )  # fmt: skip
