@@ -1,0 +1,280 @@
+"""Known vulnerabilities of declared packages, from an offline copy of OSV advisories.
+
+The source is a file, a folder or a zip of OSV JSON (schema 1.x), as the database's own dumps come.
+Versions are compared as PEP 440 orders them (OSV schema, "affected[].ranges[]", type ECOSYSTEM);
+ranges of commits cannot be compared with versions and are passed over.
+"""
+
+import datetime as dt
+import re
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+
+from tasks.domain.errors import InvalidInputError, SettingsError
+from tasks.domain.measurement import Observation
+from tasks.domain.severity import Severity
+from tasks.intake.cvss import base_severity
+from tasks.intake.dependency import Dependency
+from tasks.intake.names import shown
+from tasks.intake.strict_json import JsonCaps, parse_json
+
+_CAPS = JsonCaps(most_bytes=64 << 20, nodes=2_000_000, depth=40)
+_MOST_FILES = 1_000_000
+_MOST_NAMED = 5
+STALE = dt.timedelta(days=30)
+_MODIFIED = re.compile(rb'"modified"\s*:\s*"(\d{4}-\d\d-\d\d)')
+_WORDS = {
+    "CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MODERATE": Severity.MEDIUM,
+    "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW,
+}  # fmt: skip
+
+
+class Affected(NamedTuple):
+    """One package that an advisory is about: listed versions, and events of version ranges."""
+
+    name: str
+    versions: frozenset[Version]
+    ranges: tuple[tuple[tuple[str, Version | None], ...], ...]
+
+    def includes(self, version: Version) -> bool:
+        """Answers whether a version is affected (OSV schema, "Evaluation")."""
+        return version in self.versions or any(_within(events, version) for events in self.ranges)
+
+
+class Advisory(NamedTuple):
+    """One vulnerability, as far as it concerns Python packages."""
+
+    id: str
+    summary: str
+    severity: Severity
+    affected: tuple[Affected, ...]
+
+
+class Source(NamedTuple):
+    """Advisories about the packages asked for, and how much was read to find them."""
+
+    advisories: tuple[Advisory, ...]
+    documents: int
+    newest: dt.date | None
+    problems: tuple[str, ...]
+
+
+def read_advisories(path: Path, names: Iterable[str]) -> Source:
+    """Returns the advisories about any of the named packages.
+
+    Args:
+        path: A file, folder or zip of OSV JSON.
+        names: Package names, in any spelling.
+
+    Raises:
+        SettingsError: There is nothing at ``path`` that could be read: the operator's mistake.
+    """
+    wanted = {canonicalize_name(name) for name in names}
+    mentioned = _mentions(wanted)
+    found: list[Advisory] = []
+    problems: list[str] = []
+    documents, newest = 0, b""
+    for place, data in _documents(path):
+        documents += 1
+        newest = max([newest, *_MODIFIED.findall(data)])
+        if mentioned is None or not mentioned.search(data):
+            continue
+        try:
+            found += _advisories(data, place, wanted)
+        except InvalidInputError as error:
+            problems.append(error.message)
+    if not documents:
+        raise SettingsError(
+            f"The advisory source {path} holds no OSV JSON. Point it at a .json file, a folder or "
+            "a .zip of them, or leave the setting empty."
+        )
+    return Source(tuple(found), documents, _date(newest), tuple(problems))
+
+
+def advisory_observations(
+    source: Source, declared: Sequence[Dependency], *, now: dt.datetime
+) -> Iterator[Observation]:
+    """Yields every known vulnerability of what is declared, and how good the source is."""
+    detail = f"{source.documents} advisories, the newest of {source.newest or 'no known day'}"
+    yield _observed("source", Severity.INFO, detail, "")
+    if source.newest is None or now.date() - source.newest > STALE:
+        detail = f"the newest advisory is of {source.newest}: bring the copy up to date"
+        yield _observed("stale", Severity.LOW, detail, "")
+    for problem in source.problems[:_MOST_NAMED]:
+        yield _observed("unreadable", Severity.LOW, f"an advisory was passed over: {problem}", "")
+    for item in _once(declared):
+        yield from _vulnerable(item, source.advisories)
+
+
+def _once(declared: Sequence[Dependency]) -> Iterator[Dependency]:
+    seen: set[tuple[str, str]] = set()
+    for item in declared:
+        if (item.name, item.specifier) not in seen:
+            seen.add((item.name, item.specifier))
+            yield item
+
+
+def _vulnerable(item: Dependency, advisories: Sequence[Advisory]) -> Iterator[Observation]:
+    about = [
+        (each, affected)
+        for each in advisories
+        for affected in each.affected
+        if affected.name == item.name
+    ]
+    if item.pinned:
+        version = Version(item.pinned)
+        for each, affected in about:
+            if affected.includes(version):
+                summary = f": {shown(each.summary, 120)}" if each.summary else ""
+                detail = f"{item.name} {item.pinned} is affected by {each.id}{summary}"
+                yield _observed("vulnerable", each.severity, detail, item.place)
+        return
+    possible = sorted(
+        {each.id for each, affected in about if any(map(item.allows, affected.versions))}
+    )
+    if possible:
+        more = f" and {len(possible) - _MOST_NAMED} more" if len(possible) > _MOST_NAMED else ""
+        ids = ", ".join(possible[:_MOST_NAMED])
+        asked = item.specifier or "in any version"
+        detail = f"{item.name} {asked} lets in versions affected by {ids}{more}"
+        yield _observed("possible", Severity.LOW, detail, item.place)
+
+
+def _documents(path: Path) -> Iterator[tuple[str, bytes]]:
+    try:
+        if path.is_dir():
+            files = sorted(path.rglob("*.json"))[:_MOST_FILES]
+            yield from ((str(file), file.read_bytes()) for file in files)
+        elif path.suffix == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist()[:_MOST_FILES]:
+                    if entry.filename.endswith(".json") and entry.file_size <= _CAPS.most_bytes:
+                        yield entry.filename, archive.read(entry)
+        else:
+            yield str(path), path.read_bytes()
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SettingsError(
+            f"The advisory source {path} cannot be read: {error}. Correct the setting "
+            "'advisories', or leave it empty."
+        ) from error
+
+
+def _mentions(wanted: set[Any]) -> re.Pattern[bytes] | None:
+    """A pattern that finds a wanted name in bytes, so that few documents need parsing."""
+    if not wanted:
+        return None
+    spelt = "|".join(re.escape(name).replace(r"\-", "[-_.]+") for name in sorted(wanted))
+    return re.compile(rb'"name"\s*:\s*"(?:' + spelt.encode() + rb')"', re.IGNORECASE)
+
+
+def _advisories(data: bytes, place: str, wanted: set[Any]) -> Iterator[Advisory]:
+    value = parse_json(data, place=place, caps=_CAPS)
+    for entry in value if isinstance(value, list) else [value]:
+        if not isinstance(entry, dict) or entry.get("withdrawn"):
+            continue
+        affected = tuple(
+            found
+            for each in _maps(entry.get("affected"))
+            if (found := _affected(each)) is not None and found.name in wanted
+        )
+        if affected:
+            yield Advisory(
+                shown(str(entry.get("id", "")), 80),
+                shown(str(entry.get("summary", "")), 300),
+                _severity(entry),
+                affected,
+            )
+
+
+def _affected(entry: dict[str, Any]) -> Affected | None:
+    package = entry.get("package")
+    if not isinstance(package, dict) or str(package.get("ecosystem")).partition(":")[0] != "PyPI":
+        return None
+    listed = (_version(text) for text in _list(entry.get("versions")))
+    ranges = (
+        _events(each.get("events"))
+        for each in _maps(entry.get("ranges"))
+        if each.get("type") in {"ECOSYSTEM", "SEMVER"}
+    )
+    return Affected(
+        canonicalize_name(str(package.get("name", ""))),
+        frozenset(version for version in listed if version is not None),
+        tuple(events for events in ranges if events),
+    )
+
+
+def _events(value: Any) -> tuple[tuple[str, Version | None], ...]:
+    """Returns events in order of version; ``introduced: 0`` (None) comes before all versions.
+
+    At the same version an end comes before a start, so that a reintroduction counts.
+    """
+    found: list[tuple[str, Version | None]] = []
+    for event in _maps(value):
+        for kind in ("introduced", "fixed", "last_affected", "limit"):
+            text = event.get(kind)
+            if kind == "introduced" and text == "0":
+                found.append((kind, None))
+            elif (version := _version(text)) is not None:
+                found.append((kind, version))
+    first = Version("0.dev0")
+    return tuple(sorted(found, key=lambda item: (item[1] or first, item[0] == "introduced")))
+
+
+def _within(events: Sequence[tuple[str, Version | None]], version: Version) -> bool:
+    inside = False
+    for kind, at in events:
+        if kind == "limit":
+            if at is not None and version >= at:
+                return False
+        elif kind == "introduced" and (at is None or version >= at):
+            inside = True
+        elif at is not None and (version >= at if kind == "fixed" else version > at):
+            inside = False
+    return inside
+
+
+def _severity(entry: dict[str, Any]) -> Severity:
+    """The database's own word, else the CVSS 3 base score, else medium: nobody said."""
+    specific = entry.get("database_specific")
+    word = str(specific.get("severity", "")).upper() if isinstance(specific, dict) else ""
+    if word in _WORDS:
+        return _WORDS[word]
+    rated = [base_severity(str(each.get("score", ""))) for each in _maps(entry.get("severity"))]
+    known = [each for each in rated if each is not None]
+    return max(known, key=lambda each: each.rank) if known else Severity.MEDIUM
+
+
+def _version(text: Any) -> Version | None:
+    try:
+        return Version(text) if isinstance(text, str) and len(text) < 200 else None
+    except InvalidVersion:
+        return None
+
+
+def _maps(value: Any) -> list[dict[str, Any]]:
+    return [item for item in _list(value) if isinstance(item, dict)]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _date(text: bytes) -> dt.date | None:
+    try:
+        return dt.date.fromisoformat(text.decode())
+    except ValueError:
+        return None
+
+
+def _observed(rule: str, severity: Severity, detail: str, location: str) -> Observation:
+    return Observation(
+        rule=f"provenance.advisories.{rule}",
+        severity=severity,
+        detail=detail[:2000],
+        location=location,
+    )
