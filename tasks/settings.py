@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     database: str = ""
     signer: str = ""
     seed: int = 20_260_101
+    advisories: str = ""
     compute: Compute = Compute()
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()

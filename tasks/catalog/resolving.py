@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from tasks.catalog.reading import Catalog
+from tasks.catalog.papers import RIGOUR, read_papers
+from tasks.catalog.reading import Catalog, entry_digest
 from tasks.catalog.schema import CheckEntry
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, DigestField, digest_of
@@ -54,7 +55,11 @@ def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
         "claims": digest_of(subject.spec.claims.canonical()),
     }
     if entry.needs.target == "none" and not entry.needs.data:
-        return {"subject": digest_of(subject.canonical())}
+        read: dict[str, DigestField] = {"subject": digest_of(subject.canonical())}
+        # What gaps weigh is catalog data of its own: other weights are another measurement.
+        return read | (
+            {"papers": entry_digest(read_papers())} if RIGOUR in entry.parameters else {}
+        )
     if entry.needs.target != "none":
         model = subject.spec.model
         for role, path in (("artifact", model.artifact), ("architecture", model.architecture)):

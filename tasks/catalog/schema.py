@@ -18,7 +18,14 @@ class ParameterSpec(Frozen):
     """One knob: its unit, default, and the range an operator may choose from."""
 
     unit: Literal[
-        "input_range_fraction", "queries", "count", "fraction", "seconds", "percentile", "flag"
+        "input_range_fraction",
+        "queries",
+        "count",
+        "fraction",
+        "seconds",
+        "percentile",
+        "flag",
+        "level",
     ]
     default: float | int | bool
     minimum: float | int | bool

@@ -116,6 +116,9 @@ class Documents(Frozen):
     datasheet: BundlePath | None = None
     bom: BundlePath | None = None
     questionnaire: BundlePath | None = None
+    provenance: BundlePath | None = None
+    croissant: BundlePath | None = None
+    requirements: BundlePath | None = None
 
 
 class SignatureSpec(Frozen):
@@ -185,6 +188,8 @@ class Subject(Frozen):
     observations: tuple[Observation, ...] = ()
     answers: dict[str, bool | int | float | str] = {}
     """Questionnaire answers by question id, as the vendor gave them."""
+    facts: dict[str, str | int] = {}
+    """What the artifact's own bytes say: format, parameters, shapes; only what could be read."""
 
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""

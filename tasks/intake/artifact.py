@@ -1,9 +1,10 @@
-"""What the artifact's own bytes say of the model: format and number of parameters.
+"""What the artifact's own bytes say of the model: format, number of parameters, shapes.
 
 :func:`artifact_facts` runs in the sandbox child; it reads headers and never runs or loads a model.
 """
 
 import math
+import re
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,13 +22,23 @@ FORMATS = frozenset(
      "gguf"}
 )  # fmt: skip
 _MOST_PARAMETERS = 1 << 50
+_SHAPE = re.compile(r"[A-Za-z0-9_? x]{1,200}")
 
 
 class ArtifactFacts(NamedTuple):
-    """What was read; empty or zero where the bytes do not say."""
+    """What was read; empty or zero where the bytes do not say.
+
+    Shapes are texts as ``n x 1 x 8 x 8``: free dimensions by their names.
+    """
 
     format: str = ""
     parameters: int = 0
+    input_shape: str = ""
+    output_shape: str = ""
+
+    def stated(self) -> dict[str, str | int]:
+        """Returns only what the bytes say."""
+        return {name: value for name, value in self._asdict().items() if value}
 
 
 def read_facts(
@@ -48,23 +59,30 @@ def read_facts(
     return ArtifactFacts(
         kind if kind in FORMATS else "",
         parameters if isinstance(parameters, int) and 0 <= parameters < _MOST_PARAMETERS else 0,
+        _checked_shape(values.get("input_shape")),
+        _checked_shape(values.get("output_shape")),
     )
+
+
+def _checked_shape(value: object) -> str:
+    return value if isinstance(value, str) and _SHAPE.fullmatch(value) else ""
 
 
 def artifact_facts(*, path: str) -> Reply:
     """Reads format and parameter count from a file's headers (in the child).
 
     Returns:
-        ``values``: ``format`` (empty when unknown) and ``parameters`` (0 when unknown).
+        ``values``: ``format``, ``parameters``, ``input_shape``, ``output_shape``; empty or 0 when
+        unknown.
     """
     place = Path(path)
     kind = _kind(place)
-    counters = {"safetensors": _safetensors_parameters, "onnx": _onnx_parameters}
+    readers = {"safetensors": _safetensors_facts, "onnx": _onnx_facts}
     try:
-        parameters = counters[kind](place) if kind in counters else 0
+        found: dict[str, Any] = readers[kind](place) if kind in readers else {}
     except Exception:  # noqa: BLE001 - a hostile file breaks parsers in any way; others judge it
-        parameters = 0
-    return Reply({}, {"format": kind, "parameters": parameters})
+        found = {}
+    return Reply({}, {"format": kind, "parameters": 0} | found)
 
 
 def _kind(place: Path) -> str:
@@ -102,18 +120,33 @@ def _zip_kind(place: Path) -> str:
     return "pickle" if "data.pkl" in names else ""
 
 
-def _safetensors_parameters(place: Path) -> int:
+def _safetensors_facts(place: Path) -> dict[str, Any]:
     with place.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         header: dict[str, Any] = parse_json(stream.read(length), place="header", caps=_HEADER)
     tensors = (value for name, value in header.items() if name != "__metadata__")
-    return sum(math.prod(tensor["shape"]) for tensor in tensors)
+    return {"parameters": sum(math.prod(tensor["shape"]) for tensor in tensors)}
 
 
-def _onnx_parameters(place: Path) -> int:
+def _onnx_facts(place: Path) -> dict[str, Any]:
     import onnx  # noqa: PLC0415 - half a second, only for this format
 
     graph = onnx.load_model(place, load_external_data=False).graph
     floats = {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE,
               onnx.TensorProto.BFLOAT16, onnx.TensorProto.INT8, onnx.TensorProto.UINT8}  # fmt: skip
-    return sum(math.prod(t.dims) for t in graph.initializer if t.data_type in floats)
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [each for each in graph.input if each.name not in weights]
+    return {
+        "parameters": sum(math.prod(t.dims) for t in graph.initializer if t.data_type in floats),
+        "input_shape": _onnx_shape(inputs),
+        "output_shape": _onnx_shape(graph.output),
+    }
+
+
+def _onnx_shape(values: Any) -> str:
+    """Returns the shape of the one input or output; nothing when there are several."""
+    if len(values) != 1:
+        return ""
+    sizes = values[0].type.tensor_type.shape.dim
+    parts = (re.sub(r"\W", "_", size.dim_param) or str(size.dim_value or "?") for size in sizes)
+    return " x ".join(parts)[:200]

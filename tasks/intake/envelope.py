@@ -55,6 +55,10 @@ class Envelope(NamedTuple):
         head = f"DSSEv1 {len(PAYLOAD_TYPE)} {PAYLOAD_TYPE} {len(self.payload)} "
         return head.encode() + self.payload
 
+    def signed(self) -> tuple[bytes, bytes]:
+        """Returns the signature and the bytes that it is over."""
+        return self.signature, self.signed_bytes()
+
 
 class _Loose(BaseModel):
     """Other people's formats grow keys; only those we use are checked."""

@@ -80,10 +80,7 @@ def named_paths(spec: BundleSpec) -> dict[str, str]:
         "model.architecture": model.architecture,
         "data.evaluation.path": data.evaluation and data.evaluation.path,
         "data.training.path": data.training and data.training.path,
-        "documents.model_card": documents.model_card,
-        "documents.datasheet": documents.datasheet,
-        "documents.bom": documents.bom,
-        "documents.questionnaire": documents.questionnaire,
+        **{f"documents.{name}": path for name, path in documents.model_dump().items()},
         "signature.path": spec.signature and spec.signature.path,
     }
     return {key: path for key, path in named.items() if path}

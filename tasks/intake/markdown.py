@@ -74,13 +74,13 @@ def stated(card: Card) -> Iterator[tuple[str, str]]:
     """
     for key, value in card.front.items():
         if isinstance(value, str | int | float) and not isinstance(value, bool):
-            yield _key(key), str(value)
+            yield key_of(key), str(value)
         elif isinstance(value, list) and all(isinstance(n, int) for n in value):
-            yield _key(key), "x".join(str(n) for n in value)
+            yield key_of(key), "x".join(str(n) for n in value)
     for line in card.text.splitlines():
         plain = line[:_MOST_LINE].strip().removeprefix("|")
         if match := _STATED.match(plain):
-            yield _key(match[1]), match[2].strip(" |*_`\t")
+            yield key_of(match[1]), match[2].strip(" |*_`\t")
 
 
 def active_content(text: str) -> Iterator[str]:
@@ -141,5 +141,6 @@ def _underline(line: str) -> bool:
     return len(text) >= 3 and set(text) in ({"="}, {"-"})
 
 
-def _key(text: str) -> str:
+def key_of(text: str) -> str:
+    """Returns a key as it is compared: lower case, single blanks for dashes and underscores."""
     return " ".join(text.lower().replace("_", " ").replace("-", " ").split())

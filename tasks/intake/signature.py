@@ -15,7 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -29,7 +28,7 @@ from tasks.intake.keyless import ExpiredCertificateError, UnknownAuthorityError,
 from tasks.intake.names import shown
 from tasks.intake.scratch import scratch
 from tasks.intake.signed_files import SignedFiles, some
-from tasks.intake.trust import HASHES, TrustedKeys, read_trusted
+from tasks.intake.trust import TrustedKeys, is_made_by, read_trusted
 from tasks.store.protocol import ObjectStore
 
 __all__ = ["SignatureReading", "State", "TrustedKeys", "read_trusted"]
@@ -132,7 +131,9 @@ class SignatureReading:
         return self._by_certificate(envelope) if method == "certificate" else self._by_key(envelope)
 
     def _by_key(self, envelope: Envelope) -> _Signed:
-        made = [(path, key) for path, key in self._trusted.keys if _made(envelope, key)]
+        made = [
+            (path, key) for path, key in self._trusted.keys if is_made_by(key, *envelope.signed())
+        ]
         if not made:
             known = len(self._trusted.keys)
             raise _RefusalError(State.UNKNOWN_KEY, f"none of the {known} trusted keys made it")
@@ -150,7 +151,7 @@ class SignatureReading:
             signer = certificate_signer(envelope.certificates, self._trusted)
         except UntrustedChainError as error:
             raise _RefusalError(State.UNKNOWN_KEY, error.message) from error
-        if not _made(envelope, signer.key):
+        if not is_made_by(signer.key, *envelope.signed()):
             raise _RefusalError(State.INVALID, "the certificate's key did not make this signature")
         by = f"a certificate of {', '.join(shown(name, 80) for name in signer.names) or 'nobody'}"
         vendor = self._spec.vendor.name
@@ -282,14 +283,6 @@ def _hashing(statement: Statement) -> Any:
     else:
         config.use_file_serialization(hashing_algorithm=algorithm)
     return config.set_ignored_paths(paths=statement.ignored, ignore_git_paths=False)
-
-
-def _made(envelope: Envelope, key: ec.EllipticCurvePublicKey) -> bool:
-    try:
-        key.verify(envelope.signature, envelope.signed_bytes(), ec.ECDSA(HASHES[key.curve.name]))
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _observed(rule: str, severity: Severity, detail: str, location: str) -> Observation:

@@ -30,5 +30,6 @@ def take_in_here(bundle: Path) -> Digest:
             sandbox=here.sandbox,
             workspace=Path(workspace),
             trusted_keys=trust_files(home / "vendors"),
+            advisories=Path(here.settings.advisories) if here.settings.advisories else None,
         )
     return here.store.put(subject.canonical()).digest

@@ -1,5 +1,6 @@
 """From a bundle on disk to a :class:`Subject`: everything the checks may know of it."""
 
+import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,8 +23,10 @@ def build_subject(
     workspace: Path,
     quotas: Quotas = QUOTAS,
     trusted_keys: Sequence[Path] = (),
+    advisories: Path | None = None,
+    now: dt.datetime | None = None,
 ) -> Subject:
-    """Takes a bundle in and describes it. Equal bytes (and trusted keys) give equal subjects.
+    """Takes a bundle in and describes it. Equal bytes, keys and advisories give equal subjects.
 
     Args:
         bundle_path: A bundle folder, its ``bundle.yaml``, or an archive of it.
@@ -31,12 +34,15 @@ def build_subject(
         sandbox: Opens data files; nothing of the bundle is opened outside it but text.
         workspace: Scratch space; everything put there is removed again.
         quotas: How much a bundle may be.
-        trusted_keys: Public keys or certificates (PEM) whose signatures count.
+        trusted_keys: Files of the operator's trust (see ``trust``): whose signatures count.
+        advisories: A file, folder or zip of OSV JSON; without it no vulnerability can be known.
+        now: When certificates must be valid and advisories recent; the present by default.
 
     Raises:
         InvalidInputError: The bundle cannot be used; the message says what, where and how to mend.
         StoreError: The disk or the store failed.
         SigningError: A trusted key is not a key.
+        SettingsError: There are no advisories where they should be.
     """
     trusted = read_trusted(trusted_keys)
     bundle = read_bundle(Path(bundle_path), store, workspace=workspace, quotas=quotas)
@@ -48,11 +54,14 @@ def build_subject(
     artifact = bundle.spec.model.artifact
     entry = next((file for file in bundle.files if file.path == artifact), None)
     facts = read_facts(entry, store, sandbox, workspace)
-    papers = Papers(bundle.spec, bundle.files, store, facts).read(trusted, workspace)
+    papers = Papers(bundle.spec, bundle.files, store, facts, workspace).read(
+        trusted, advisories=advisories, now=now
+    )
     return Subject(
         spec=bundle.spec,
         files=bundle.files,
         datasets=tuple(item.dataset for item in decoded),
         observations=(*observations, *papers.observations),
         answers=papers.answers,
+        facts=facts.stated(),
     )

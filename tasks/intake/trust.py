@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import Field, StringConstraints, ValidationError
@@ -42,10 +43,14 @@ class Identity(Frozen):
 
 
 class VendorTrust(Frozen):
-    """What speaks for one vendor. ``keys`` are file names without suffix."""
+    """What speaks for one vendor. ``keys`` are file names without suffix.
+
+    ``builders`` are the builder ids that its lineage may name; empty: any.
+    """
 
     keys: tuple[_Text, ...] = ()
     identities: tuple[Identity, ...] = ()
+    builders: tuple[_Text, ...] = ()
 
 
 class _Identities(Frozen):
@@ -69,6 +74,20 @@ class TrustedKeys(NamedTuple):
         """Returns the identities whose certificates may sign for a vendor."""
         entry = self.vendors.get(vendor)
         return entry.identities if entry else ()
+
+    def builders_of(self, vendor: str) -> tuple[str, ...]:
+        """Returns the builders that a vendor's lineage may name; empty when any will do."""
+        entry = self.vendors.get(vendor)
+        return entry.builders if entry else ()
+
+
+def is_made_by(key: ec.EllipticCurvePublicKey, signature: bytes, signed: bytes) -> bool:
+    """Answers whether a key made a signature (ECDSA, hash by curve)."""
+    try:
+        key.verify(signature, signed, ec.ECDSA(HASHES[key.curve.name]))
+    except InvalidSignature:
+        return False
+    return True
 
 
 def trust_files(folder: Path) -> tuple[Path, ...]:

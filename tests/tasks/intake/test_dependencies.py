@@ -187,7 +187,8 @@ def test_hostile_lines_take_linear_time(text: str) -> None:
 NEAR = {
     "numpi": "numpy", "nunpy": "numpy", "scikitlearn": "scikit-learn", "tensorfow": "tensorflow",
     "pytorch": "torch", "torch-dev": "torch", "python-requests": "requests", "tqmd": "tqdm",
-    "learn-scikit": "scikit-learn", "nurnpy": "numpy", "0nnx": "onnx", "hugging_face": "huggingface-hub",
+    "learn-scikit": "scikit-learn", "nurnpy": "numpy", "0nnx": "onnx",
+    "hugging_face": "huggingface-hub",
     "huggingfacehub": "huggingface-hub", "colourama": "colorama", "pydantc": "pydantic",
 }  # fmt: skip
 FAR = ("numpy", "scikit_learn", "SciPy", "my-own-package", "acme-vision", "jx", "torchx", "dash",

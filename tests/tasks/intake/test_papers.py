@@ -17,7 +17,7 @@ from tests.tasks.intake.bundles import make_bundle, manifest, rules, take_in, wr
 CARD = """---
 license: apache-2.0
 ---
-# Model card: digit reader
+# Model card: digit reader 1.2.0
 
 ## Intended use
 Reading digits on forms.
@@ -288,21 +288,32 @@ def test_a_bom_that_lies_or_says_nothing_is_found_out(
 
 
 CARD_LIES: dict[str, tuple[str, str, str, str]] = {
-    "digest": ("forms.", f"forms.\n\ndigits.safetensors is {'a' * 64}", "digest_mismatch", "high"),
-    "a digest of nothing": ("forms.", f"forms. SHA-256 {'b' * 64}", "digest_mismatch", "high"),
-    "licence": ("license: apache-2.0", "license: cc-by-nc-4.0", "contradiction", "high"),
-    "parameters": ("| Parameters | 650 |", "- **Parameters:** 1.5M", "contradiction", "high"),
-    "classes": ("| Classes | 10 |", "Number of classes: 100", "contradiction", "high"),
-    "shape": ("1x8x8", "3x224x224", "contradiction", "high"),
-    "format": ("| Format | safetensors |", "Format: ONNX", "contradiction", "high"),
-    "version": ("forms.", "forms.\n\nModel version: 2.0.1", "contradiction", "high"),
-    "script": ("forms.", "forms. <script>alert(1)</script>", "active_content", "medium"),
-    "handler": ("forms.", "<img src=x onerror=alert(1)>", "active_content", "medium"),
-    "link": ("forms.", "[read](java&#x73;cript:alert(1))", "active_content", "medium"),
-    "tracker": ("forms.", "![x](https://tracker.example/p.png)", "remote_image", "low"),
-    "a topic less": ("## Limitations", "## Weather", "incomplete", "low"),
-    "broken front matter": ("license: apache-2.0", "license: [", "unreadable", "medium"),
-    "empty": (CARD, "", "incomplete", "medium"),
+    "digest": (
+        "forms.",
+        f"forms.\n\ndigits.safetensors is {'a' * 64}",
+        "card.digest_mismatch",
+        "high",
+    ),
+    "accuracy": ("forms.", "forms.\n\nAccuracy: 97 %", "documents.contradiction", "high"),
+    "a digest of nothing": ("forms.", f"forms. SHA-256 {'b' * 64}", "card.digest_mismatch", "high"),
+    "licence": ("license: apache-2.0", "license: cc-by-nc-4.0", "documents.contradiction", "high"),
+    "parameters": (
+        "| Parameters | 650 |",
+        "- **Parameters:** 1.5M",
+        "documents.contradiction",
+        "high",
+    ),
+    "classes": ("| Classes | 10 |", "Number of classes: 100", "documents.contradiction", "high"),
+    "shape": ("1x8x8", "3x224x224", "documents.contradiction", "high"),
+    "format": ("| Format | safetensors |", "Format: ONNX", "documents.contradiction", "high"),
+    "version": ("forms.", "forms.\n\nModel version: 2.0.1", "documents.contradiction", "high"),
+    "script": ("forms.", "forms. <script>alert(1)</script>", "card.active_content", "medium"),
+    "handler": ("forms.", "<img src=x onerror=alert(1)>", "card.active_content", "medium"),
+    "link": ("forms.", "[read](java&#x73;cript:alert(1))", "card.active_content", "medium"),
+    "tracker": ("forms.", "![x](https://tracker.example/p.png)", "card.remote_image", "low"),
+    "a topic less": ("## Limitations", "## Weather", "card.no_limitations", "low"),
+    "broken front matter": ("license: apache-2.0", "license: [", "card.unreadable", "medium"),
+    "empty": (CARD, "", "card.mostly_silent", "medium"),
 }
 
 
@@ -313,7 +324,7 @@ def test_a_card_that_contradicts_the_bytes_is_found_out(
     old, new, rule, severity = CARD_LIES[name]
     vendor.card = vendor.card.replace(old, new) if old is not CARD else new
     vendor.sign()
-    assert found(vendor, tmp_path)[f"provenance.card.{rule}"] == severity
+    assert found(vendor, tmp_path)[f"provenance.{rule}"] == severity
 
 
 ANSWER_LIES: dict[str, tuple[dict[str, Any], str, str]] = {

@@ -1,0 +1,34 @@
+"""Gaps in the papers, weighed by risk tier as the catalog says.
+
+Intake notes every gap; which of them matter depends on what the asset is for. The checks weigh
+them with :func:`weighed` before they are judged.
+"""
+
+import functools
+from collections.abc import Iterable
+from pathlib import Path
+
+from tasks.catalog.papers import Gap, read_papers
+from tasks.catalog.reading import catalog_root
+from tasks.domain.measurement import Observation
+
+
+def weighed(observations: Iterable[Observation], rigour: int) -> tuple[Observation, ...]:
+    """Returns the observations with each gap as bad as the tier at hand takes it.
+
+    Args:
+        observations: What intake found.
+        rigour: 1, 2 or 3 for the tiers low, medium and high.
+    """
+    gaps = _gaps(catalog_root())
+    return tuple(
+        item.model_copy(update={"severity": gaps[item.rule].severity(rigour)})
+        if item.rule in gaps
+        else item
+        for item in observations
+    )
+
+
+@functools.cache
+def _gaps(root: Path) -> dict[str, Gap]:
+    return {gap.rule: gap for gap in read_papers(root=root).gaps}

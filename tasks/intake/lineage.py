@@ -1,0 +1,281 @@
+"""Where model and data came from: attestations held against keys, builders and bytes."""
+
+import datetime as dt
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tasks.domain.bundle import BundleSpec, FileEntry
+from tasks.domain.digest import hexadecimal
+from tasks.domain.errors import InvalidInputError
+from tasks.domain.measurement import Observation
+from tasks.domain.severity import Severity
+from tasks.intake.attestation import (
+    Lineage,
+    Resource,
+    Signed,
+    Statement,
+    parse_attestation,
+    read_signed,
+)
+from tasks.intake.certificates import UntrustedChainError, certificate_signer, is_one_of
+from tasks.intake.keyless import verify_keyless
+from tasks.intake.names import shown
+from tasks.intake.trust import TrustedKeys, is_made_by
+
+_PREPROCESSING = re.compile(r"pre.?process|transform|augment|normali[sz]|tokeni[sz]|resiz|split")
+_TRAINER = re.compile(
+    r"train|epoch|optimi[sz]er|learning.?rate|batch|loss|config|workflow|framework|torch|tensorflow"
+)
+_MOST_KEYS = 2_000
+
+
+class _Trusted(NamedTuple):
+    """How far a statement may be believed: by whom it was signed, or why it is not believed."""
+
+    signer: str = ""
+    rule: str = ""
+    severity: Severity = Severity.INFO
+    problem: str = ""
+
+
+def judge_lineage(
+    data: bytes,
+    spec: BundleSpec,
+    files: Sequence[FileEntry],
+    trusted: TrustedKeys,
+    *,
+    path: str,
+) -> tuple[Observation, ...]:
+    """Reads every attestation of a document and says what it proves, and what it leaves open.
+
+    Args:
+        data: The document's bytes.
+        spec: The bundle's manifest.
+        files: What lies in quarantine.
+        trusted: Whose signatures count.
+        path: Where the document lies.
+    """
+    found: list[Observation] = []
+    believed: list[Statement] = []
+    try:
+        signed = read_signed(data, place=path)
+        parts = [(each, parse_attestation(each.payload, place=path)) for each in signed]
+    except InvalidInputError as error:
+        return (_observed("unreadable", Severity.MEDIUM, error.message, path),)
+    for each, statement in parts:
+        trust = _trust(each, spec.vendor.name, trusted)
+        if trust.rule:
+            found.append(_observed(trust.rule, trust.severity, trust.problem, path))
+        found += _contradictions(statement, files, path)
+        found += _own_problems(statement, spec, trusted, path)
+        if trust.signer:
+            believed.append(statement)
+            found.append(_observed("verified", Severity.INFO, _told(statement, trust), path))
+    found += _gaps(believed, spec, files, path)
+    return tuple(found)
+
+
+def _trust(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trusted:
+    if not signed.envelopes:
+        return _Trusted(
+            rule="unsigned", severity=Severity.MEDIUM,
+            problem="the statement is not signed: anybody could have written it",
+        )  # fmt: skip
+    wrong = ""
+    for envelope in signed.envelopes:
+        for key_path, key in trusted.keys:
+            if is_made_by(key, *envelope.signed()):
+                if trusted.key_speaks_for(key_path, vendor):
+                    return _Trusted(signer=f"key {key_path.stem}")
+                wrong = f"key {key_path.stem}"
+    if signed.bundle is not None and not wrong:
+        by_certificate = _by_certificate(signed, vendor, trusted)
+        if by_certificate is not None:
+            return by_certificate
+    if wrong:
+        return _Trusted(
+            rule="wrong_identity", severity=Severity.HIGH,
+            problem=f"signed with {wrong}, which does not speak for {shown(vendor, 80)}",
+        )  # fmt: skip
+    return _Trusted(
+        rule="unknown_key", severity=Severity.MEDIUM,
+        problem=f"no trusted signer made it ({len(trusted.keys)} keys are known)",
+    )  # fmt: skip
+
+
+def _by_certificate(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trusted | None:
+    """Verifies a Sigstore bundle by the operator's root, else by the operator's authorities."""
+    envelope, wanted = signed.envelopes[0], trusted.identities_of(vendor)
+    if trusted.sigstore_root is not None and signed.bundle is not None:
+        try:
+            found = verify_keyless(signed.bundle, trusted.sigstore_root, wanted)
+        except InvalidInputError:
+            found = None
+        if found is not None and found.payload == signed.payload:
+            if found.expected:
+                return _Trusted(signer=f"Sigstore identity {found.signer}")
+            problem = f"signed by {found.signer}, who does not speak for {shown(vendor, 80)}"
+            return _Trusted(rule="wrong_identity", severity=Severity.HIGH, problem=problem)
+    if not trusted.certificates or not envelope.certificates:
+        return None
+    try:
+        signer = certificate_signer(envelope.certificates, trusted)
+    except (UntrustedChainError, InvalidInputError):
+        return None
+    if not is_made_by(signer.key, *envelope.signed()) or not is_one_of(signer.names, wanted):
+        return None
+    return _Trusted(signer=f"a certificate of {', '.join(shown(n, 80) for n in signer.names)}")
+
+
+def _contradictions(
+    statement: Statement, files: Sequence[FileEntry], path: str
+) -> Iterator[Observation]:
+    """Finds things that are named like a file here and have other bytes.
+
+    Subjects may be named by the file's last part; dependencies only by the whole path, as raw
+    data elsewhere may well be called the same.
+    """
+    dependencies = statement.lineage.dependencies if statement.lineage else ()
+    for items, whole, what in (
+        (statement.subjects, False, "subject"), (dependencies, True, "dependency"),
+    ):  # fmt: skip
+        for item in items:
+            file = _named(item, files, whole=whole)
+            said = item.sha256()
+            if file is not None and said and hexadecimal(file.digest) not in said:
+                detail = (
+                    f"the lineage's {what} {shown(file.path)} has SHA-256 {min(said)}, "
+                    f"the bytes have {hexadecimal(file.digest)}"
+                )
+                yield _observed(f"{what}_mismatch", Severity.HIGH, detail, path)
+
+
+def _named(item: Resource, files: Sequence[FileEntry], *, whole: bool) -> FileEntry | None:
+    wanted = {item.name.removeprefix("./"), item.uri.removeprefix("file:").removeprefix("./")}
+    exact = [file for file in files if file.path in wanted]
+    if exact or whole:
+        return exact[0] if exact else None
+    near = [file for file in files if file.path.rpartition("/")[2] in wanted]
+    return near[0] if len(near) == 1 else None
+
+
+def _own_problems(
+    statement: Statement, spec: BundleSpec, trusted: TrustedKeys, path: str
+) -> Iterator[Observation]:
+    lineage = statement.lineage
+    if lineage is None:
+        detail = (
+            f"the predicate {statement.predicate_type or 'without type'} says nothing of origin"
+        )
+        yield _observed("other_predicate", Severity.INFO, detail, path)
+        return
+    builders = trusted.builders_of(spec.vendor.name)
+    if builders and lineage.builder not in builders:
+        detail = (
+            f"the lineage names builder {lineage.builder or 'none'}, expected is "
+            f"{', '.join(shown(each, 120) for each in builders[:3])}"
+        )
+        yield _observed("unknown_builder", Severity.HIGH, detail, path)
+    started, finished = _time(lineage.started), _time(lineage.finished)
+    if started and finished and started > finished:
+        detail = f"the build ended ({lineage.finished}) before it began ({lineage.started})"
+        yield _observed("odd_times", Severity.LOW, detail, path)
+
+
+def _gaps(
+    believed: Sequence[Statement], spec: BundleSpec, files: Sequence[FileEntry], path: str
+) -> Iterator[Observation]:
+    """Says what no believed statement covers. Only signed ones count: others anybody can write."""
+    about = [each for each in believed if each.lineage is not None]
+    digests = {file.path: hexadecimal(file.digest) for file in files}
+    artifact = digests.get(spec.model.artifact or "")
+    of_model = [each for each in about if artifact in _digests(each.subjects)]
+    if artifact and not of_model:
+        detail = f"no signed lineage is about the bytes of {shown(spec.model.artifact or '')}"
+        yield _observed("artifact_not_covered", Severity.MEDIUM, detail, path)
+    training = spec.data.training
+    if training is not None:
+        known = {d for each in about for d in _digests((*each.subjects, *_used(each)))}
+        if digests[training.path] not in known:
+            detail = f"no signed lineage names the bytes of {shown(training.path)}"
+            yield _observed("training_data_not_covered", Severity.LOW, detail, path)
+    for statement in of_model or about[:1]:
+        assert statement.lineage is not None, "only those about origin are looked at"
+        yield from _silent(statement.lineage, path)
+
+
+def _silent(lineage: Lineage, path: str) -> Iterator[Observation]:
+    keys = " ".join(_keys(lineage.parameters)).lower()
+    used = " ".join(f"{item.name} {item.uri}" for item in lineage.dependencies).lower()
+    stated = {
+        "builder": bool(lineage.builder),
+        "commit": any(item.commit for item in lineage.dependencies),
+        "preprocessing": _PREPROCESSING.search(keys) is not None,
+        "trainer": _TRAINER.search(f"{keys} {used} {lineage.build_type.lower()}") is not None,
+        "training_data": bool(_data_resources(lineage)),
+    }
+    for field, there in stated.items():
+        if not there:
+            detail = f"the lineage of the model does not say its {field.replace('_', ' ')}"
+            yield _observed(f"no_{field}", Severity.LOW, detail, path)
+
+
+def _keys(value: Any) -> list[str]:
+    """Returns the names and short texts of nested parameters, in bounded number."""
+    found: list[str] = []
+    waiting = [value]
+    while waiting and len(found) < _MOST_KEYS:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            found += [str(key)[:80] for key in item]
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+        elif isinstance(item, str):
+            found.append(item[:80])
+    return found
+
+
+def _told(statement: Statement, trust: _Trusted) -> str:
+    lineage = statement.lineage
+    if lineage is None:
+        return f"{statement.predicate_type}, signed with {trust.signer}"
+    commit = next((item.commit for item in lineage.dependencies if item.commit), "no commit")
+    names = ", ".join(shown(item.name or item.uri, 60) for item in statement.subjects[:3])
+    return (
+        f"lineage of {names}: builder {lineage.builder or 'not named'}, commit {commit[:12]}, "
+        f"{len(lineage.dependencies)} dependencies; signed with {trust.signer}"
+    )
+
+
+def _data_resources(lineage: Lineage) -> list[Resource]:
+    """Dependencies that look like data: not source code, and not packages."""
+    code = re.compile(r"git\+|\.git$|^pkg:|requirements|\.lock$|docker|oci:")
+    return [
+        item for item in lineage.dependencies if not item.commit
+        and not code.search(item.uri) and not code.search(item.name)
+    ]  # fmt: skip
+
+
+def _used(statement: Statement) -> tuple[Resource, ...]:
+    return statement.lineage.dependencies if statement.lineage else ()
+
+
+def _digests(items: Sequence[Resource]) -> set[str]:
+    return {value for item in items for value in item.sha256()}
+
+
+def _time(text: str) -> dt.datetime | None:
+    try:
+        when = dt.datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=dt.UTC)
+
+
+def _observed(rule: str, severity: Severity, detail: str, location: str) -> Observation:
+    return Observation(
+        rule=f"provenance.lineage.{rule}", severity=severity, detail=detail[:2000],
+        location=location,
+    )  # fmt: skip
