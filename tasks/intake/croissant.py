@@ -21,7 +21,7 @@ _VERSION = re.compile(r"https?://mlcommons\.org/croissant/(1\.\d)/?")
 _HEX = re.compile(r"[0-9a-fA-F]{64}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{1,20}:")
 _PREFIX = re.compile(
-    r"^(?:[a-z]{1,12}:|https?://(?:schema\.org|mlcommons\.org/croissant(?:/RAI)?)/)"
+    r"^(?:https?://(?:schema\.org|mlcommons\.org/croissant(?:/RAI)?)/|[a-z]{1,12}:(?!//))"
 )
 _MOST_ITEMS = 10_000
 _RAI = {

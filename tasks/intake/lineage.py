@@ -207,13 +207,16 @@ def _gaps(
 
 def _silent(lineage: Lineage, path: str) -> Iterator[Observation]:
     keys = " ".join(_keys(lineage.parameters)).lower()
-    used = " ".join(f"{item.name} {item.uri}" for item in lineage.dependencies).lower()
+    data = _data_resources(lineage)
+    # "train.npz" is data that was trained on; it says nothing of what trained.
+    code = [item for item in lineage.dependencies if item not in data]
+    used = " ".join(f"{item.name} {item.uri}" for item in code).lower()
     stated = {
         "builder": bool(lineage.builder),
         "commit": any(item.commit for item in lineage.dependencies),
         "preprocessing": _PREPROCESSING.search(keys) is not None,
         "trainer": _TRAINER.search(f"{keys} {used} {lineage.build_type.lower()}") is not None,
-        "training_data": bool(_data_resources(lineage)),
+        "training_data": bool(data),
     }
     for field, there in stated.items():
         if not there:

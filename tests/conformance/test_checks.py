@@ -68,7 +68,10 @@ def bench() -> tuple[MemoryStore, Subject]:
         evaluation=DataSpec(path="data/evaluation.npz"), training=DataSpec(path="data/training.npz")
     )
     spec = made.subject.spec.model_copy(update={"data": data})
-    return store, made.subject.model_copy(update={"spec": spec})
+    needs = Observation(
+        rule="provenance.dependencies.declared", severity=Severity.INFO, detail="1 package"
+    )
+    return store, made.subject.model_copy(update={"spec": spec, "observations": (needs,)})
 
 
 def cut(knob: ParameterSpec) -> Parameter:

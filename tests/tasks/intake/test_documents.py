@@ -91,6 +91,12 @@ def test_licences_contradict_only_when_both_are_certain() -> None:
     assert not contradicts(None, "MIT")
 
 
+def index(*values: str) -> str:
+    """Front matter with a model-index that states these accuracies."""
+    metrics = ", ".join(f"{{metrics: [{{type: accuracy, value: {value}}}]}}" for value in values)
+    return f"---\nmodel-index: [{{name: m, results: [{metrics}]}}]\n---\n"
+
+
 SAID: dict[str, tuple[str, ArtifactFacts, bool]] = {
     "exact count": ("Parameters: 1,234", ArtifactFacts("", 1234), False),
     "rounded count": ("Parameters: 1.2K", ArtifactFacts("", 1234), False),
@@ -136,13 +142,9 @@ SAID: dict[str, tuple[str, ArtifactFacts, bool]] = {
     "same data": ("---\ndatasets: [UCI_optical_digits]\n---\n", ArtifactFacts(), False),
     "other data": ("---\ndatasets: [mnist]\n---\n", ArtifactFacts(), True),
     "data in prose": ("Datasets: see the paper", ArtifactFacts(), False),
-    "index": ("---\nmodel-index: [{name: m, results: [{metrics: [{type: accuracy, value: 98.1}]}]}]"
-              "\n---\n", ArtifactFacts(), False),
-    "index, two data sets": ("---\nmodel-index: [{results: [{metrics: [{type: accuracy, value: 71}]}"
-                             ", {metrics: [{type: accuracy, value: 0.981}]}]}]\n---\n",
-                             ArtifactFacts(), False),
-    "other index": ("---\nmodel-index: [{results: [{metrics: [{type: accuracy, value: 71}]}]}]\n---\n",
-                    ArtifactFacts(), True),
+    "index": (index("98.1"), ArtifactFacts(), False),
+    "index, two data sets": (index("71", "0.981"), ArtifactFacts(), False),
+    "other index": (index("71"), ArtifactFacts(), True),
 }  # fmt: skip
 
 
@@ -183,7 +185,7 @@ def test_hostile_cards_take_linear_time(spec: BundleSpec, text: str) -> None:
     card = parse_card(text.encode(), place="card")
     facts = list(facts_of_card(card, paper="card", place="card"))
     list(contradictions(facts, spec, ArtifactFacts("onnx", 7)))
-    assert time.process_time() - start < 0.5
+    assert time.process_time() - start < 1
 
 
 def _shared() -> Path:
@@ -212,9 +214,9 @@ def test_real_cards_are_read(name: str) -> None:
 REAL_BOMS = {
     "cyclonedx-mlbom-1.6": {"other_model", "artifact_not_covered"},
     "cyclonedx-mlbom-1.5": {"other_model", "artifact_not_covered"},
-    "aibom-llama-3.2-1b": {"other_model", "artifact_not_covered"},
+    "aibom-llama-3.2-1b": {"other_model", "artifact_not_covered", "licence_incompatible"},
     "aibom-flux1-dev": {"other_model", "artifact_not_covered"},
-    "sbom-dropwizard-1.3.15": {"no_model", "artifact_not_covered"},
+    "sbom-dropwizard-1.3.15": {"no_model", "artifact_not_covered", "licence_incompatible"},
 }
 
 

@@ -41,6 +41,10 @@ security@acme.example
 
 SHA-256 of digits.safetensors: {digest}
 """
+SHEET = "# Datasheet: digits\n" + "".join(
+    f"\n## {heading}\nScanned digits.\n"
+    for heading in ("Why", "Content", "Sources", "Labels", "Tasks", "Licence", "Contact")
+)
 YES = {"supply.bom", "supply.signed", "supply.safe_format", "papers.model_card",
        "quality.evaluation_data", "quality.accuracy_stated", "origin.licence_stated",
        "origin.data_rights", "service.right_to_audit"}  # fmt: skip
@@ -88,7 +92,7 @@ class Vendor:
         docs = self.folder / "docs"
         docs.mkdir(exist_ok=True)
         (docs / "card.md").write_text(self.card, encoding="utf-8")
-        (docs / "datasheet.md").write_text("# Datasheet\n\nScanned digits.\n", encoding="utf-8")
+        (docs / "datasheet.md").write_text(SHEET, encoding="utf-8")
         text = yaml.safe_dump({"questionnaire": "vendor.standard", "answers": self.answers})
         (self.folder / "questionnaire.yaml").write_text(text, encoding="utf-8")
         write_manifest(self.folder, self.spec)
@@ -125,7 +129,11 @@ def test_an_honest_bundle_with_all_papers_has_nothing_against_it(
     assert rules(subject) == {
         "provenance.signature.valid": "info",
         "provenance.bom.matches": "info",
+        "provenance.lineage.absent": "low",
+        "provenance.croissant.absent": "info",
+        "provenance.advisories.no_source": "info",
     }, subject.observations
+    assert subject.facts == {"format": "safetensors", "parameters": 650}
     assert subject.answers["use.impact"] == "none"
     assert subject.answers["supply.signed"] is True
 
@@ -352,4 +360,8 @@ def test_a_bundle_without_papers_says_which_are_missing(tmp_path: Path) -> None:
         "provenance.bom.absent": "low",
         "provenance.questionnaire.absent": "low",
         "provenance.datasheet.absent": "low",
+        "provenance.lineage.absent": "low",
+        "provenance.croissant.absent": "info",
+        "provenance.dependencies.absent": "info",
+        "provenance.advisories.no_source": "info",
     }
