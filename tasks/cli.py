@@ -132,7 +132,7 @@ def verify(
 @app.command(epilog="Example: `proofhouse report run-0123456789abcdef0123 --format html`")
 def report(
     run: Annotated[str, typer.Argument(help="Run id; see *inventory runs*.")],
-    format_: Annotated[str, typer.Option("--format", help="html or json.")] = "html",
+    format_: Annotated[str, typer.Option("--format", help="html, json or cyclonedx.")] = "html",
     out: Annotated[Path | None, typer.Option(help="Where to write; stdout for json.")] = None,
     json_: Json = False,
 ) -> None:

@@ -20,6 +20,7 @@ from tasks.judging.concluding import conclude
 from tasks.judging.tiers import ImpactAnswers, risk_tier
 from tasks.ledger.seal import sealed_run
 from tasks.planning import GATEKEEPERS, plan_run
+from tasks.reports.cyclonedx import Inventory, render_bom
 from tasks.runtime import services
 from tasks.store.protocol import ObjectStore
 
@@ -111,7 +112,10 @@ def make_record(
         findings=findings,
         decision=decision,
         executions=tuple(executions),
-        objects=_references(plan, executions, report, here.store),
+        objects=(
+            *_references(plan, executions, report, here.store),
+            _reference("bom", _bom(plan, executions, findings, decision, here.store), here.store),
+        ),
         sandbox={
             "level": here.sandbox.level,
             **{probe.name: "blocked" if probe.blocked else "open" for probe in here.sandbox.probes},
@@ -120,6 +124,27 @@ def make_record(
         started=_rfc3339(started),
         sealed=_rfc3339(datetime.now(UTC)),
     )
+
+
+def _bom(
+    plan: RunPlan,
+    executions: Sequence[Execution],
+    findings: tuple[Finding, ...],
+    decision: Decision,
+    store: ObjectStore,
+) -> Digest:
+    """Stores the bill of materials with what was measured, so that it is evidence, too."""
+    inventory = Inventory(
+        plan=plan,
+        subject=Subject.parse(store.get(plan.bundle)),
+        measurements={
+            run.check: Measurement.parse(store.get(run.measurement)) for run in executions
+        },
+        findings=findings,
+        decision=decision,
+        read=store.get,
+    )
+    return store.put(render_bom(inventory)).digest
 
 
 def _references(

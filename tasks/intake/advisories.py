@@ -55,6 +55,28 @@ class Advisory(NamedTuple):
     affected: tuple[Affected, ...]
 
 
+class Vulnerability(NamedTuple):
+    """A package in one version, and the advisory that is about it."""
+
+    package: str
+    version: str
+    advisory: str
+
+    def told(self, summary: str) -> str:
+        """Returns the sentence that :func:`read_vulnerability` reads back."""
+        more = f": {shown(summary, 120)}" if summary else ""
+        return f"{self.package} {self.version} is affected by {self.advisory}{more}"
+
+
+_TOLD = re.compile(r"(\S{1,200}) (\S{1,200}) is affected by ([^\s:]{1,80})(?::.*)?")
+
+
+def read_vulnerability(item: Observation) -> Vulnerability | None:
+    """Returns what an observation of this module says, None when it is about something else."""
+    match = _TOLD.fullmatch(item.detail) if item.rule.endswith(".vulnerable") else None
+    return Vulnerability(match[1], match[2], match[3]) if match else None
+
+
 class Source(NamedTuple):
     """Advisories about the packages asked for, and how much was read to find them."""
 
@@ -130,9 +152,8 @@ def _vulnerable(item: Dependency, advisories: Sequence[Advisory]) -> Iterator[Ob
         version = Version(item.pinned)
         for each, affected in about:
             if affected.includes(version):
-                summary = f": {shown(each.summary, 120)}" if each.summary else ""
-                detail = f"{item.name} {item.pinned} is affected by {each.id}{summary}"
-                yield _observed("vulnerable", each.severity, detail, item.place)
+                known = Vulnerability(item.name, item.pinned, each.id)
+                yield _observed("vulnerable", each.severity, known.told(each.summary), item.place)
         return
     possible = sorted(
         {each.id for each, affected in about if any(map(item.allows, affected.versions))}
