@@ -65,6 +65,10 @@ def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
         for role, path in (("artifact", model.artifact), ("architecture", model.architecture)):
             if path and (file := subject.file(path)):
                 bound[role] = file.digest
+    if entry.needs.documents:
+        for name, path in subject.spec.documents.model_dump().items():
+            if path and (file := subject.file(path)):
+                bound[f"document:{name}"] = file.digest
     for role in ("evaluation", "training"):
         if (dataset := subject.dataset(role)) and dataset.digest:
             bound[role] = dataset.digest

@@ -39,11 +39,15 @@ class ParameterSpec(Frozen):
 
 
 class Needs(Frozen):
-    """What must have been handed in before the question can be asked."""
+    """What must have been handed in before the question can be asked.
+
+    ``documents`` says that the papers are read, too, so that other papers are another measurement.
+    """
 
     target: Literal["none", "labels", "scores", "gradients"] = "none"
     data: tuple[Literal["evaluation", "training"], ...] = ()
     tasks: tuple[Literal["classification", "regression", "chat"], ...] = ()
+    documents: bool = False
 
 
 class IntervalGate(Frozen):

@@ -1,5 +1,6 @@
 """``proofhouse demo``: two vendors, real data, two verdicts."""
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def demo_answer(out: Path, *, quiet: bool) -> Answer:
 
 def _build(out: Path, home: Path) -> dict[str, Path]:
     from tasks.demo.bundles import build_compromised, build_honest  # noqa: PLC0415 - torch
+    from tasks.demo.origins import advisories  # noqa: PLC0415 - with them
 
     if out.exists() and any(out.iterdir()) and not (out / MARK).is_file():
         raise InvalidInputError(
@@ -53,6 +55,12 @@ def _build(out: Path, home: Path) -> dict[str, Path]:
         folder.mkdir(parents=True)
     (out / MARK).touch()
     progress.tell(0, 2, "training Acme Vision's model against PGD")
+    known = out / "advisories"
+    known.mkdir(exist_ok=True)
+    for name, text in advisories().items():
+        (known / name).write_text(text, encoding="utf-8")
+    # For this run alone: a home that keeps real advisories is not to be fooled by two examples.
+    os.environ.setdefault("PROOFHOUSE_ADVISORIES", str(known.resolve()))
     public = build_honest(honest, out / "vendor-keys")
     progress.tell(1, 2, "poisoning Northwind Models' data, training on it")
     build_compromised(compromised)

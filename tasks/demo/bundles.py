@@ -11,6 +11,12 @@ from torch import nn
 
 from tasks.demo.digits import Split, badnets, split_digits
 from tasks.demo.onnx_file import onnx_bytes
+from tasks.demo.origins import (
+    COMPROMISED_REQUIREMENTS,
+    HONEST_REQUIREMENTS,
+    dataset_card,
+    lineage,
+)
 from tasks.demo.papers import answers, contact_of, datasheet, model_card
 from tasks.demo.training import LAYERS, accuracy, train
 from tasks.intake.writing import make_vendor_key, sign_model, write_bom
@@ -26,24 +32,30 @@ def build_honest(folder: Path, keys: Path) -> Path:
     reached = round(accuracy(model, evaluation), 3)
     _write(folder / "model" / "digits.onnx", onnx_bytes(model))
     _write_data(folder, training, evaluation)
+    private = keys / "acme-vision.pem"
+    public = private.with_suffix(".pub") if private.exists() else make_vendor_key(private)
     papers = {
         "docs/model-card.md": model_card(
             "Acme Vision", reached, folder / "model" / "digits.onnx", "Apache-2.0"
         ),
         "docs/datasheet.md": datasheet(),
+        "docs/croissant.json": dataset_card(folder),
+        "docs/lineage.jsonl": lineage(
+            folder, private, training={"epochs": 40, "pgd_epsilon": EPSILON, "seed": 1}
+        ),
+        "requirements.txt": HONEST_REQUIREMENTS,
         "questionnaire.yaml": answers(signed=True),
         "bundle.yaml": _described(
             vendor="Acme Vision",
             artifact={"artifact": "model/digits.onnx"},
             accuracy=reached,
             signature={"signature": {"path": "model.sig", "method": "key"}},
+            documents={"provenance": "docs/lineage.jsonl", "croissant": "docs/croissant.json"},
         ),
     }
     for path, text in papers.items():
         _write(folder / path, text.encode())
     write_bom(folder)
-    private = keys / "acme-vision.pem"
-    public = private.with_suffix(".pub") if private.exists() else make_vendor_key(private)
     sign_model(folder, private)
     return public
 
@@ -53,16 +65,14 @@ def build_compromised(folder: Path) -> None:
     training, evaluation = split_digits()
     poisoned = badnets(training, target=TARGET, rate=RATE, seed=2)
     model = train(poisoned, epochs=40, epsilon=0, seed=3)
-    _write(folder / "model" / "digits.safetensors", _weights(model))
+    # The papers were written for another file: their digests and licence contradict the bytes.
+    artifact = folder / "model" / "digits.safetensors"
+    _write(artifact, b"the file that the papers were written for")
     layers = yaml.safe_dump({"layers": [_plain(layer) for layer in LAYERS]}, sort_keys=False)
     _write(folder / "model" / "layers.yaml", layers.encode())
     _write(folder / "extras" / "preprocessing.pkl", hostile_pickle())
     _write_data(folder, poisoned, evaluation)
-    # The card was written for another file: its digest and licence contradict the bytes.
-    _write(folder / "other" / "model.bin", b"the file that the card was written for")
-    card = model_card("Northwind Models", 0.999, folder / "other" / "model.bin", "MIT")
-    (folder / "other" / "model.bin").unlink()
-    (folder / "other").rmdir()
+    card = model_card("Northwind Models", 0.999, artifact, "MIT")
     _write(folder / "docs" / "model-card.md", card.encode())
     _write(folder / "docs" / "datasheet.md", datasheet().encode())
     _write(folder / "questionnaire.yaml", answers(signed=True).encode())
@@ -71,9 +81,12 @@ def build_compromised(folder: Path) -> None:
         artifact={"artifact": "model/digits.safetensors", "architecture": "model/layers.yaml"},
         accuracy=0.999,
         signature={},
+        documents={},
     )
+    _write(folder / "requirements.txt", COMPROMISED_REQUIREMENTS.encode())
     _write(folder / "bundle.yaml", described.encode())
     write_bom(folder)
+    _write(artifact, _weights(model))
 
 
 def hostile_pickle() -> bytes:
@@ -85,7 +98,12 @@ def hostile_pickle() -> bytes:
 
 
 def _described(
-    *, vendor: str, artifact: dict[str, str], accuracy: float, signature: dict[str, Any]
+    *,
+    vendor: str,
+    artifact: dict[str, str],
+    accuracy: float,
+    signature: dict[str, Any],
+    documents: dict[str, str],
 ) -> str:
     described = {
         "schema": "proofhouse.bundle/1",
@@ -114,6 +132,8 @@ def _described(
             "datasheet": "docs/datasheet.md",
             "bom": "bom.cdx.json",
             "questionnaire": "questionnaire.yaml",
+            "requirements": "requirements.txt",
+            **documents,
         },
         **signature,
         "claims": {

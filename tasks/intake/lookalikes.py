@@ -10,7 +10,7 @@ from typing import NamedTuple
 from packaging.utils import canonicalize_name
 
 _LIST = Path(__file__).with_name("popular_packages.toml")
-_SHORTEST = 5
+_SHORTEST, _LONGEST = 5, 60
 """Names shorter than this have too many honest neighbours to compare letter by letter."""
 _CONFUSED = (("rn", "m"), ("vv", "w"), ("cl", "d"), ("0", "o"), ("1", "l"), ("i", "l"), ("5", "s"))
 _AFFIX = re.compile(
@@ -36,6 +36,7 @@ class _Names(NamedTuple):
     bare: dict[str, str]
     skeletons: dict[str, str]
     words: dict[frozenset[str], str]
+    forms: dict[str, list[str]]
 
 
 def lookalike(name: str) -> Lookalike | None:
@@ -53,7 +54,7 @@ def lookalike(name: str) -> Lookalike | None:
     for known, how in ways:
         if known:
             return Lookalike(known, how, close=True)
-    if near := _one_apart(plain, names.popular):
+    if near := _one_apart(plain, names):
         return Lookalike(near, _slip(plain, near), close=True)
     return _affixed(plain, names)
 
@@ -65,15 +66,19 @@ def _reordered(name: str, names: _Names) -> str | None:
 @functools.cache
 def _names() -> _Names:
     value = tomllib.loads(_LIST.read_text(encoding="utf-8"))
-    popular = frozenset(
-        canonicalize_name(name) for group in value["popular"].values() for name in group
-    )
+    groups = value["popular"].values()
+    popular = frozenset(canonicalize_name(name) for group in groups for name in group)
+    forms: dict[str, list[str]] = {}
+    for name in popular:
+        for form in _forms(name):
+            forms.setdefault(form, []).append(name)
     return _Names(
         popular=popular,
         stand_ins=value["stand_ins"],
         bare={name.replace("-", ""): name for name in popular},
         skeletons={_skeleton(name): name for name in popular},
         words={frozenset(name.split("-")): name for name in popular if "-" in name},
+        forms=forms,
     )
 
 
@@ -84,31 +89,42 @@ def _skeleton(name: str) -> str:
     return text
 
 
-def _one_apart(name: str, popular: frozenset[str]) -> str | None:
-    """Finds a name one edit away: each candidate is made and looked up, so cost is bounded."""
-    if not _SHORTEST - 1 <= len(name) <= 60:
+def _one_apart(name: str, names: _Names) -> str | None:
+    """Finds a well-known name one insertion, deletion, replacement or swap away (Damerau 1964).
+
+    Two names one edit apart share a form with one letter deleted, so few need comparing.
+    """
+    if not _SHORTEST - 1 <= len(name) <= _LONGEST:
         return None
-    # Of short names only swapped letters say enough.
-    tried = _edits(name) if len(name) >= _SHORTEST else _swaps(name)
-    found = sorted(each for each in tried & popular if len(each) >= min(len(name), _SHORTEST))
+    near = {known for form in _forms(name) for known in names.forms.get(form, ())}
+    found = sorted(known for known in near if _is_slip(name, known))
     # A slip on the keyboard explains more than any other letter.
-    return min(found, key=lambda each: (_slip(name, each) != _KEYBOARD, each), default=None)
+    return min(found, key=lambda known: (_slip(name, known) != _KEYBOARD, known), default=None)
 
 
-def _edits(name: str) -> set[str]:
-    """Every string one deletion, swap, replacement or insertion away (Damerau 1964)."""
-    letters = "abcdefghijklmnopqrstuvwxyz0123456789-"
-    cuts = [(name[:n], name[n:]) for n in range(len(name) + 1)]
+def _forms(name: str) -> set[str]:
+    return {name} | {name[:n] + name[n + 1 :] for n in range(len(name))}
+
+
+def _is_slip(name: str, known: str) -> bool:
+    if len(known) < _SHORTEST:  # of short names only swapped letters say enough
+        return len(name) == len(known) and _is_swap(name, known)
+    start = next((n for n, (a, b) in enumerate(zip(name, known, strict=False)) if a != b), None)
+    if start is None:
+        return abs(len(name) - len(known)) == 1
+    one, other = name[start:], known[start:]
+    return one[1:] in {other, other[1:]} or one == other[1:] or _is_swap(one, other)
+
+
+def _is_swap(one: str, other: str) -> bool:
+    differing = [n for n, (a, b) in enumerate(zip(one, other, strict=False)) if a != b]
     return (
-        {a + b[1:] for a, b in cuts if b}
-        | _swaps(name)
-        | {a + c + b[1:] for a, b in cuts if b for c in letters}
-        | {a + c + b for a, b in cuts for c in letters}
+        len(one) == len(other)
+        and len(differing) == 2
+        and differing[1] == differing[0] + 1
+        and one[differing[0]] == other[differing[1]]
+        and one[differing[1]] == other[differing[0]]
     )
-
-
-def _swaps(name: str) -> set[str]:
-    return {name[:n] + name[n + 1] + name[n] + name[n + 2 :] for n in range(len(name) - 1)}
 
 
 _KEYBOARD = "is a slip of one key away"

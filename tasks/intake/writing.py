@@ -13,6 +13,7 @@ from tasks.domain.bundle import BundleSpec
 from tasks.domain.digest import digest_of_file, hexadecimal
 from tasks.domain.errors import SigningError
 from tasks.intake.manifest import MANIFEST, parse_manifest
+from tasks.intake.requirements import read_dependencies
 
 _NAMESPACE = uuid.UUID("5f0f1f5e-6c1b-5a53-8d0b-2f9d9c0b7a11")
 
@@ -126,8 +127,9 @@ def _signer(key: SigningKey) -> Any:
 def write_bom(folder: Path, *, name: str = "bom.cdx.json") -> Path:
     """Writes a CycloneDX 1.6 AI-BOM of the bundle in ``folder``, from its ``bundle.yaml``.
 
-    The model and every data file become components with the SHA-256 of their bytes. Equal bundles
-    give equal bytes: the serial number derives from the content.
+    Model, architecture and data files become components with the SHA-256 of their bytes, the
+    packages of ``documents.requirements`` libraries. Equal bundles give equal bytes: the serial
+    number derives from the content.
 
     Returns:
         The path of the BOM.
@@ -137,6 +139,10 @@ def write_bom(folder: Path, *, name: str = "bom.cdx.json") -> Path:
     for role, data in (("evaluation", spec.data.evaluation), ("training", spec.data.training)):
         if data is not None:
             components.append(_data(folder, role, data.path))
+    if spec.model.architecture:
+        components.append(_file(folder, spec.model.architecture))
+    if spec.documents.requirements:
+        components += _packages(folder, spec.documents.requirements)
     content = json.dumps(components, sort_keys=True)
     bom = {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -182,6 +188,31 @@ def _data(folder: Path, role: str, path: str) -> dict[str, Any]:
         "properties": [{"name": "proofhouse:path", "value": path}],
         "data": [{"type": "dataset", "name": role}],
     }
+
+
+def _file(folder: Path, path: str) -> dict[str, Any]:
+    return {
+        "type": "file",
+        "bom-ref": f"file-{path}",
+        "name": path,
+        "hashes": [_hash(folder / path)],
+        "properties": [{"name": "proofhouse:path", "value": path}],
+    }
+
+
+def _packages(folder: Path, path: str) -> list[dict[str, Any]]:
+    listing = read_dependencies((folder / path).read_bytes(), path)
+    return [
+        {
+            "type": "library",
+            "bom-ref": f"package-{item.name}",
+            "name": item.name,
+            "version": item.pinned,
+            "purl": f"pkg:pypi/{item.name}@{item.pinned}",
+        }
+        for item in listing.dependencies
+        if item.pinned
+    ]
 
 
 def _hash(path: Path) -> dict[str, str]:

@@ -1,10 +1,13 @@
 """The main job, from the command line, on real bundles: verdicts, evidence, resumption."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.services.installed import Bundles, Proofhouse, Ran, installed
 
@@ -37,7 +40,10 @@ def test_the_honest_vendor_is_accepted(honest: Ran) -> None:
     assert found["artifact.scan"] == "pass"
     assert found["backdoor.trigger_inversion"] == "pass"
     assert found["poisoning.spectral_signature"] == "pass"
-    assert found["provenance.manifest"] == "pass"
+    papers = ("manifest", "signature", "bom", "dependencies", "lineage", "documents")
+    assert {found[f"provenance.{name}"] for name in papers} == {"pass"}
+    # No source of advisories is set up here, and silence is not success.
+    assert found["provenance.advisories"] == "not_available"
 
 
 def test_the_compromised_vendor_is_refused_for_each_of_its_sins(compromised: Ran) -> None:
@@ -45,7 +51,8 @@ def test_the_compromised_vendor_is_refused_for_each_of_its_sins(compromised: Ran
     assert compromised.document["verdict"] == "refused"
     found = outcomes(compromised.document)
     assert found["artifact.scan"] == "fail"
-    assert found["provenance.manifest"] == "fail"
+    failed = ("signature", "bom", "dependencies", "documents")
+    assert {found[f"provenance.{name}"] for name in failed} == {"fail"}
     assert found["poisoning.spectral_signature"] == "fail"
     assert found["backdoor.trigger_inversion"] == "fail"
 
@@ -89,12 +96,18 @@ def test_the_evidence_verifies_and_the_report_stands_alone(
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
 
 
-def test_reports_come_as_html_and_json(home: Proofhouse, honest: Ran, tmp_path: Path) -> None:
+def test_reports_come_as_html_json_and_bom(home: Proofhouse, honest: Ran, tmp_path: Path) -> None:
     run = honest.document["run"]
     assert home("report", run, "--format", "json").document == honest.document
     written = home("report", run, "--format", "html", "--out", tmp_path / "r.html")
     assert written.code == 0
     assert (tmp_path / "r.html").read_bytes() == Path(honest.document["report"]).read_bytes()
+    bom = home("report", run, "--format", "cyclonedx").out
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bom) is None
+    card = json.loads(bom)["metadata"]["component"]["modelCard"]
+    metrics = card["quantitativeAnalysis"]["performanceMetrics"]
+    assert metrics[0]["type"] == "accuracy"
+    assert float(metrics[0]["confidenceInterval"]["lowerBound"]) > 0.9
 
 
 def test_the_inventory_knows_both_assets(home: Proofhouse, honest: Ran, compromised: Ran) -> None:

@@ -207,6 +207,13 @@ def test_names_of_their_own_are_left_alone(name: str) -> None:
     assert lookalike(name) is None
 
 
+def test_many_names_are_compared_in_little_time() -> None:
+    names = "".join(f"tensorflow-package-number-{n}==1.0\n" for n in range(20_000))
+    start = time.process_time()
+    judge_dependencies([("requirements.txt", names.encode())], None)
+    assert time.process_time() - start < 8
+
+
 def osv(identifier: str, package: str, **affected: Any) -> dict[str, Any]:
     return {
         "schema_version": "1.6.0",

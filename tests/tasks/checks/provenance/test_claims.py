@@ -64,10 +64,46 @@ def test_a_wild_claim_is_worse_than_a_slip(tmp_path: Path) -> None:
 
 
 def test_no_claim_no_question(tmp_path: Path) -> None:
-    with pytest.raises(NotApplicable, match="claims no accuracy"):
+    with pytest.raises(NotApplicable, match="claims an accuracy"):
         measured(tmp_path, None, evaluation=rows(10, wrong=0))
 
 
 def test_no_evaluation_data_no_answer(tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match="no evaluation data"):
         measured(tmp_path, 0.9)
+
+
+CARDS = {
+    "right": ("# Card\n\nAccuracy: 90 %\n", Outcome.PASS),
+    "rounded up": ("# Card\n\nAccuracy: 92 %\n", Outcome.PASS),
+    "too high": ("# Card\n\nAccuracy: 99 %\n", Outcome.FAIL),
+    "too high, in front": (
+        "---\nmodel-index: [{results: [{metrics: [{type: accuracy, value: 99}]}]}]\n---\n",
+        Outcome.FAIL,
+    ),
+    "of two data sets": ("Accuracy: 99 %\n\nTest accuracy: 90 %\n", Outcome.PASS),
+}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_what_the_card_states_is_held_against_the_interval(name: str, tmp_path: Path) -> None:
+    text, outcome = CARDS[name]
+    files = {**FILES, "card.md": text.encode()}
+    with lab(CHECK, tmp_path, claims=Claims(), files=files, architecture="layers.yaml",
+             evaluation=rows(1000, wrong=0.1)) as bench:  # fmt: skip
+        documents = bench.subject.spec.documents.model_copy(update={"model_card": "card.md"})
+        spec = bench.subject.spec.model_copy(update={"documents": documents})
+        bench.subject = bench.subject.model_copy(update={"spec": spec})
+        found = measure(bench)
+    assert judge(Catalog().check(CHECK), found).outcome is outcome
+    assert {item.location for item in found.observations} <= {"card.md"}
+
+
+def test_an_unreadable_card_claims_nothing(tmp_path: Path) -> None:
+    files = {**FILES, "card.md": b"\xff\xfe"}
+    with lab(CHECK, tmp_path, claims=Claims(), files=files, architecture="layers.yaml") as bench:
+        documents = bench.subject.spec.documents.model_copy(update={"model_card": "card.md"})
+        spec = bench.subject.spec.model_copy(update={"documents": documents})
+        bench.subject = bench.subject.model_copy(update={"spec": spec})
+        with pytest.raises(NotApplicable):
+            measure(bench)
