@@ -12,6 +12,7 @@ from tasks.commands.progressing import progress_on_stderr
 from tasks.domain.errors import InvalidInputError
 
 MARK = ".proofhouse-demo"
+ADVISORIES = "advisories"
 EXPECTED = {
     "acme-vision": {"accepted", "accepted_with_conditions"},
     "northwind-models": {"refused"},
@@ -24,6 +25,8 @@ def demo_answer(out: Path, *, quiet: bool) -> Answer:
     from tasks.runtime import start_workers, wind_down  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
+    # For this run alone: a home that keeps real advisories is not to be fooled by two examples.
+    os.environ.setdefault("PROOFHOUSE_ADVISORIES", str(out.resolve() / ADVISORIES))
     home = read_settings().home.resolve()
     prepare_home(home)
     with progress_on_stderr("building two vendors' bundles from real data", quiet=quiet):
@@ -55,12 +58,10 @@ def _build(out: Path, home: Path) -> dict[str, Path]:
         folder.mkdir(parents=True)
     (out / MARK).touch()
     progress.tell(0, 2, "training Acme Vision's model against PGD")
-    known = out / "advisories"
+    known = out / ADVISORIES
     known.mkdir(exist_ok=True)
     for name, text in advisories().items():
         (known / name).write_text(text, encoding="utf-8")
-    # For this run alone: a home that keeps real advisories is not to be fooled by two examples.
-    os.environ.setdefault("PROOFHOUSE_ADVISORIES", str(known.resolve()))
     public = build_honest(honest, out / "vendor-keys")
     progress.tell(1, 2, "poisoning Northwind Models' data, training on it")
     build_compromised(compromised)

@@ -188,8 +188,8 @@ class Subject(Frozen):
     observations: tuple[Observation, ...] = ()
     answers: dict[str, bool | int | float | str] = {}
     """Questionnaire answers by question id, as the vendor gave them."""
-    facts: dict[str, str | int] = {}
-    """What the artifact's own bytes say: format, parameters, shapes; only what could be read."""
+    facts: dict[str, int | float | str] = {}
+    """What the artifact's own bytes say: ``artifact_format``, ``parameters``, where known."""
 
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""

@@ -36,9 +36,15 @@ class ArtifactFacts(NamedTuple):
     input_shape: str = ""
     output_shape: str = ""
 
-    def stated(self) -> dict[str, str | int]:
-        """Returns only what the bytes say."""
-        return {name: value for name, value in self._asdict().items() if value}
+    def known(self) -> dict[str, int | float | str]:
+        """Returns what is known, by the names that subjects use."""
+        found: dict[str, int | float | str] = {
+            "artifact_format": self.format,
+            "parameters": self.parameters,
+            "input_shape": self.input_shape,
+            "output_shape": self.output_shape,
+        }
+        return {name: value for name, value in found.items() if value}
 
 
 def read_facts(

@@ -63,5 +63,5 @@ def build_subject(
         datasets=tuple(item.dataset for item in decoded),
         observations=(*observations, *papers.observations),
         answers=papers.answers,
-        facts=facts.stated(),
+        facts=facts.known(),
     )

@@ -133,7 +133,7 @@ def test_an_honest_bundle_with_all_papers_has_nothing_against_it(
         "provenance.croissant.absent": "info",
         "provenance.advisories.no_source": "info",
     }, subject.observations
-    assert subject.facts == {"format": "safetensors", "parameters": 650}
+    assert subject.facts == {"artifact_format": "safetensors", "parameters": 650}
     assert subject.answers["use.impact"] == "none"
     assert subject.answers["supply.signed"] is True
 

@@ -41,7 +41,7 @@ def inventory(*, requirements: bytes = REQUIREMENTS, **changed: Any) -> Inventor
     subject = Subject(
         spec=BundleSpec.model_validate(value),
         files=files,
-        facts={"format": "onnx", "parameters": 650, "input_shape": "n x 1 x 8 x 8"},
+        facts={"artifact_format": "onnx", "parameters": 650, "input_shape": "n x 1 x 8 x 8"},
     )
     return Inventory(
         plan=RunPlan(
