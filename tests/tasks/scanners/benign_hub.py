@@ -93,9 +93,24 @@ def modules() -> Iterator[tuple[str, bytes]]:
             "complex": torch.ones(2, dtype=torch.complex64),
             "meta": torch.ones(2, device="meta"),
             "float8": torch.ones(2).to(torch.float8_e4m3fn),
-            "random": {"torch": torch.get_rng_state(), "numpy": np.random.RandomState(0).get_state()},
+            "random": {
+                "torch": torch.get_rng_state(),
+                "numpy": np.random.RandomState(0).get_state(),
+            },
             "kinds": [torch.float16, torch.device("cpu"), torch.Size([1]), torch.strided],
-            "plain": [1, "a", None, {1}, frozenset([1]), b"x", 1.5, True, slice(1, 2), range(3), ...],
+            "plain": [
+                1,
+                "a",
+                None,
+                {1},
+                frozenset([1]),
+                b"x",
+                1.5,
+                True,
+                slice(1, 2),
+                range(3),
+                ...,
+            ],
             "version": {"torch": torch.__version__, "state": nn.Linear(2, 2).state_dict()},
         }
         for name, value in made.items():
@@ -258,7 +273,11 @@ def hub_folder() -> Iterator[tuple[str, bytes]]:
         "version": "1.0",
         "added_tokens": [{"id": 0, "content": "<s>", "special": True}],
         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}]},
-        "model": {"type": "BPE", "vocab": {"\u0120a": 1, "{{": 2, "{%": 3, "__init__": 4}, "merges": []},
+        "model": {
+            "type": "BPE",
+            "vocab": {"\u0120a": 1, "{{": 2, "{%": 3, "__init__": 4},
+            "merges": [],
+        },
     }
     yield "tokenizer.json", json.dumps(tokenizer).encode()
     for number, template in enumerate(TEMPLATES):
@@ -266,16 +285,23 @@ def hub_folder() -> Iterator[tuple[str, bytes]]:
         yield f"{number}/tokenizer_config.json", json.dumps(settings).encode()
         yield f"{number}/chat_template.jinja", template.encode()
     yield "special_tokens_map.json", b'{"bos_token": "<s>", "eos_token": {"content": "</s>"}}'
-    parts = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}]
+    parts = [
+        {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    ]
     yield "modules.json", json.dumps(parts).encode()
-    pipeline = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
+    pipeline = {
+        "_class_name": "StableDiffusionPipeline",
+        "unet": ["diffusers", "UNet2DConditionModel"],
+    }
     yield "model_index.json", json.dumps(pipeline).encode()
     adapter = {"auto_mapping": None, "peft_type": "LORA", "target_modules": ["q_proj"]}
     yield "adapter_config.json", json.dumps(adapter).encode()
     yield "merges.txt", b"#version: 0.2\n\xc4\xa0 t\nh e\nc os\n"
     yield "vocab.json", json.dumps({"!": 0, "\u0120the": 1}).encode()
     yield ".gitattributes", b"*.bin filter=lfs diff=lfs merge=lfs -text\n"
-    front = b"---\nlicense: apache-2.0\ntags: [text]\n---\n# Model\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    front = (
+        b"---\nlicense: apache-2.0\ntags: [text]\n---\n# Model\n\n| a | b |\n|---|---|\n| 1 | 2 |\n"
+    )
     code = b"\n```python\nfrom x import y\nm = y.load('z', trust_remote_code=True)\n```\n"
     yield "README.md", front + code
     mlflow = b"flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    model_path: model.pkl\n"
@@ -303,8 +329,17 @@ def graphs() -> Iterator[tuple[str, bytes]]:
     }
     yield "model.keras", archived(members)
     names = ("Placeholder", "VarHandleOp", "ReadVariableOp", "MatMul", "BiasAdd", "Relu", "Softmax")
-    names += ("StatefulPartitionedCall", "SaveV2", "RestoreV2", "MergeV2Checkpoints", "NoOp", "Const")
-    nodes = [(1, protobuf((1, f"n{i}".encode()), (2, name.encode()))) for i, name in enumerate(names)]
+    names += (
+        "StatefulPartitionedCall",
+        "SaveV2",
+        "RestoreV2",
+        "MergeV2Checkpoints",
+        "NoOp",
+        "Const",
+    )
+    nodes = [
+        (1, protobuf((1, f"n{i}".encode()), (2, name.encode()))) for i, name in enumerate(names)
+    ]
     yield "saved_model.pb", protobuf((1, 1), (2, protobuf((2, protobuf(*nodes)))))
     yield "frozen.pb", protobuf(*nodes)
     yield "model.tflite", tflite(buffer=bytes(64))
