@@ -29,7 +29,9 @@ _BATCH = 1024
 
 _STOP = 0x2E
 
-_ONE = rb"(?:[N\x88\x89\])}]|K.|M..|J.{4}|G.{8}|\x8c\x00|\x8c\x01.)"
+_SCALAR_BYTES = rb"(?:[N\x88\x89]|K.|M..|J.{4}|G.{8})"
+_TEXTS = b"|".join(b"\\x8c\\x%02x.{%d}" % (size, size) for size in range(13))
+_ONE = rb"(?:[\])}]|" + _SCALAR_BYTES + rb"|" + _TEXTS + rb")"
 _NO_OPS = (
     rb"%b0",
     rb"%b20{2}",
@@ -43,10 +45,16 @@ _NO_OPS = (
 _PADDING = re.compile(
     rb"(?:" + rb"|".join(each.replace(b"%b", _ONE) for each in _NO_OPS) + rb")++", re.DOTALL
 )
-_SCALAR = re.compile(rb"[N\x88\x89]|K.|M..|J.{4}|G.{8}", re.DOTALL)
-_SCALARS = re.compile(rb"(?:[N\x88\x89]|K.|M..|J.{4}|G.{8}){16,}+", re.DOTALL)
+_VALUE = rb"(?:%b\x85|%b{2}\x86|%b{3}\x87)\x94".replace(b"%b", _SCALAR_BYTES)
+_SCALAR = re.compile(_SCALAR_BYTES, re.DOTALL)
+_SCALARS = re.compile(_SCALAR_BYTES + rb"{16,}+", re.DOTALL)
+_TUPLE = re.compile(_VALUE, re.DOTALL)
+_TUPLES = re.compile(rb"(?:" + _VALUE + rb"){4,}+", re.DOTALL)
+"""Remembered tuples of one to three numbers, as lists of pairs hold them by the thousand."""
 
 _ROOM = 264  # more than any opcode below takes, so that the inlined ones never read past the end
+_NUMBERS = {0x4B: (2, False), 0x4D: (3, False), 0x4A: (5, True)}
+"""BININT1, BININT2 and BININT: bytes of each, and whether it is signed."""
 _PUSHES = {0x4E: 1, 0x88: 1, 0x89: 1, 0x5D: 1, 0x47: 9}
 """NONE, NEWTRUE, NEWFALSE, EMPTY_LIST and BINFLOAT: bytes of each; they push what never matters."""
 _LOOKED_AT = frozenset(b"\xc2\x1fPxc(i")
@@ -145,7 +153,7 @@ class Machine:
         """
         tape, stack, memo, marks = self.tape, self.stack, self.memo, self.marks
         buffer, at = tape.buffer, tape.at
-        end, done = len(buffer) - _ROOM, 0
+        end, done, before = len(buffer) - _ROOM, 0, self.opcodes
         while at < end and done < _BATCH:
             code = buffer[at]
             done += 1
@@ -155,12 +163,11 @@ class Machine:
                 value = stack[-1]
                 memo[len(memo)] = OPAQUE if type(value) is int else value
                 at += 1
-            elif code == 0x4B:  # BININT1
-                stack.append(buffer[at + 1])
-                at += 2
-                if found := _SCALARS.match(buffer, at):
-                    stack.extend([OPAQUE] * len(_SCALAR.findall(found.group())))
-                    at = found.end()
+            elif code in _NUMBERS:
+                size, signed = _NUMBERS[code]
+                number = int.from_bytes(buffer[at + 1 : at + size], "little", signed=signed)
+                stack.append(number)
+                at = self._skip_runs(buffer, at + size)
             elif code == 0x68:  # BINGET
                 value = memo.get(buffer[at + 1], self)
                 if value is self:
@@ -183,36 +190,64 @@ class Machine:
                 memo[buffer[at + 1]] = OPAQUE if type(value) is int else value
                 at += 2
             elif code in _PUSHES:
-                size = _PUSHES[code]
                 stack.append(OPAQUE)
-                at += size
-                if size > 1 and (found := _SCALARS.match(buffer, at)):
-                    stack.extend([OPAQUE] * len(_SCALAR.findall(found.group())))
-                    at = found.end()
-            elif code == 0x4D:  # BININT2
-                stack.append(buffer[at + 1] | buffer[at + 2] << 8)
-                at += 3
-            elif code == 0x4A:  # BININT
-                stack.append(int.from_bytes(buffer[at + 1 : at + 5], "little", signed=True))
-                at += 5
+                at += _PUSHES[code]
+                if code == 0x47:
+                    at = self._skip_runs(buffer, at)
             elif code == 0x7D:  # EMPTY_DICT
                 stack.append(Known())
                 at += 1
+            elif 0x85 <= code <= 0x87 and not self.guarded:  # TUPLE1 to TUPLE3
+                size = code - 0x84
+                if len(stack) - size < (marks[-1] if marks else 0):
+                    break
+                items = stack[-size:]
+                del stack[-size:]
+                self.at = tape.base + at
+                self.push_tuple(items)
+                at += 1
+                if buffer[at] == 0x94:
+                    memo[len(memo)] = stack[-1]
+                    at = self._skip_tuples(buffer, at + 1)
             elif code == 0x6A:  # LONG_BINGET
                 value = memo.get(int.from_bytes(buffer[at + 1 : at + 5], "little"), self)
                 if value is self:
                     break
                 stack.append(value)
                 at += 5
+            elif code == 0x72:  # LONG_BINPUT
+                if not stack:
+                    break
+                value = stack[-1]
+                place = int.from_bytes(buffer[at + 1 : at + 5], "little")
+                memo[place] = OPAQUE if type(value) is int else value
+                at += 5
             elif code == 0x30 and stack and (not marks or marks[-1] < len(stack)):  # POP
                 stack.pop()
                 at += 1
-                if found := _PADDING.match(buffer, at):
+                if not (before + done) % 5 and (found := _PADDING.match(buffer, at)):
                     at = found.end()
             else:
                 break
         tape.at = at
         self.opcodes += done
+
+    def _skip_runs(self, buffer: bytes, at: int) -> int:
+        """Steps over many numbers, or many small tuples of numbers, and returns where they end."""
+        if found := _SCALARS.match(buffer, at):
+            self.stack.extend([OPAQUE] * len(_SCALAR.findall(found.group())))
+            return found.end()
+        return at
+
+    def _skip_tuples(self, buffer: bytes, at: int) -> int:
+        """Does the same for remembered tuples, where the memo has room in one piece."""
+        if found := _TUPLES.match(buffer, at):
+            count, base = len(_TUPLE.findall(found.group())), len(self.memo)
+            if self.memo.keys().isdisjoint(range(base, base + count)):
+                self.stack.extend([OPAQUE] * count)
+                self.memo.update(dict.fromkeys(range(base, base + count), OPAQUE))
+                return found.end()
+        return at
 
     def _pace(self) -> None:
         self._pause = self.opcodes + _BATCH

@@ -153,6 +153,10 @@ class Tape:
 
     def line(self, most: int = 4096) -> bytes:
         """Returns the bytes up to a newline, which it consumes; keeps only the first ``most``."""
+        end = self.buffer.find(b"\n", self.at, self.at + most)
+        if end >= 0:
+            kept, self.at = self.buffer[self.at : end], end + 1
+            return kept
         kept = b""
         while True:
             if not self.fill(1):

@@ -36,6 +36,7 @@ class Budget:
     depth: int = 8
     opcodes: int = 40_000_000
     nested: int = 200_000
+    checksums: int = 64 << 20
     seconds: float = 240.0
     root_bytes: int | None = None
     started: float = dataclasses.field(default_factory=time.monotonic)
@@ -70,6 +71,15 @@ class Budget:
         self.nested -= 1
         if self.nested < 0:
             raise BudgetSpent("it holds more nested parts than the scan reads")
+
+    def may_checksum(self, count: int) -> bool:
+        """Answers whether a checksum over ``count`` bytes of raw numbers is still to be computed.
+
+        A wrong one harms nobody who loads numbers; for hundreds of megabytes of them it would cost
+        as much as half of their digest does.
+        """
+        self.checksums -= count
+        return self.checksums >= 0
 
     def check_clock(self) -> None:
         """Stops work that takes too long."""

@@ -89,8 +89,14 @@ class _Hashing:
             self._thread = None
 
     def _run(self) -> None:
-        for offset in range(0, self._size, HASH_STEP_BYTES):
-            self._digest.update(os.pread(self._descriptor, HASH_STEP_BYTES, offset))
+        buffer = memoryview(bytearray(min(HASH_STEP_BYTES, max(self._size, 1))))
+        offset = 0
+        while offset < self._size:
+            count = os.preadv(self._descriptor, [buffer], offset)
+            if not count:  # the file shrank, which the comparison afterwards tells
+                return
+            self._digest.update(buffer[: min(count, self._size - offset)])
+            offset += count
 
     def result(self) -> str:
         """Returns the hexadecimal digest when all bytes are read."""

@@ -33,10 +33,11 @@ def inspect_zip(view: View, inspection: Inspection) -> str:
 
 
 def _read_member(view: View, member: Member, flavour: str, inspection: Inspection) -> None:
-    content = member_view(view, member, inspection)
+    numbers = flavour in torch_archive.FLAVOURS and torch_archive.is_tensor(member.name)
+    content = member_view(view, member, inspection, numbers=numbers)
     if content is None:
         return
-    if flavour in torch_archive.FLAVOURS and torch_archive.is_tensor(member.name):
+    if numbers:
         torch_archive.check_tensor(content, member.name, inspection)
         return
     around = torch_archive.around(flavour, member.name)
