@@ -4,6 +4,7 @@ Its decision-based attacks hand float64 to the model, which the toolbox passes o
 refuses; here everything is float32 before it reaches the model.
 """
 
+import importlib
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,12 @@ def attacked(order: Order) -> Images:
     Raises:
         Refused: There is no such attack, or it does not take these settings or this target.
     """
-    from art.attacks import EvasionAttack, evasion  # noqa: PLC0415 - slow, and only here
-
+    evasion: Any = importlib.import_module("art.attacks.evasion")
+    base: Any = importlib.import_module("art.attacks").EvasionAttack
     known = {
         name
         for name, found in vars(evasion).items()
-        if isinstance(found, type) and issubclass(found, EvasionAttack)
+        if isinstance(found, type) and issubclass(found, base)
     }
     attack_class = getattr(evasion, one_of(known, order.name, "ART"))
     settings = order.filled(

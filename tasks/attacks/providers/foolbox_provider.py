@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import os
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ def attacked(order: Order) -> Images:
     Raises:
         Refused: There is no such attack, or it does not take these settings or this target.
     """
+    # It downloads through git, which is not there; without this its import fails for that alone.
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
     foolbox: Any = importlib.import_module("foolbox")
     known = {
         name

@@ -110,8 +110,8 @@ def _carried_out(toolbox: str, order: Order) -> tuple[Images, dict[str, Any]]:
         return order.inputs, {"refused": f"no toolbox {toolbox}; known are {', '.join(PROVIDERS)}"}
     provider = importlib.import_module(f"tasks.attacks.providers.{toolbox}_provider")
     try:
-        package = importlib.import_module(toolbox)
         moved: Images = provider.attacked(order)
+        package = importlib.import_module(toolbox)
     except ModuleNotFoundError as error:
         return order.inputs, {"missing": f"{error.name} is not installed: {provider.INSTALL}"}
     except Refused as reason:
