@@ -69,6 +69,7 @@ def environment(order: Order) -> dict[str, str]:
         "HOME": scratch,
         "TMPDIR": scratch,
         "JOBLIB_MULTIPROCESSING": "0",  # there are no other processes, and no warning about it
+        "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime would report names and digests of models
         "USER": "sandbox",  # libraries that name a cache folder after the user ask here first
         "LANG": "C.UTF-8",
         "PROOFHOUSE_SANDBOX_LEVEL": str(order.level),

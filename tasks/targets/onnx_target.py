@@ -23,6 +23,8 @@ from tasks.targets.protocol import Images
 from tasks.targets.score_target import ScoreTarget
 from tasks.targets.torch_target import TorchTarget, bounds_of, contract, probe_inputs
 
+onnxruntime.disable_telemetry_events()  # also where no sandbox sets ORT_DISABLE_TELEMETRY
+
 MOST_NODES = 100_000
 ABSOLUTE, RELATIVE = 1e-3, 1e-3
 FUSED = "the final softmax is computed as its logarithm, so that gradients survive"
