@@ -36,7 +36,8 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     os.write(reply, HELLO)
     faulthandler.enable()  # a segmentation fault leaves its Python stack in the log
     _find_no_libraries()
-    from tasks.sandbox import asking, frames, procedures, protocol  # noqa: PLC0415  - after hello
+    # After the hello, and before hostile code may leave no descriptor to import with.
+    from tasks.sandbox import asking, frames, procedures, protocol, reasons  # noqa: PLC0415
 
     os.write(reply, READY)
     _fill(request, memoryview(header := bytearray(frames.HEADER.size)))
@@ -44,6 +45,8 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     with contextlib.suppress(OSError):
         os.close(LISTENER)
     bench = _Bench(procedures.procedure, protocol)
+    # Imported now: hostile code may leave no descriptor to import with.
+    reason_of = reasons.reason_of
     while True:
         message = _receive(frames, request, bytes(header), int(options["bytes"]))
         number = message.body["id"]
@@ -61,7 +64,7 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
                 body, arrays = bench.serve(message.body, message.arrays)
             answer = frames.encode({"id": number, **body}, arrays)
         except BaseException as error:  # noqa: BLE001  - SystemExit is an answer as well
-            answer = frames.encode({"id": number, "raised": _described(error)}, {})
+            answer = frames.encode({"id": number, "raised": _described(error, reason_of)}, {})
         _send(reply, answer)
         del message, answer
         _fill(request, memoryview(header))
@@ -100,14 +103,12 @@ class _Bench:
         return {"values": result.values}, checked
 
 
-def _described(error: BaseException) -> dict[str, str]:
+def _described(error: BaseException, reason_of: Callable[..., str]) -> dict[str, str]:
     try:
         text = str(error)[:_MESSAGE_CHARACTERS]
         text.encode()
     except BaseException:  # noqa: BLE001  - a hostile __str__
         text = "(its message cannot be shown)"
-    from tasks.sandbox.reasons import reason_of  # noqa: PLC0415  - after the hello
-
     return {"type": type(error).__name__[:200], "message": text, "why": reason_of(error)}
 
 

@@ -83,6 +83,7 @@ class ChildSession:
         if self._child is not None:
             raise RuntimeError("this session is already entered")
         order = self._order
+        self._attempts = {}
         try:
             if order.level != Level.L3:
                 self._scratch = make_scratch(self._scratch_root, order.uid)

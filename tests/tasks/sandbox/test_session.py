@@ -148,7 +148,8 @@ def test_the_environment_is_empty_of_ours(
     assert names <= {
         "HOME", "TMPDIR", "USER", "LANG", "PWD", "PROOFHOUSE_SANDBOX_LEVEL",
         "JOBLIB_MULTIPROCESSING", "ORT_DISABLE_TELEMETRY", "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "VECLIB_MAXIMUM_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS", "VECLIB_MAXIMUM_NUM_THREADS",
     }  # fmt: skip
     assert len(descriptors) <= 7  # three standard ones, two pipes and their high copies
 
