@@ -54,8 +54,9 @@ def _sandbox() -> dict[str, Any]:
     from tasks.sandbox.protocol import Level  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
-    required = Level(read_settings().sandbox.required)
-    sandbox = open_sandbox(required=Level.L0)
+    wanted = read_settings().sandbox
+    required = Level(wanted.required)
+    sandbox = open_sandbox(required=Level.L0, gpu=wanted.gpu)
     probes = {probe.name: probe.blocked for probe in sandbox.probes}
     closed = sum(probes.values())
     text = f"level {sandbox.level}, {closed} of {len(probes)} escapes blocked"

@@ -209,6 +209,21 @@ def test_doctor_tries_every_part(run: Run) -> None:
     assert all(part["text"] for part in found["parts"].values())
 
 
+def test_doctor_says_what_the_walls_are_built_of_and_how_to_mend(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROOFHOUSE_SANDBOX_PREFER", "L1")
+    sandbox = document(run("doctor", "--json"))["parts"]["sandbox"]
+    assert (sandbox["state"], sandbox["level"], sandbox["required"]) == ("broken", "L1", "L2")
+    assert "no model is opened here" in sandbox["text"]
+    assert sandbox["notes"] == ["level L1 was preferred; nothing higher was tried"]
+    told = run("doctor").stdout
+    for feature in sandbox["features"]:
+        assert bool(feature["remedy"]) is not feature["enough"]
+        assert feature["found"] in told
+        assert feature["remedy"] in told
+
+
 def test_a_missing_key_is_a_broken_part_and_no_traceback(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
