@@ -86,7 +86,7 @@ def stopped_clearly(code: int, err: str, home: Proofhouse) -> None:
 
 
 def resumed(home: Proofhouse, bundle: Path) -> Ran:
-    ran = home("onboard", bundle, *BATTERY)
+    ran = home("onboard", bundle, *BATTERY, timeout=600)
     assert ran.code == REVIEW, ran.err  # the small battery leaves out what the policy requires
     verified = home("verify", "--all", "--json")
     assert verified.code == 0
@@ -96,7 +96,7 @@ def resumed(home: Proofhouse, bundle: Path) -> Ran:
 
 def test_a_disk_too_small_for_the_bundle(disk: Disk, home: Proofhouse, bundle: Path) -> None:
     disk.resize(5 * MIB)  # the copy in quarantine fits, the one in the store does not
-    ran = home("onboard", bundle, *BATTERY)
+    ran = home("onboard", bundle, *BATTERY, timeout=600)
     stopped_clearly(ran.code, ran.err, home)
     assert ran.document["error"]["code"].startswith(("store.", "system."))
     disk.resize(64 * MIB)

@@ -60,7 +60,7 @@ def _one_worker(proofhouse: Proofhouse) -> None:
 
 def onboard(proofhouse: Proofhouse, bundle: Path, battery: str, *, seconds: float = 60) -> Ran:
     proofhouse.environment["PROOFHOUSE_SANDBOX__CALL_SECONDS"] = str(seconds)
-    ran = proofhouse("onboard", bundle, "--battery", battery, "--json")
+    ran = proofhouse("onboard", bundle, "--battery", battery, "--json", timeout=600)
     assert "Traceback" not in ran.err
     wait_until_none_of(proofhouse.home)
     assert list((proofhouse.home / "scratch").iterdir()) == []
