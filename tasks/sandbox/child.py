@@ -45,8 +45,6 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     with contextlib.suppress(OSError):
         os.close(LISTENER)
     bench = _Bench(procedures.procedure, protocol)
-    # Imported now: hostile code may leave no descriptor to import with.
-    reason_of = reasons.reason_of
     while True:
         message = _receive(frames, request, bytes(header), int(options["bytes"]))
         number = message.body["id"]
@@ -64,7 +62,7 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
                 body, arrays = bench.serve(message.body, message.arrays)
             answer = frames.encode({"id": number, **body}, arrays)
         except BaseException as error:  # noqa: BLE001  - SystemExit is an answer as well
-            answer = frames.encode({"id": number, "raised": _described(error, reason_of)}, {})
+            answer = frames.encode({"id": number, "raised": _described(error, reasons.reason_of)}, {})
         _send(reply, answer)
         del message, answer
         _fill(request, memoryview(header))
