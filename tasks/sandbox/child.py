@@ -62,7 +62,8 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
                 body, arrays = bench.serve(message.body, message.arrays)
             answer = frames.encode({"id": number, **body}, arrays)
         except BaseException as error:  # noqa: BLE001  - SystemExit is an answer as well
-            answer = frames.encode({"id": number, "raised": _described(error, reasons.reason_of)}, {})
+            raised = _described(error, reasons.reason_of)
+            answer = frames.encode({"id": number, "raised": raised}, {})
         _send(reply, answer)
         del message, answer
         _fill(request, memoryview(header))
