@@ -23,6 +23,8 @@ from tests.tasks.sandbox.hostile import write_pickle
 FEATURES, CLASSES, ROWS = 4, 3, 64
 QUERIES_AT_OPENING = 7
 """How often opening asks: twice alike, four alone, once for gradients."""
+QUERIES_AT_A_LOOK = 4
+"""How often artifact.behaviour asks afterwards."""
 Writer = Callable[[Path], None]
 
 

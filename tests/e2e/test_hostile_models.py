@@ -109,7 +109,7 @@ def test_a_model_that_waits_for_the_attack_costs_that_check_and_no_more(
     proofhouse: Proofhouse, tmp_path: Path
 ) -> None:
     # It is good while it is looked at, and spins in the first longer work.
-    patience = hostile.QUERIES_AT_OPENING + 2
+    patience = hostile.QUERIES_AT_OPENING + hostile.QUERIES_AT_A_LOOK
     bundle = hostile.write_bundle(tmp_path / "bundle", "model.pt", hostile.spins_after(patience))
     ran = onboard(proofhouse, bundle, "test.fast", seconds=12)
     assert ran.code in {REFUSED, REVIEW}
