@@ -70,7 +70,8 @@ def run_check(
         scratch=scratch,
         limits=limits,
         terms=terms,
-        spread=spread,
+        # One place asks an address: its budget and rate are counted there.
+        spread=spread if subject.spec.model.endpoint is None else None,
     ) as lab:
         measurement = _guarded(entry, lab)
     # The bytes behind an address can change: what was measured there is not known for good.
@@ -88,6 +89,7 @@ def run_part(
     sandbox: Sandbox,
     scratch: Path,
     limits: Limits = Limits(),
+    terms: Terms = Terms(),
 ) -> Digest:
     """Measures one part of a check in a child of its own; returns where it is stored.
 
@@ -95,7 +97,15 @@ def run_part(
     """
     module = importlib.import_module(f"tasks.checks.{spec.check}")
     with (
-        _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab,
+        _lab(
+            spec,
+            subject,
+            store=store,
+            sandbox=sandbox,
+            scratch=scratch,
+            limits=limits,
+            terms=terms,
+        ) as lab,
         lab,
     ):
         part: Reply = module.measure_part(lab, index)

@@ -69,6 +69,7 @@ def part_here(spec: dict[str, Any], subject: str, index: int) -> str:
         sandbox=here.sandbox,
         scratch=here.settings.home.resolve() / "scratch",
         limits=here.limits,
+        terms=here.settings.terms,
     )
 
 
