@@ -23,6 +23,11 @@ def assess_asset(
 
     Returns what ``assess --json`` prints. The verdict speaks for these questions only: it lets no
     asset in. What was measured before is reused, so a known asset costs what is new.
+
+    Args:
+        target: Asset id as in the inventory, or the path of a bundle.
+        battery: Whose questions are asked.
+        tier: Risk tier; the questionnaire's answers choose when left out.
     """
     started = datetime.now(UTC)
     subject = subject_of(target) or take_in(target)
