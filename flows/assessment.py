@@ -7,6 +7,7 @@ from prefect import flow
 
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
+from tasks.forms import AssetOrBundle, BatteryName, TierChoice
 from tasks.intake.stage import take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
@@ -15,11 +16,18 @@ from tasks.runtime import start_workers, task_runner
 
 
 @flow(name="assess-asset", flow_run_name="assess {target}", task_runner=task_runner())
-def assess_asset(target: str, battery: str, tier: str | None = None) -> dict[str, Any]:
+def assess_asset(
+    target: AssetOrBundle, battery: BatteryName, tier: TierChoice | None = None
+) -> dict[str, Any]:
     """Asks one battery about an asset of the inventory or a bundle at a path.
 
     Returns what ``assess --json`` prints. The verdict speaks for these questions only: it lets no
     asset in. What was measured before is reused, so a known asset costs what is new.
+
+    Args:
+        target: Asset id as in the inventory, or the path of a bundle.
+        battery: Whose questions are asked.
+        tier: Risk tier; the questionnaire's answers choose when left out.
     """
     started = datetime.now(UTC)
     subject = subject_of(target) or take_in(target)

@@ -32,6 +32,15 @@ DatasetPath = Annotated[
         examples=["/srv/intake/train.parquet"],
     ),
 ]
+AssetOrBundle = Annotated[
+    str,
+    Field(
+        title="Asset or bundle",
+        description="Asset id as in the inventory, or the path of a bundle.",
+        min_length=1,
+        examples=["Acme Vision/digit-reader@1.2.0"],
+    ),
+]
 BatteryName = Annotated[
     str,
     Field(

@@ -8,6 +8,7 @@ from tasks.commands.onboard import EXIT_CODES, check_arguments, lines, prepare_h
 from tasks.commands.progressing import progress_on_stderr
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.finding import RiskTier, Verdict
+from tasks.forms import TierChoice
 
 
 def assess_answer(target: str, *, battery: str, tier: str | None, quiet: bool = False) -> Answer:
@@ -32,7 +33,8 @@ def assess_answer(target: str, *, battery: str, tier: str | None, quiet: bool = 
         try:
             from flows.assessment import assess_asset  # noqa: PLC0415 - imports Prefect
 
-            document = assess_asset(target, battery=battery, tier=tier)
+            choice: TierChoice | None = RiskTier(tier).value if tier else None
+            document = assess_asset(target, battery=battery, tier=choice)
         finally:
             wind_down()
     return Answer(document, lines(document), EXIT_CODES[Verdict(document["verdict"])])

@@ -20,6 +20,15 @@ _SAFE_FORMATS = frozenset({"onnx", "safetensors"})
 _SIGNATURE = "provenance.signature."
 _UNSETTLED = {_SIGNATURE + "not_available", FAMILY + "unbound_key"}
 
+_WORDS = {
+    "signed": "valid signature by a key of this vendor",
+    "bom": "bill of materials",
+    "safe_format": "format that is safe to open",
+    "dp_training": "stated epsilon",
+    "licence": "stated licence",
+    "accuracy": "stated accuracy",
+}
+
 
 class AnswerState(StrEnum):
     """How an answer stands."""
@@ -225,16 +234,15 @@ def _severity(evidence: Evidence, answer: Answer | None) -> Severity:
 
 
 def _told(question: Question, answer: Answer | None, shows: Answer | None) -> str:
-    fact = question.evidence.fact if question.evidence else ""
+    fact = question.evidence.fact if question.evidence else None
+    words = _WORDS.get(fact or "", (fact or "").replace("_", " "))
     if isinstance(answer, bool):
-        said, seen = ("yes", "no") if answer else ("no", "")
-        return f"{question.id} is answered {said}, but the bundle shows {seen} {fact}".replace(
-            "  ", " "
-        )
+        said, seen = ("yes", "no ") if answer else ("no", "")
+        return f"{question.id} is answered {said}, but the bundle shows {seen}{words}"
     unit = f" {question.unit}" if question.unit else ""
     return (
         f"{question.id} is answered {shown(str(answer), 80)}{unit}, but the bundle shows "
-        f"{shown(str(shows), 80)}{unit} ({fact})"
+        f"{shown(str(shows), 80)}{unit} ({words})"
     )
 
 

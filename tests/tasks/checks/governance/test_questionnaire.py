@@ -47,7 +47,7 @@ def test_lies_earn_nothing_and_are_named(tmp_path: Path) -> None:
     assert lying.facts["contradicted"] == len(UNSHOWN) - 1
     assert {one.rule for one in lying.observations} >= {"provenance.questionnaire.contradiction"}
     told = [one.detail for one in lying.observations if one.rule.endswith(".contradiction")]
-    assert "supply.bom is answered yes, but the bundle shows no bom" in told
+    assert "supply.bom is answered yes, but the bundle shows no bill of materials" in told
     assert lying.estimates["score"].value < 1
 
 
