@@ -1,11 +1,9 @@
 """How much it weighs that a paper is missing or silent, by risk tier: ``catalogs/documents/``."""
 
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tasks.catalog.reading import catalog_root, parse_entry
 from tasks.catalog.schema import Entry
 from tasks.domain.frozen import Frozen
 from tasks.domain.severity import Severity
@@ -47,12 +45,3 @@ class PapersEntry(Entry):
         if doubled := sorted({rule for rule in rules if rules.count(rule) > 1}):
             raise ValueError(f"rules given twice: {', '.join(doubled)}")
         return self
-
-
-def read_papers(entry_id: str = STANDARD, root: Path | None = None) -> PapersEntry:
-    """Returns an entry of the catalog. Raises ``CatalogError`` when it is broken."""
-    folder = (root or catalog_root()) / "documents"
-    path = folder.joinpath(*entry_id.split(".")).with_suffix(".yaml")
-    return parse_entry(
-        path.read_bytes(), PapersEntry, entry_id=entry_id, place=f"documents/{path.name}"
-    )

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from tasks.catalog.papers import RIGOUR, read_papers
+from tasks.catalog.papers import RIGOUR, STANDARD
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.catalog.schema import CheckEntry, IntervalGate, TextSpec
 from tasks.domain.bundle import Subject
@@ -71,7 +71,7 @@ def plan_checks(
                 entry, _settling(entry, thresholds or {}) | dict(strength.parameters)
             ),
             seed=seed,
-            inputs=_inputs(entry, subject),
+            inputs=_inputs(entry, subject, catalog),
             code=code,
             sandbox=sandbox,
         )
@@ -85,7 +85,7 @@ def _settling(entry: CheckEntry, thresholds: Mapping[str, float]) -> dict[str, P
     return {SETTLE_AT: thresholds.get(entry.id, entry.gate.threshold)}
 
 
-def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
+def _inputs(entry: CheckEntry, subject: Subject, catalog: Catalog) -> dict[str, DigestField]:
     """Binds a check to what it reads, so that a change elsewhere does not cost a new run."""
     bound: dict[str, DigestField] = {
         "model": digest_of(subject.spec.model.canonical()),
@@ -95,7 +95,7 @@ def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
         read: dict[str, DigestField] = {"subject": digest_of(subject.canonical())}
         # What gaps weigh is catalog data of its own: other weights are another measurement.
         return read | (
-            {"papers": entry_digest(read_papers())} if RIGOUR in entry.parameters else {}
+            {"papers": entry_digest(catalog.papers(STANDARD))} if RIGOUR in entry.parameters else {}
         )
     if entry.needs.target != "none":
         model = subject.spec.model

@@ -8,8 +8,8 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.catalog.papers import Gap, read_papers
-from tasks.catalog.reading import catalog_root
+from tasks.catalog.papers import STANDARD, Gap
+from tasks.catalog.reading import Catalog, catalog_root
 from tasks.domain.measurement import Observation
 
 
@@ -31,4 +31,4 @@ def weighed(observations: Iterable[Observation], rigour: int) -> tuple[Observati
 
 @functools.cache
 def _gaps(root: Path) -> dict[str, Gap]:
-    return {gap.rule: gap for gap in read_papers(root=root).gaps}
+    return {gap.rule: gap for gap in Catalog(root).papers(STANDARD).gaps}

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.catalog.papers import read_papers
+from tasks.catalog.papers import STANDARD
+from tasks.catalog.reading import Catalog
 from tasks.domain.bundle import BundleSpec
 from tasks.domain.errors import CatalogError, InvalidInputError
 from tasks.domain.measurement import Observation
@@ -256,4 +257,4 @@ def test_a_broken_entry_of_ours_is_a_catalog_error(tmp_path: Path, name: str) ->
     lines = "".join(f"  - {line}\n" for line in BROKEN[name])
     (place / "standard.yaml").write_text(head + "gaps:\n" + (lines or "  []\n"))
     with pytest.raises(CatalogError):
-        read_papers(root=tmp_path)
+        Catalog(tmp_path).papers(STANDARD)
