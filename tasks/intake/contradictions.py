@@ -16,6 +16,8 @@ from tasks.intake.artifact import ArtifactFacts
 from tasks.intake.licences import contradicts, spdx
 from tasks.intake.stated_facts import Stated, Topic
 
+MOST_VALUES = 50
+"""Different values of one topic that are looked at in one paper."""
 FAR = 0.05
 """Two accuracies this far apart are more than a slip."""
 _FORMATS = {
@@ -66,7 +68,10 @@ def contradictions(
     known = _known(spec, artifact)
     ordered = sorted(facts, key=lambda fact: (fact.topic.value, fact.paper))
     for topic, group in groupby(ordered, key=lambda fact: fact.topic):
-        papers = [tuple(each) for _, each in groupby(group, key=lambda fact: fact.paper)]
+        papers = [
+            tuple(dict.fromkeys(each))[:MOST_VALUES]
+            for _, each in groupby(group, key=lambda fact: fact.paper)
+        ]
         for index, paper in enumerate(papers):
             # Papers that say the wrong thing in unison are told once each, against the bundle.
             others = [known[topic]] if topic in known else [_sides(each) for each in papers[:index]]

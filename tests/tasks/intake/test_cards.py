@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,15 @@ def test_no_text_contradicts_itself(topic: Topic, text: str, other: str) -> None
     known = {Topic.CLASSES, Topic.VERSION, Topic.INPUT_SHAPE}
     found = list(contradictions(facts, spec, ArtifactFacts()))
     assert not found or topic in known
+
+
+def test_papers_with_very_many_values_are_compared_in_little_time(spec: BundleSpec) -> None:
+    facts = [
+        said(Topic.DP_EPSILON, f"{n}", paper) for n in range(1, 50_000) for paper in ("a", "b")
+    ]
+    start = time.process_time()
+    list(contradictions(facts, spec, ArtifactFacts()))
+    assert time.process_time() - start < 3
 
 
 INJECTION = """# Model card 1.0
