@@ -8,7 +8,8 @@ from tasks.catalog.schema import Entry
 from tasks.domain.frozen import Frozen
 from tasks.domain.severity import Severity
 
-STANDARD = "vendor.standard"
+STANDARD, DATASET = "vendor.standard", "vendor.dataset"
+"""Which entry holds for bundles with a model, and for data alone."""
 RIGOUR = "rigour"
 """The parameter of checks that weigh gaps: 1, 2 or 3 for the tiers low, medium and high."""
 
@@ -45,3 +46,8 @@ class PapersEntry(Entry):
         if doubled := sorted({rule for rule in rules if rules.count(rule) > 1}):
             raise ValueError(f"rules given twice: {', '.join(doubled)}")
         return self
+
+
+def papers_of(kind: str) -> str:
+    """Returns the entry that holds for what a bundle is about: ``model`` or ``dataset``."""
+    return DATASET if kind == "dataset" else STANDARD

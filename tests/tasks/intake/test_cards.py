@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.catalog.papers import STANDARD
+from tasks.catalog.papers import DATASET, STANDARD
 from tasks.catalog.reading import Catalog
 from tasks.domain.bundle import BundleSpec
 from tasks.domain.errors import CatalogError, InvalidInputError
@@ -248,6 +248,14 @@ def test_gaps_weigh_more_the_higher_the_tier() -> None:
     steps = [weighed((item, other), rigour) for rigour in (1, 2, 3)]
     assert [each[0].severity.value for each in steps] == ["info", "low", "medium"]
     assert {each[1].severity.value for each in steps} == {"low"}
+    sheet = Observation(rule="provenance.datasheet.absent", severity=Severity.LOW, detail="none")
+    weights = {
+        papers: [weighed((sheet,), rigour, papers=papers)[0].severity.value for rigour in (1, 2, 3)]
+        for papers in (STANDARD, DATASET)
+    }
+    assert weights == {
+        STANDARD: ["info", "low", "medium"], DATASET: ["low", "medium", "high"],
+    }  # fmt: skip
 
 
 GAP = "{rule: provenance.bom.absent, low: low, medium: low, high: low}"
