@@ -32,7 +32,10 @@ _COUNT = re.compile(
 )
 _SCALE = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9}
 _INTEGER = re.compile(r"\d{1,9}")
-_VERSION = re.compile(r"v?(\d{1,6}(?:\.\d{1,6}){1,3})(\S{0,30})")
+_VERSION = re.compile(
+    r"v?(\d{1,6}(?:\.\d{1,6}){1,3})(?![.\d]|\s{0,3}(?:%|[bmk]\b|thousand|million|billion))(\S{0,30})",
+    re.IGNORECASE,
+)
 _PERCENT = re.compile(r"[~≈]?\s{0,3}(\d{1,3}(?:[.,]\d{1,8})?)\s{0,3}(%|percent\b|pct\b)?")
 _DECIMAL = re.compile(r"\D{0,12}?(\d{1,6}(?:[.,]\d{1,6})?)")
 _WORD = re.compile(r"[a-z]{3,}")
