@@ -1,16 +1,15 @@
 """How much it weighs that a paper is missing or silent, by risk tier: ``catalogs/documents/``."""
 
-from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from tasks.catalog.reading import catalog_root, parse_entry
 from tasks.catalog.schema import Entry
 from tasks.domain.frozen import Frozen
 from tasks.domain.severity import Severity
 
-STANDARD = "vendor.standard"
+STANDARD, DATASET = "vendor.standard", "vendor.dataset"
+"""Which entry holds for bundles with a model, and for data alone."""
 RIGOUR = "rigour"
 """The parameter of checks that weigh gaps: 1, 2 or 3 for the tiers low, medium and high."""
 
@@ -49,10 +48,6 @@ class PapersEntry(Entry):
         return self
 
 
-def read_papers(entry_id: str = STANDARD, root: Path | None = None) -> PapersEntry:
-    """Returns an entry of the catalog. Raises ``CatalogError`` when it is broken."""
-    folder = (root or catalog_root()) / "documents"
-    path = folder.joinpath(*entry_id.split(".")).with_suffix(".yaml")
-    return parse_entry(
-        path.read_bytes(), PapersEntry, entry_id=entry_id, place=f"documents/{path.name}"
-    )
+def papers_of(kind: str) -> str:
+    """Returns the entry that holds for what a bundle is about: ``model`` or ``dataset``."""
+    return DATASET if kind == "dataset" else STANDARD

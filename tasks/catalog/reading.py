@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 import yaml
 from pydantic import ValidationError
 
+from tasks.catalog.papers import PapersEntry
 from tasks.catalog.questionnaires import QuestionnaireEntry
 from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry, RuleEntry
 from tasks.catalog.tiers import TierEntry
@@ -14,7 +15,7 @@ from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.ids import is_entry_id
 
-Kind = Literal["checks", "batteries", "policies", "questionnaires", "rules", "tiers"]
+Kind = Literal["checks", "batteries", "policies", "documents", "questionnaires", "rules", "tiers"]
 KINDS: dict[Kind, type[Entry]] = {
     "checks": CheckEntry,
     "batteries": BatteryEntry,
@@ -22,6 +23,7 @@ KINDS: dict[Kind, type[Entry]] = {
     "questionnaires": QuestionnaireEntry,
     "tiers": TierEntry,
     "rules": RuleEntry,
+    "documents": PapersEntry,
 }
 E_ = TypeVar("E_", bound=Entry)
 
@@ -90,6 +92,10 @@ class Catalog:
     def rule(self, entry_id: str) -> RuleEntry:
         """Returns the rule of the artifact scan of this id. Raises :class:`CatalogError`."""
         return self._entry("rules", entry_id, RuleEntry)
+
+    def papers(self, entry_id: str) -> PapersEntry:
+        """Returns what papers must say, by this id. Raises :class:`CatalogError`."""
+        return self._entry("documents", entry_id, PapersEntry)
 
     def ids(self, kind: Kind) -> tuple[str, ...]:
         """Returns the ids of every file of a kind, sorted, whether or not it is valid."""

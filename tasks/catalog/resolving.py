@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from tasks.catalog.papers import RIGOUR, read_papers
+from tasks.catalog.papers import RIGOUR, papers_of
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.catalog.schema import CheckEntry, IntervalGate, TextSpec
 from tasks.domain.bundle import Subject
@@ -71,7 +71,7 @@ def plan_checks(
                 entry, _settling(entry, thresholds or {}) | dict(strength.parameters)
             ),
             seed=seed,
-            inputs=_inputs(entry, subject),
+            inputs=_inputs(entry, subject, catalog),
             code=code,
             sandbox=sandbox,
         )
@@ -85,30 +85,39 @@ def _settling(entry: CheckEntry, thresholds: Mapping[str, float]) -> dict[str, P
     return {SETTLE_AT: thresholds.get(entry.id, entry.gate.threshold)}
 
 
-def _inputs(entry: CheckEntry, subject: Subject) -> dict[str, DigestField]:
+def _inputs(entry: CheckEntry, subject: Subject, catalog: Catalog) -> dict[str, DigestField]:
     """Binds a check to what it reads, so that a change elsewhere does not cost a new run."""
     bound: dict[str, DigestField] = {
         "model": digest_of(subject.spec.model.canonical()),
         "claims": digest_of(subject.spec.claims.canonical()),
     }
     if entry.needs.target == "none" and not entry.needs.data:
-        read: dict[str, DigestField] = {"subject": digest_of(subject.canonical())}
-        # What gaps weigh is catalog data of its own: other weights are another measurement.
-        return read | (
-            {"papers": entry_digest(read_papers())} if RIGOUR in entry.parameters else {}
-        )
+        return {"subject": digest_of(subject.canonical())} | _weights(entry, subject, catalog)
+    model = subject.spec.model
     if entry.needs.target != "none":
-        model = subject.spec.model
-        for role, path in (("artifact", model.artifact), ("architecture", model.architecture)):
-            if path and (file := subject.file(path)):
-                bound[role] = file.digest
+        files = {"artifact": model.artifact, "architecture": model.architecture}
+        bound |= _digests(subject, files)
         if subject.spec.training is not None:
             bound["recipe"] = digest_of(subject.spec.training.canonical())
     if entry.needs.documents:
-        for name, path in subject.spec.documents.model_dump().items():
-            if path and (file := subject.file(path)):
-                bound[f"document:{name}"] = file.digest
+        documents = subject.spec.documents.model_dump().items()
+        bound |= _digests(subject, {f"document:{name}": path for name, path in documents})
     for role in ("evaluation", "training"):
         if (dataset := subject.dataset(role)) and dataset.digest:
             bound[role] = dataset.digest
     return bound
+
+
+def _weights(entry: CheckEntry, subject: Subject, catalog: Catalog) -> dict[str, DigestField]:
+    """What gaps weigh is catalog data of its own: other weights are another measurement."""
+    if RIGOUR not in entry.parameters:
+        return {}
+    return {"papers": entry_digest(catalog.papers(papers_of(subject.spec.model.kind)))}
+
+
+def _digests(subject: Subject, paths: Mapping[str, str | None]) -> dict[str, DigestField]:
+    return {
+        role: file.digest
+        for role, path in paths.items()
+        if path and (file := subject.file(path)) is not None
+    }

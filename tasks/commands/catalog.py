@@ -27,6 +27,7 @@ def show_answer(entry_id: str) -> Answer:
         ("questionnaires", catalog.questionnaire),
         ("tiers", catalog.tiers),
         ("rules", catalog.rule),
+        ("documents", catalog.papers),
     ):
         if entry_id in catalog.ids(kind):  # type: ignore[arg-type]  # the table's keys are kinds
             document = read(entry_id).model_dump(mode="json")

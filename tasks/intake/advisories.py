@@ -8,6 +8,7 @@ ranges of commits cannot be compared with versions and are passed over.
 import datetime as dt
 import re
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,7 +179,7 @@ def _documents(path: Path) -> Iterator[tuple[str, bytes]]:
                         yield entry.filename, archive.read(entry)
         else:
             yield str(path), path.read_bytes()
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         raise SettingsError(
             f"The advisory source {path} cannot be read: {error}. Correct the setting "
             "'advisories', or leave it empty."

@@ -5,6 +5,7 @@ or bare statements. SLSA Provenance v1 and v0.2 are understood; other predicates
 """
 
 import base64
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -103,10 +104,13 @@ def _objects(data: bytes, place: str) -> Iterator[tuple[dict[str, Any], bytes]]:
     for part in parts:
         value = parse_json(part, place=place, caps=_CAPS)
         items = value if isinstance(value, list) else [value]
-        for item in items[:_MOST_STATEMENTS]:
+        if len(items) > _MOST_STATEMENTS:
+            raise InvalidInputError(f"{place} holds more than {_MOST_STATEMENTS} attestations.")
+        for item in items:
             if not isinstance(item, dict):
                 raise InvalidInputError(f"{place} holds something that is no attestation.")
-            yield item, part
+            # What lies in a list has no bytes of its own; signatures are over payloads, not this.
+            yield item, json.dumps(item).encode() if items is value else part
 
 
 def _signed(value: dict[str, Any], raw: bytes, place: str) -> Signed:

@@ -17,6 +17,8 @@ from tasks.intake.strict_json import JsonCaps, parse_json
 _CAPS = JsonCaps(most_bytes=4 << 20, nodes=100_000, depth=40)
 _BOUND = {MODEL, DATA, FILE}
 _MOST_NAMED = 5
+_MOST_NAMESAKES = 100
+_MOST_LICENCES = 300
 Hasher = Callable[[FileEntry, str], str]
 """Returns the hex of a file by another algorithm than SHA-256."""
 
@@ -110,7 +112,10 @@ class _Comparison:
         self._path = path
         self._hasher = hasher
         self._by_digest = {hexadecimal(file.digest) for file in files}
-        self._by_name = {file.path.rpartition("/")[2]: file for file in files}
+        self._by_name: dict[str, list[FileEntry]] = {}
+        for file in files:
+            self._by_name.setdefault(file.path.rpartition("/")[2], []).append(file)
+        self._models = sum(item.kind == MODEL and bool(item.digests) for item in components)
         self._by_path = {file.path: file for file in files}
         self._named = {hex_ for item in self._components for hex_ in item.hexes()}
 
@@ -181,9 +186,9 @@ class _Comparison:
         for wanted in (item.path, item.name):
             if (file := self._placed(wanted)) is not None:
                 return file
-        models = [c for c in self._components if c.kind == MODEL and c.digests]
-        if item in models and (len(models) == 1 or item.name == self._spec.model.name):
-            return next((f for f in self._files if f.path == self._spec.model.artifact), None)
+        meant = self._models == 1 or item.name == self._spec.model.name
+        if item.kind == MODEL and meant:
+            return self._by_path.get(self._spec.model.artifact or "")
         return None
 
     def _placed(self, wanted: str) -> FileEntry | None:
@@ -192,11 +197,10 @@ class _Comparison:
             return None
         if wanted in self._by_path:
             return self._by_path[wanted]
-        # Most components name no file at all: only then is the list walked.
-        if wanted.rpartition("/")[2] not in self._by_name:
-            return None
-        matching = [file for file in self._files if file.path.endswith(f"/{wanted}")]
-        return matching[0] if len(matching) == 1 else None
+        same = self._by_name.get(wanted.rpartition("/")[2], [])
+        # Of many files of one name none is meant alone; looking at a few is enough to see that.
+        matching = [file for file in same[:_MOST_NAMESAKES] if file.path.endswith(f"/{wanted}")]
+        return matching[0] if len(matching) == 1 and len(same) <= _MOST_NAMESAKES else None
 
 
 def _model_problems(
@@ -233,17 +237,25 @@ def _licence_problems(
 ) -> Iterator[Observation]:
     """Finds expressions that are none, and parts that ask for more than the claimed licence."""
     claimed = demands(spec.claims.licence or "")
+    seen: dict[str, tuple[str, int | None]] = {}
     told: set[tuple[str, str]] = set()
     for item in components:
         for licence in item.licences:
             if (item.name, licence.text) in told:
                 continue
             told.add((item.name, licence.text))
+            if licence.text not in seen:
+                if len(seen) == _MOST_LICENCES:
+                    detail = f"only the first {_MOST_LICENCES} different licences were looked at"
+                    yield _observed("licence_invalid", Severity.LOW, detail, path)
+                    return
+                problem = expression_problem(licence.text) if licence.is_spdx else ""
+                seen[licence.text] = (problem, demands(licence.text))
+            problem, asked = seen[licence.text]
             name = f"{shown(licence.text, 60)} of {shown(item.name, 80)}"
-            if licence.is_spdx and (problem := expression_problem(licence.text)):
+            if licence.is_spdx and problem:
                 detail = f"the licence {name} is no SPDX expression: {shown(problem, 120)}"
                 yield _observed("licence_invalid", Severity.LOW, detail, path)
-            asked = demands(licence.text)
             if item.name != spec.model.name and claimed == FREE and asked not in {FREE, None}:
                 what = "restricts the use" if asked == RESTRICTED else "asks to share alike"
                 severity = Severity.LOW if item.kind == LIBRARY else Severity.MEDIUM

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tasks.domain.errors import InvalidInputError
+from tasks.domain.errors import InvalidInputError, SigningError
 from tasks.intake.names import shown
 from tasks.intake.trust import HASHES, Identity, TrustedKeys
 
@@ -44,6 +44,17 @@ def certificate_signer(chain: Sequence[str], trusted: TrustedKeys) -> Signer:
         InvalidInputError: The chain holds no certificates that can be read.
         UntrustedChainError: It does not lead to a trusted authority, or may not sign.
     """
+    try:
+        return _signer(chain, trusted)
+    except (InvalidInputError, SigningError):
+        raise
+    except Exception as error:  # odd extensions, dates and keys fail in classes of their own
+        raise InvalidInputError(
+            f"a certificate cannot be read: {type(error).__name__}: {shown(str(error))}"
+        ) from error
+
+
+def _signer(chain: Sequence[str], trusted: TrustedKeys) -> Signer:
     leaf, *between = _certificates(chain)
     _refuse_unchained(leaf, between, trusted)
     if not _may_sign(leaf):
@@ -62,12 +73,7 @@ def is_one_of(names: Sequence[str], wanted: Sequence[Identity]) -> bool:
 def _certificates(chain: Sequence[str]) -> list[x509.Certificate]:
     if not 1 <= len(chain) <= _MOST_CERTIFICATES:
         raise InvalidInputError(f"{len(chain)} certificates are no chain")
-    try:
-        return [
-            x509.load_der_x509_certificate(base64.b64decode(each, validate=True)) for each in chain
-        ]
-    except ValueError as error:
-        raise InvalidInputError(f"a certificate cannot be read: {shown(str(error))}") from error
+    return [x509.load_der_x509_certificate(base64.b64decode(each, validate=True)) for each in chain]
 
 
 def _refuse_unchained(

@@ -16,6 +16,8 @@ from tasks.intake.artifact import ArtifactFacts
 from tasks.intake.licences import contradicts, spdx
 from tasks.intake.stated_facts import Stated, Topic
 
+MOST_VALUES = 50
+"""Different values of one topic that are looked at in one paper."""
 FAR = 0.05
 """Two accuracies this far apart are more than a slip."""
 _FORMATS = {
@@ -30,7 +32,10 @@ _COUNT = re.compile(
 )
 _SCALE = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6, "b": 1e9, "billion": 1e9}
 _INTEGER = re.compile(r"\d{1,9}")
-_VERSION = re.compile(r"v?(\d{1,6}(?:\.\d{1,6}){1,3})(\S{0,30})")
+_VERSION = re.compile(
+    r"v?(\d{1,6}(?:\.\d{1,6}){1,3})(?![.\d]|\s{0,3}(?:%|[bmk]\b|thousand|million|billion))(\S{0,30})",
+    re.IGNORECASE,
+)
 _PERCENT = re.compile(r"[~≈]?\s{0,3}(\d{1,3}(?:[.,]\d{1,8})?)\s{0,3}(%|percent\b|pct\b)?")
 _DECIMAL = re.compile(r"\D{0,12}?(\d{1,6}(?:[.,]\d{1,6})?)")
 _WORD = re.compile(r"[a-z]{3,}")
@@ -66,7 +71,10 @@ def contradictions(
     known = _known(spec, artifact)
     ordered = sorted(facts, key=lambda fact: (fact.topic.value, fact.paper))
     for topic, group in groupby(ordered, key=lambda fact: fact.topic):
-        papers = [tuple(each) for _, each in groupby(group, key=lambda fact: fact.paper)]
+        papers = [
+            tuple(dict.fromkeys(each))[:MOST_VALUES]
+            for _, each in groupby(group, key=lambda fact: fact.paper)
+        ]
         for index, paper in enumerate(papers):
             # Papers that say the wrong thing in unison are told once each, against the bundle.
             others = [known[topic]] if topic in known else [_sides(each) for each in papers[:index]]

@@ -24,6 +24,7 @@ _PREFIX = re.compile(
     r"^(?:https?://(?:schema\.org|mlcommons\.org/croissant(?:/RAI)?)/|[a-z]{1,12}:(?!//))"
 )
 _MOST_ITEMS = 10_000
+_MOST_LICENCES = 50
 _RAI = {
     "collection": {"dataCollection", "dataCollectionType", "dataCollectionRawData"},
     "biases": {"dataBiases", "dataLimitations", "dataSocialImpact"},
@@ -179,7 +180,7 @@ def _structure(card: Croissant, path: str) -> Iterator[Observation]:
 def _licence_problems(card: Croissant, spec: BundleSpec, path: str) -> Iterator[Observation]:
     if demands(spec.claims.licence or "") != FREE:
         return
-    for text in card.licences:
+    for text in card.licences[:_MOST_LICENCES]:
         asked = demands(text)
         if asked is not None and asked != FREE:
             what = "restricts the use" if asked == RESTRICTED else "asks to share alike"

@@ -31,8 +31,8 @@ class Dependency(NamedTuple):
 class Oddity(NamedTuple):
     """A line that fetches from an unusual place, or that cannot be understood.
 
-    ``kind`` is one of ``index``, ``plain_transport``, ``direct``, ``version_control``, ``local``,
-    ``elsewhere``, ``unreadable``.
+    ``kind`` is one of ``index``, ``plain_transport``, ``direct``, ``version_control`` (both also
+    with ``_fixed``, by hash or commit), ``local``, ``elsewhere``, ``unreadable``.
     """
 
     kind: str

@@ -8,19 +8,22 @@ import functools
 from collections.abc import Iterable
 from pathlib import Path
 
-from tasks.catalog.papers import Gap, read_papers
-from tasks.catalog.reading import catalog_root
+from tasks.catalog.papers import STANDARD, Gap
+from tasks.catalog.reading import Catalog, catalog_root
 from tasks.domain.measurement import Observation
 
 
-def weighed(observations: Iterable[Observation], rigour: int) -> tuple[Observation, ...]:
+def weighed(
+    observations: Iterable[Observation], rigour: int, *, papers: str = STANDARD
+) -> tuple[Observation, ...]:
     """Returns the observations with each gap as bad as the tier at hand takes it.
 
     Args:
         observations: What intake found.
         rigour: 1, 2 or 3 for the tiers low, medium and high.
+        papers: The catalog entry that says what gaps weigh.
     """
-    gaps = _gaps(catalog_root())
+    gaps = _gaps(catalog_root(), papers)
     return tuple(
         item.model_copy(update={"severity": gaps[item.rule].severity(rigour)})
         if item.rule in gaps
@@ -30,5 +33,5 @@ def weighed(observations: Iterable[Observation], rigour: int) -> tuple[Observati
 
 
 @functools.cache
-def _gaps(root: Path) -> dict[str, Gap]:
-    return {gap.rule: gap for gap in read_papers(root=root).gaps}
+def _gaps(root: Path, papers: str) -> dict[str, Gap]:
+    return {gap.rule: gap for gap in Catalog(root).papers(papers).gaps}

@@ -81,6 +81,7 @@ class Papers:
         self._store = store
         self._facts = facts
         self._workspace = workspace
+        self._hashes: dict[tuple[str, str], str] = {}
 
     def read(
         self,
@@ -156,6 +157,9 @@ class Papers:
                 found.append(_too_large("dependencies", path))
             else:
                 documents.append((path, data))
+        if len(paths) > _MOST_DEPENDENCY_FILES:
+            detail = f"{len(paths) - _MOST_DEPENDENCY_FILES} more dependency files were not read"
+            found.append(_observed("dependencies.unreadable", Severity.MEDIUM, detail, ""))
         if not paths and not bom:
             detail = "the bundle declares no packages that it needs"
             found.append(_observed("dependencies.absent", Severity.INFO, detail, ""))
@@ -254,7 +258,13 @@ class Papers:
         return self._store.get(file.digest) if file.size_bytes <= MOST_DOCUMENT_BYTES else None
 
     def _hashed(self, file: FileEntry, algorithm: str) -> str:
-        """Returns the hex of a file by another algorithm than the store's own."""
+        """Returns the hex of a file by another algorithm than the store's own; computed once."""
+        known = self._hashes.get((file.path, algorithm))
+        if known is None:
+            known = self._hashes[file.path, algorithm] = self._hash_anew(file, algorithm)
+        return known
+
+    def _hash_anew(self, file: FileEntry, algorithm: str) -> str:
         with scratch(self._workspace, "hashing") as folder:
             place = folder / "bytes"
             self._store.fetch(file.digest, place)

@@ -85,7 +85,10 @@ def _requirements(data: bytes, path: str) -> _Found:
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
     """Yields lines joined at backslashes, without comments, with the number of their first."""
     pending, start = "", 0
-    for number, raw in enumerate(text.splitlines()[:MOST_LINES], start=1):
+    lines = text.splitlines()
+    if len(lines) > MOST_LINES:
+        raise InvalidInputError(f"{len(lines)} lines are more than the {MOST_LINES} allowed.")
+    for number, raw in enumerate(lines, start=1):
         start = start or number
         line = _COMMENT.sub("", raw[:MOST_BYTES])
         if line.endswith("\\"):
@@ -242,4 +245,7 @@ def _map(value: Any) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    return value[:MOST_LINES] if isinstance(value, list) else []
+    items = value if isinstance(value, list) else []
+    if len(items) > MOST_LINES:
+        raise InvalidInputError(f"{len(items)} entries are more than the {MOST_LINES} allowed.")
+    return items

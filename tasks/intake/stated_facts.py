@@ -51,7 +51,8 @@ _PRIVATE = re.compile(
     re.IGNORECASE,
 )
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_MOST_LINE, _MOST_ITEMS = 4_000, 1_000
+_MOST_LINE, _MOST_ITEMS, _MOST_SECTION = 4_000, 1_000, 80
+_AS_SECTION = frozenset({Topic.LICENCE, Topic.FORMAT, Topic.INPUT_SHAPE, Topic.CLASSES})
 MOST_TEXT = 300
 
 
@@ -79,11 +80,21 @@ def facts_of_card(card: Card, *, paper: str, place: str) -> Iterator[Stated]:
     lines = ((key, text) for key, text in stated(card) if key != "datasets")
     yield from facts_of_pairs(lines, paper=paper, place=place)
     yield from facts_of_pairs(_front_pairs(card.front), paper=paper, place=place)
+    yield from _facts_of_sections(card, paper, place)
     for line in card.text.splitlines():
         if match := _SENTENCE.match(line[:_MOST_LINE]):
             yield Stated(Topic.ACCURACY, match[1], paper, place)
         if match := _PRIVATE.search(line[:_MOST_LINE]):
             yield Stated(Topic.DP_EPSILON, match[1], paper, place)
+
+
+def _facts_of_sections(card: Card, paper: str, place: str) -> Iterator[Stated]:
+    """A section called like a fact, with one short line: the fact. Longer ones are prose."""
+    for section in card.sections:
+        topic = _TOPIC.get(key_of(section.heading))
+        text = section.body.strip()
+        if topic in _AS_SECTION and text and len(text) <= _MOST_SECTION and "\n" not in text:
+            yield Stated(topic, text.strip("*`_ ."), paper, place)
 
 
 def _front_pairs(front: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -114,7 +115,7 @@ def read_trusted(paths: Sequence[Path]) -> TrustedKeys:
         elif path.suffix in {".yaml", ".yml"}:
             vendors |= _identities(path, data)
         elif b"BEGIN CERTIFICATE" in data:
-            certificates.append(path)
+            certificates.append(_authorities(path, data))
         else:
             keys.append((path, _public_key(path, data)))
     return TrustedKeys(tuple(keys), tuple(certificates), root, vendors)
@@ -125,6 +126,16 @@ def _bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise SigningError(f"The trusted key {path} cannot be read: {error}.") from error
+
+
+def _authorities(path: Path, data: bytes) -> Path:
+    try:
+        x509.load_pem_x509_certificates(data)
+    except ValueError as error:
+        raise SigningError(
+            f"The trusted certificates {path} cannot be read: {error}. They must be PEM."
+        ) from error
+    return path
 
 
 def _public_key(path: Path, data: bytes) -> ec.EllipticCurvePublicKey:

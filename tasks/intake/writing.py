@@ -180,14 +180,8 @@ def _model(folder: Path, spec: BundleSpec) -> dict[str, Any]:
 
 
 def _data(folder: Path, role: str, path: str) -> dict[str, Any]:
-    return {
-        "type": "data",
-        "bom-ref": f"data-{role}",
-        "name": path,
-        "hashes": [_hash(folder / path)],
-        "properties": [{"name": "proofhouse:path", "value": path}],
-        "data": [{"type": "dataset", "name": role}],
-    }
+    told = {"type": "data", "bom-ref": f"data-{role}"}
+    return _file(folder, path) | told | {"data": [{"type": "dataset", "name": role}]}
 
 
 def _file(folder: Path, path: str) -> dict[str, Any]:

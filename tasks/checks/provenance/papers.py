@@ -4,7 +4,7 @@ The papers are read as text at intake, on the trusted side, because only there t
 and advisories are known. A check gathers its part and weighs gaps by the risk tier.
 """
 
-from tasks.catalog.papers import RIGOUR
+from tasks.catalog.papers import RIGOUR, papers_of
 from tasks.checks.lab import Lab
 from tasks.domain.measurement import Measurement, Observation, Status
 from tasks.domain.severity import Severity
@@ -28,7 +28,7 @@ def gathered(lab: Lab, check: str) -> tuple[Observation, ...]:
     mine = set(SHARES.get(check, ()))
     found = [item for item in lab.subject.observations if item.rule.startswith(FAMILY)]
     share = (item for item in found if (_part(item) in mine if mine else _part(item) not in taken))
-    return weighed(share, lab.count(RIGOUR))
+    return weighed(share, lab.count(RIGOUR), papers=papers_of(lab.subject.spec.model.kind))
 
 
 def measured(

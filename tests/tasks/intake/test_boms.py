@@ -244,6 +244,36 @@ def test_hostile_documents_are_refused_quickly(spec: BundleSpec, name: str) -> N
     assert time.process_time() - start < 3
 
 
+def _bom_of(*components: dict[str, Any]) -> bytes:
+    return json.dumps(cyclonedx() | {"components": list(components)}).encode()
+
+
+MANY = range(4_000)
+COSTLY: dict[str, Callable[[], bytes]] = {
+    "one name, another hash": lambda: _bom_of(
+        *({"type": "file", "name": "digits.bin", "version": str(n),
+           "hashes": [{"alg": "SHA-512", "content": hex_of(b"%d" % n, "sha512")}]} for n in MANY)
+    ),
+    "models without end": lambda: _bom_of(
+        *({"type": "machine-learning-model", "name": f"m{n}",
+           "hashes": [{"alg": "SHA-256", "content": hex_of(b"%d" % n)}]} for n in MANY)
+    ),
+    "licences without end": lambda: _bom_of(
+        *({"type": "data", "name": f"d{n}",
+           "licenses": [{"expression": f"MIT AND LicenseRef-{n}"}]} for n in MANY)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_costly_documents_are_judged_in_bounded_time(spec: BundleSpec, name: str) -> None:
+    data = COSTLY[name]()
+    list(bom_observations(FORMATS["CycloneDX 1.6 JSON"](), spec, FILES, path="bom"))
+    start = time.process_time()
+    assert seen(spec, data)
+    assert time.process_time() - start < 12
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=4)

@@ -143,6 +143,7 @@ def test_tool_tables_of_pyproject_are_looked_at() -> None:
 
 
 BROKEN = {
+    "constraints.txt": b"numpy\n" * 20_001,
     "pyproject.toml": b"[project\n",
     "uv.lock": b"a = " + b"[" * 5000,
     "environment.yml": b"a: &x [*x]",

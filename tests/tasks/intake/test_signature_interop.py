@@ -316,7 +316,28 @@ def test_a_keyless_signature_with_one_part_forged_is_invalid(
     assert keyless.seen(tmp_path) == {"invalid": "critical"}
 
 
+ODD_CHAINS: dict[str, list[dict[str, str]]] = {
+    "none": [],
+    "no certificate": [{"rawBytes": "AAAA"}],
+    "not base64": [{"rawBytes": "no"}],
+    "too many": [{"rawBytes": "AAAA"}] * 30,
+}
+
+
+@pytest.mark.parametrize("name", ODD_CHAINS)
+def test_odd_chains_are_findings(tmp_path: Path, authority: Authority, name: str) -> None:
+    certificate(tmp_path, "acme", authority)
+    folder = bundle(tmp_path / "b", "certificate")
+    root = tmp_path / "authority.pem"
+    place = sign_model(folder, SigningKey(tmp_path / "acme.key", tmp_path / "acme.pem", (root,)))
+    value = json.loads(place.read_text())
+    value["verificationMaterial"]["x509CertificateChain"]["certificates"] = ODD_CHAINS[name]
+    place.write_text(json.dumps(value))
+    assert states(folder, tmp_path / "w", root) == {"unreadable": "high"}
+
+
 TRUST_MISTAKES = {
+    "authority.crt": "-----BEGIN CERTIFICATE-----\nno\n-----END CERTIFICATE-----",
     "identities.yaml": "vendors: {Acme: {keyz: [a]}}",
     "sigstore.json": "[]",
 }

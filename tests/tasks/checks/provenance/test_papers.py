@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.catalog.papers import read_papers
+from tasks.catalog.papers import STANDARD
 from tasks.catalog.reading import Catalog
 from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.checks.provenance.papers import SHARES
@@ -102,7 +102,7 @@ def test_gaps_weigh_by_tier_and_contradictions_do_not(tmp_path: Path) -> None:
 
 def test_every_gap_of_the_catalog_belongs_to_a_check() -> None:
     known = {name for names in SHARES.values() for name in names} | {"questionnaire"}
-    assert {gap.rule.split(".")[1] for gap in read_papers().gaps} <= known
+    assert {gap.rule.split(".")[1] for gap in Catalog().papers(STANDARD).gaps} <= known
 
 
 STATES = {
