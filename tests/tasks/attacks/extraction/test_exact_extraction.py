@@ -1,6 +1,6 @@
 """Exact extraction against victims whose inside is known: weights to 1e-6, every leaf of a tree."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -29,7 +29,8 @@ UNSEEN = digits().test.inputs[300:].reshape(-1, 64).astype(np.float64)
 
 
 def opened(estimator: Any) -> Target:
-    return sklearn_target(estimator, ModelSpec.model_validate(description(kind="probabilities")))
+    spec = ModelSpec.model_validate(description(kind="probabilities"))
+    return cast("Target", sklearn_target(estimator, spec))
 
 
 @pytest.fixture(scope="module")
