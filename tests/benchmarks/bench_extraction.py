@@ -39,7 +39,7 @@ from tasks.domain.bundle import ModelSpec
 from tasks.sandbox.procedures import procedure
 from tasks.sandbox.protocol import Array
 from tasks.targets.torch_target import TorchTarget
-from tests.benchmarks.sections import put_section
+from tests.benchmarks.tables import write_section
 from tests.tasks.targets.models import description, digits, trained
 
 FOLDER = Path(__file__).with_name("results")
@@ -89,7 +89,14 @@ def mnist_work() -> Work:
         nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10),
     )  # fmt: skip
     state = safetensors.torch.load_file(folder / "models" / "badnet_mnist_target1.safetensors")
-    network.load_state_dict(dict(zip(network.state_dict(), state.values(), strict=True)))
+    places = {"0": "conv1.0", "3": "conv2.0", "7": "fc1.0", "9": "fc2.0"}
+    network.load_state_dict(
+        {
+            f"{place}.{kind}": state[f"{name}.{kind}"]
+            for place, name in places.items()
+            for kind in ("weight", "bias")
+        }
+    )
     spec = description(shape=(1, 28, 28), mean=[0.5], std=[0.5])
     target = TorchTarget(network, ModelSpec.model_validate(spec), kind="bench")
     table = np.load(folder / "mnist.npz", allow_pickle=False)
@@ -406,7 +413,7 @@ def main() -> None:
     text = json.dumps(rows, indent=1) + "\n"
     (FOLDER / "extraction.json").write_text(text, encoding="utf-8")
     plot(rows)
-    put_section("extraction", section(rows))
+    write_section("extraction", section(rows))
 
 
 if __name__ == "__main__":
