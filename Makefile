@@ -9,7 +9,7 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-evasion bench-onboarding bench-privacy
+.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -51,6 +51,9 @@ bench-onboarding: $(STAMP)
 
 bench-evasion: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_evasion
+
+bench-extraction: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_extraction
 
 clean:
 	rm -rf $(VENV) demo-output .proofhouse .pytest_cache .mypy_cache .ruff_cache

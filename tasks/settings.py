@@ -69,7 +69,7 @@ class EndpointSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     allow: str = ""
-    queries: int = Field(default=50_000, ge=1)
+    queries: int = Field(default=1_000_000, ge=1)
     seconds: float = Field(default=1800, gt=0)
     ca_file: str = ""
 
@@ -162,9 +162,11 @@ def read_settings() -> Settings:
         SettingsError: A profile is unknown, or a value does not fit; names every bad one.
     """
     try:
-        return Settings()
+        settings = Settings()
+        _ = settings.terms  # a list that cannot be read is told now, not in a worker
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(map(str, issue['loc']))}: {issue['msg']}" for issue in error.errors()
         )
         raise SettingsError(f"settings do not fit: {problems}") from error
+    return settings

@@ -88,6 +88,7 @@ class Lab:
         self._terms = terms
         self._spread = spread
         self._broker: Broker | None = None
+        self._trouble: EndpointError | None = None
         self._session: Session | None = None
         self._target: dict[str, Any] | None = None
         self._expected: Counter[str] | None = None
@@ -271,22 +272,25 @@ class Lab:
 
     def _answer(self, arrays: Mapping[str, Array], values: Values) -> Reply:
         """Answers the child's questions to the endpoint."""
-        if self._broker is None:
-            self._broker = Broker(self.subject.spec.model, self._terms)
-        return self._broker.answer(arrays, values)
+        try:
+            if self._broker is None:
+                self._broker = Broker(self.subject.spec.model, self._terms)
+            return self._broker.answer(arrays, values)
+        except EndpointError as error:
+            self._trouble = error
+            raise
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
         """Tells what the endpoint did, where the child can only say that it got no answer."""
-        if self._broker is not None:
-            self._broker.trouble = None
+        self._trouble = None
         try:
             yield
         except ChildRaisedError as error:
-            trouble = self._broker.trouble if self._broker is not None else None
-            if trouble is None:
+            # Kept on this side: a child could only claim it.
+            if self._trouble is None:
                 raise
-            raise _told(trouble) from error
+            raise _told(self._trouble) from error
 
     def _model_files(self) -> tuple[Path, Path | None]:
         model = self.subject.spec.model

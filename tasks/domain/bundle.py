@@ -100,8 +100,12 @@ class Secret(Frozen):
     The vendor writes this, so it can only name variables and files that exist for this purpose.
     """
 
-    env: Annotated[str, StringConstraints(pattern=r"^PROOFHOUSE_ENDPOINT_[A-Z0-9_]{1,60}$")] = ""
-    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = ""
+    env: (
+        Annotated[str, StringConstraints(pattern=r"^PROOFHOUSE_ENDPOINT_[A-Z0-9_]{1,60}$")] | None
+    ) = None
+    file: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] | None = (
+        None
+    )
     header: Annotated[
         str, StringConstraints(pattern=r"^(?i:authorization|api-key|x-[a-z0-9-]{1,60})$")
     ] = "Authorization"
@@ -109,7 +113,7 @@ class Secret(Frozen):
 
     @model_validator(mode="after")
     def _names_one_place(self) -> Self:
-        if bool(self.env) == bool(self.file):
+        if (self.env is None) == (self.file is None):
             raise ValueError("auth names either env or file")
         return self
 

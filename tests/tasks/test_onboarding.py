@@ -1,5 +1,6 @@
 """Tiers by the vendor's answers, gatekeepers, and new attempts; the flow has tests of its own."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,33 @@ def test_a_run_that_was_never_sealed_is_planned_again(store: MemoryStore) -> Non
     digest = store.put(linear_subject(store).canonical()).digest
     first, second = (plan_onboarding(digest, battery=None, tier=None) for _ in range(2))
     assert (first.sealed, first.plan) == (False, second.plan)
+
+
+def test_a_verdict_about_an_address_is_good_for_a_day(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = linear_subject(store).model_dump(mode="json")
+    document["spec"]["model"] |= {
+        "artifact": None,
+        "architecture": None,
+        "endpoint": {"url": "https://models.example/infer"},
+    }
+    asked = store.put(Subject.model_validate(document).canonical()).digest
+    kept = store.put(linear_subject(store).canonical()).digest
+
+    def runs(day: int) -> list[str]:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> "Clock":
+                return cls(2026, 1, day, 12, tzinfo=tz)
+
+        monkeypatch.setattr(onboarding, "datetime", Clock)
+        return [plan_onboarding(each, battery=None, tier=None).plan.run for each in (asked, kept)]
+
+    first, again, later = runs(1), runs(1), runs(2)
+    assert first == again
+    assert later[0] != first[0]
+    assert later[1] == first[1]
 
 
 def test_errors_lead_to_a_new_attempt(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,3 +37,22 @@ def test_places_follow_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_every_shipped_profile_is_valid(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROOFHOUSE_PROFILE", profile)
     assert read_settings().compute.kind in {"local", "gpu", "scheduler"}
+
+
+def test_an_endpoint_list_that_cannot_be_read_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PROOFHOUSE_ENDPOINTS__ALLOW", "http://models.example")
+    with pytest.raises(SettingsError, match="PROOFHOUSE_ENDPOINTS__ALLOW"):
+        read_settings()
+
+
+def test_no_endpoint_may_be_asked_unless_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not read_settings().terms.reach.names("models.example", 443)
+    monkeypatch.setenv("PROOFHOUSE_ENDPOINTS__ALLOW", "models.example, 10.0.0.0/8:8080")
+    monkeypatch.setenv("PROOFHOUSE_ENDPOINTS__QUERIES", "7")
+    terms = read_settings().terms
+    assert terms.reach.names("models.example", 443)
+    assert not terms.reach.names("models.example", 8080)
+    assert terms.reach.names("10.1.1.1", 8080)
+    assert terms.queries == 7

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from tasks.attacks.extraction.students import Beliefs, certain
+from tasks.sandbox.protocol import Array
 from tasks.targets.protocol import Labels
 
 DECIMALS = 1
@@ -63,15 +64,12 @@ def _noised(beliefs: Beliefs, dice: np.random.Generator) -> Beliefs:
     return _summing(moved.clip(0), beliefs)
 
 
-def _summing(changed: np.ndarray, beliefs: Beliefs) -> Beliefs:  # type: ignore[type-arg]
+def _summing(changed: Array, beliefs: Beliefs) -> Beliefs:
     total = changed.sum(axis=1, keepdims=True)
     # Where nothing is left (many classes, all rounded away), only the order was told.
-    told = np.where(total > 0, changed / np.where(total > 0, total, 1), _labels_of(beliefs))
+    labels = certain(named(beliefs), beliefs.shape[1])
+    told = np.where(total > 0, changed / np.where(total > 0, total, 1), labels)
     return told.astype(np.float32)
-
-
-def _labels_of(beliefs: Beliefs) -> Beliefs:
-    return certain(named(beliefs), beliefs.shape[1])
 
 
 Arm = Callable[[Beliefs, np.random.Generator], Beliefs]

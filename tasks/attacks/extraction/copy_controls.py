@@ -1,5 +1,7 @@
 """Two victims with known answers to "can it be copied?": a linear rule yes, dice no."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from tasks.attacks.evasion.keyed import generator_for
@@ -21,7 +23,7 @@ def copy_controls(
         The caller compares.
     """
     asked = queries(pool, budget, target.bounds, seed=seed)
-    victims = {
+    victims: dict[str, Callable[[Images], Scores]] = {
         "linear": _Linear(pool, target.classes, seed),
         "dice": _Dice(target.classes, seed),
     }

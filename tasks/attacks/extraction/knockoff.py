@@ -4,14 +4,14 @@ Source: Orekondy et al. 2019, arXiv 1812.02766. The pool is natural data, stretc
 (Zhang et al. 2018, arXiv 1710.09412) when the budget is larger than the pool.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tasks.attacks.extraction.arms import ARMS, answered, named
 from tasks.attacks.extraction.students import Beliefs, Lesson, believed, certain, studied
 from tasks.detectors.telemetry.query_distances import seen_by_distances
-from tasks.sandbox.protocol import Reply
+from tasks.sandbox.protocol import Array, Reply
 from tasks.targets.protocol import Access, Images, Labels, Target
 
 NOISE = 0.05  # of the input range, on mixed inputs
@@ -96,6 +96,6 @@ def _lesson(beliefs: Beliefs, budget: int) -> Lesson:
     return Lesson(np.arange(budget), beliefs[:budget])
 
 
-def _changed(told: dict[str, Beliefs], names: Sequence[str]) -> np.ndarray:  # type: ignore[type-arg]
+def _changed(told: Mapping[str, Beliefs], names: Sequence[str]) -> Array:
     plain = named(told[names[0]])
     return np.array([float(np.mean(named(told[name]) != plain)) for name in names])

@@ -10,7 +10,7 @@ import torch
 
 from tasks.attacks.extraction.equation_solving import equation_solving
 from tasks.attacks.extraction.path_finding import path_finding
-from tasks.sandbox.protocol import Reply
+from tasks.sandbox.protocol import Array, Reply
 from tasks.targets.protocol import Access, Images, Meter, Scores, Target, product
 
 DEPTH = 3
@@ -88,7 +88,7 @@ def known_victims(
         The attack's arrays with ``planted_`` or ``clean_`` before their names, and
         ``planted_scores`` and ``clean_scores``, what the victims answer to ``held_out``.
     """
-    arrays = {}
+    arrays: dict[str, Array] = {}
     for role, name in (("planted", planted), ("clean", clean)):
         victim = KnownVictim(name, target, seed=seed)
         reply = ATTACKS[attack](victim, pool=pool, budget=budget, seed=seed)

@@ -8,7 +8,7 @@ saves little; where it does not (rows, small images), it saves most of the time.
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +20,7 @@ from tasks.targets.protocol import Images, Labels, Scores, product
 
 EPOCHS, BATCH = 20, 64
 FEWEST_STEPS, MOST_STEPS = 100, 4000
-LEARNING_RATE = 3e-3
+LEARNING_RATE = 8e-3
 WIDTH = 64
 CHANNELS = (16, 32)
 SMALLEST_IMAGE, LARGE_IMAGE = 8, 16
@@ -129,16 +129,15 @@ class Cohort:
     def learn(self, inputs: torch.Tensor, lessons: Sequence[Lesson], *, seed: int) -> None:
         """Trains every student on its own lesson; all lessons have one length."""
         steps = lessons[0].length
+        batch = min(BATCH, *(len(lesson.rows) for lesson in lessons))
+        decks = [_picks(len(lesson.rows), batch, seed) for lesson in lessons]
         rows = [torch.from_numpy(lesson.rows) for lesson in lessons]
         beliefs = [torch.from_numpy(lesson.beliefs) for lesson in lessons]
-        batch = min(BATCH, *(len(each) for each in rows))
         optimizer = torch.optim.Adam(self.weights, LEARNING_RATE, fused=True)
-        dice = torch.Generator().manual_seed(seed)
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
-            drawn = torch.rand(batch, generator=dice)
-            picks = [(drawn * len(each)).long() for each in rows]
+            picks = [next(deck) for deck in decks]
             shown = torch.stack(
                 [inputs[each[pick]] for each, pick in zip(rows, picks, strict=True)]
             )
@@ -199,6 +198,14 @@ class Cohort:
         drawn = (1 if self.alike else self.count, *shape)
         weights = (2 * torch.rand(drawn, generator=self._dice) - 1) * reach
         self.weights.append(weights.expand(self.count, *shape).clone().requires_grad_())
+
+
+def _picks(count: int, batch: int, seed: int) -> Iterator[torch.Tensor]:
+    """Deals places in 0..count-1, each once before any comes again; equal decks deal alike."""
+    dice = torch.Generator().manual_seed(seed)
+    while True:
+        order = torch.randperm(count, generator=dice)
+        yield from (order[at : at + batch] for at in range(0, count - batch + 1, batch))
 
 
 def _cohorts(lessons: Sequence[Lesson], shape: tuple[int, ...]) -> list[list[int]]:

@@ -71,7 +71,7 @@ def same_answers(copied: Array, truth: Array, *, labels_only: bool) -> Array:
     """Answers for which inputs the copy says what the model says (n,)."""
     if copied.shape != truth.shape:
         return np.zeros(len(truth), dtype=bool)
-    known = np.isfinite(copied).all(axis=1)
+    known: Array = np.asarray(np.isfinite(copied).all(axis=1))
     filled = np.where(known[:, None], copied, 0)
     if labels_only:
         same: Array = known & (filled.argmax(axis=1) == truth.argmax(axis=1))

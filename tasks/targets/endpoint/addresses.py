@@ -72,8 +72,8 @@ def reach_of(text: str) -> Reach:
     return Reach(tuple(_rule(entry) for entry in re.split(r"[,\s]+", text.strip()) if entry))
 
 
-def pinned(host: str, port: int, reach: Reach, resolve: Resolve | None = None) -> str:
-    """Returns the one address to connect to.
+def pinned(host: str, port: int, reach: Reach, resolve: Resolve | None = None) -> tuple[str, ...]:
+    """Returns the addresses to connect to, the first choice first.
 
     Raises:
         EndpointRefusedError: One of the addresses is not allowed; says which entry would allow it.
@@ -81,7 +81,7 @@ def pinned(host: str, port: int, reach: Reach, resolve: Resolve | None = None) -
     """
     try:
         found = [ipaddress.ip_address(text) for text in (resolve or _resolved)(host, port)]
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter: a label too long for a name
         raise EndpointDownError(f"the endpoint's host {host} has no address: {error}") from error
     if not found:
         raise EndpointDownError(f"the endpoint's host {host} has no address")
@@ -89,7 +89,7 @@ def pinned(host: str, port: int, reach: Reach, resolve: Resolve | None = None) -
     for address in found:
         if not reach.admits(host, port, address):
             raise EndpointRefusedError(_refusal(host, port, address))
-    return str(found[0])
+    return tuple(dict.fromkeys(str(address) for address in found))
 
 
 def is_public(address: Address) -> bool:

@@ -16,7 +16,6 @@ from tasks.domain.errors import (
     EndpointAnswerError,
     EndpointBudgetError,
     EndpointDownError,
-    EndpointError,
     EndpointRefusedError,
     EndpointTimeoutError,
 )
@@ -39,7 +38,7 @@ class Terms(NamedTuple):
     reach: Reach = Reach()
     secrets: Path | None = None
     """Folder whose files bundles may name under ``auth.file``."""
-    queries: int = 50_000
+    queries: int = 1_000_000
     """Most items shown to the endpoint, repetitions included."""
     seconds: float = 1800
     """Most time spent on asking, waiting included."""
@@ -72,8 +71,6 @@ class Broker:
         self.endpoint: Endpoint = model.endpoint
         self.spec: InputSpec = model.input or InputSpec(shape=(1,))
         self.classes = (model.output.classes if model.output else None) or 1
-        self.trouble: EndpointError | None = None
-        """Why the last question has no answer; a child cannot forge this."""
         self.queries = self.retries = 0
         self._terms, self._sleep = terms, sleep
         self._spent_seconds = 0.0
@@ -87,7 +84,7 @@ class Broker:
         """Asks about ``arrays["inputs"]`` (n, …) and returns ``answers`` (n, …) float64.
 
         Raises:
-            EndpointError: There is no answer; which kind says why. Kept in :attr:`trouble`.
+            EndpointError: There is no answer; which kind says why.
         """
         self._started = time.monotonic()
         try:
@@ -95,9 +92,6 @@ class Broker:
             size = self.endpoint.batch
             parts = [self._batch(inputs[at : at + size]) for at in range(0, len(inputs), size)]
             return Reply({"answers": _joined(parts)}, {"queries": len(inputs)})
-        except EndpointError as error:
-            self.trouble = error
-            raise
         finally:
             self._spent_seconds, self._started = self._used(), None
 
@@ -201,8 +195,8 @@ def _secret(endpoint: Endpoint, terms: Terms) -> dict[str, str]:
         )
     if not endpoint.url.startswith("https:") and host not in {"localhost", "127.0.0.1", "::1"}:
         raise EndpointRefusedError("a secret is sent over https only; correct endpoint.url")
-    value = os.environ.get(auth.env, "") if auth.env else _from_file(auth.file, terms.secrets)
-    value = value.strip()
+    from_file = _from_file(auth.file, terms.secrets) if auth.file else ""
+    value = (os.environ.get(auth.env, "") if auth.env else from_file).strip()
     if not value or not value.isascii() or not value.isprintable():
         place = auth.env or f"secrets/{auth.file} in the home"
         raise EndpointRefusedError(f"the endpoint needs the secret {place}, which is not set")

@@ -98,8 +98,8 @@ class Connection:
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             "User-Agent": "proofhouse",
-            **headers,
         }
+        sent.update(headers.items())
         with self._pool.stream("POST", self._endpoint.url, headers=sent, content=body) as response:
             told = {
                 name.decode("latin-1").lower(): value.decode("latin-1")
@@ -146,8 +146,8 @@ class _Limit:
 class _Pinned(httpcore.NetworkBackend):
     """Connects to the address that was looked at, whatever the name says a moment later."""
 
-    def __init__(self, limit: _Limit, address: Callable[[], str]) -> None:
-        self._limit, self._address = limit, address
+    def __init__(self, limit: _Limit, addresses: Callable[[], tuple[str, ...]]) -> None:
+        self._limit, self._addresses = limit, addresses
         self._plain = httpcore.SyncBackend()
 
     def connect_tcp(
@@ -158,15 +158,22 @@ class _Pinned(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        address = self._address()
-        stream = self._plain.connect_tcp(
-            address,
-            port,
-            timeout=self._limit.left(httpcore.ConnectTimeout),
-            local_address=local_address,
-            socket_options=socket_options,
-        )
-        return _Limited(stream, self._limit)
+        addresses = self._addresses()
+        for address in addresses:
+            try:
+                stream = self._plain.connect_tcp(
+                    address,
+                    port,
+                    timeout=self._limit.left(httpcore.ConnectTimeout),
+                    local_address=local_address,
+                    socket_options=socket_options,
+                )
+            except httpcore.ConnectError:
+                if address == addresses[-1]:
+                    raise
+            else:
+                return _Limited(stream, self._limit)
+        raise httpcore.ConnectError("there is no address")
 
 
 class _Limited(httpcore.NetworkStream):

@@ -48,11 +48,12 @@ def ran(
     allow: str = "",
     kind: str = "logits",
     patience: float = 20,
+    auth: Any = None,
     **more: Any,
 ) -> tuple[Measurement, Finding, MemoryStore]:
     store = MemoryStore()
     with serving(behave) as server:
-        subject = behind(server.url, store, folder, kind, patience)
+        subject = behind(server.url, store, folder, kind=kind, timeout_seconds=patience, auth=auth)
         terms = Terms(reach=reach_of(allow or f"127.0.0.1:{server.port}"), **more)
         execution = run_check(
             small_spec(Catalog().check(check)),
@@ -67,7 +68,12 @@ def ran(
 
 
 def behind(
-    url: str, store: MemoryStore, folder: Path, kind: str = "logits", patience: float = 20
+    url: str,
+    store: MemoryStore,
+    folder: Path,
+    *,
+    kind: str = "logits",
+    **endpoint: Any,
 ) -> Subject:
     trained()  # not while somebody waits for an answer
     test, train = digits().test, digits().train
@@ -79,7 +85,7 @@ def behind(
         classes=10,
         store=store,
         artifact=None,
-        endpoint={"url": url, "batch": 256, "timeout_seconds": patience},
+        endpoint={"url": url, "batch": 256} | endpoint,
         output={"kind": kind, "classes": 10},
     )
     return made.subject
@@ -146,8 +152,7 @@ TROUBLE: Mapping[str, Behaviour] = {
 
 @pytest.mark.parametrize("behave", TROUBLE.values(), ids=TROUBLE.keys())
 def test_trouble_is_a_finding_and_never_robust(behave: Behaviour, tmp_path: Path) -> None:
-    limits = {"seconds": 3.0, "patience": 0.3}
-    _, finding, _ = ran("evasion.linf_robust_accuracy", behave, tmp_path, **limits)
+    _, finding, _ = ran("evasion.linf_robust_accuracy", behave, tmp_path, patience=0.3, seconds=3.0)
     assert finding.outcome in {Outcome.ERROR, Outcome.NOT_AVAILABLE}
     assert finding.estimate is None
 
@@ -165,6 +170,13 @@ def test_an_endpoint_that_was_not_allowed_is_not_the_vendors_fault(tmp_path: Pat
     measurement, _, _ = ran("artifact.behaviour", v2(reader), tmp_path, allow="models.example")
     assert measurement.status is Status.NOT_AVAILABLE
     assert "PROOFHOUSE_ENDPOINTS__ALLOW=" in measurement.detail
+
+
+def test_a_missing_secret_is_not_the_vendors_fault(tmp_path: Path) -> None:
+    auth = {"env": "PROOFHOUSE_ENDPOINT_NOBODY_SET_THIS"}
+    measurement, _, _ = ran("artifact.behaviour", v2(reader), tmp_path, auth=auth)
+    assert measurement.status is Status.NOT_AVAILABLE
+    assert "PROOFHOUSE_ENDPOINT_NOBODY_SET_THIS" in measurement.detail
 
 
 def test_a_spent_budget_is_no_answer(tmp_path: Path) -> None:

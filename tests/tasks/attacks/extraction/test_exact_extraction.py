@@ -1,5 +1,7 @@
 """Exact extraction against victims whose inside is known: weights to 1e-6, every leaf of a tree."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +17,7 @@ from tasks.attacks.extraction.known_victims import KnownVictim
 from tasks.attacks.extraction.path_finding import box_of, path_finding
 from tasks.domain.bundle import ModelSpec
 from tasks.sandbox.protocol import Array
+from tasks.targets.protocol import Target
 from tasks.targets.sklearn_target import sklearn_target
 from tasks.targets.torch_target import TorchTarget
 from tests.tasks.targets.models import description, digits, trained
@@ -23,6 +26,11 @@ ROWS = digits().train.inputs.reshape(1000, -1)
 LABELS = digits().train.labels
 POOL = digits().test.inputs[:300]
 UNSEEN = digits().test.inputs[300:].reshape(-1, 64).astype(np.float64)
+
+
+def opened(estimator: Any) -> Target:
+    spec = ModelSpec.model_validate(description(kind="probabilities"))
+    return cast("Target", sklearn_target(estimator, spec))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +58,7 @@ def test_one_query_more_than_features_gives_the_weights(classes: int) -> None:
 
 
 def test_a_target_is_solved_as_far_as_float32_tells(logistic: LogisticRegression) -> None:
-    target = sklearn_target(logistic, ModelSpec.model_validate(description(kind="probabilities")))
+    target = opened(logistic)
     reply = equation_solving(target, pool=POOL, budget=65)
     assert reply.values["queries"] == 65
     true = logistic.coef_ - logistic.coef_[0]
@@ -77,7 +85,7 @@ def test_labels_alone_give_the_weights_up_to_scale(classes: int) -> None:
 
 
 def test_labels_alone_copy_a_ten_class_model(logistic: LogisticRegression) -> None:
-    target = sklearn_target(logistic, ModelSpec.model_validate(description(kind="probabilities")))
+    target = opened(logistic)
     reply = equation_solving(target, pool=POOL, budget=20_000, labels_only=True)
     solved = np.concatenate([reply.arrays["weights"], reply.arrays["offset"][:, None]], axis=1)
     assert (predicted(solved, UNSEEN) == logistic.predict(UNSEEN)).mean() > 0.99
@@ -109,7 +117,7 @@ def test_labels_that_do_not_suffice_give_nothing(case: dict[str, int]) -> None:
 def test_finds_the_leaves_of_a_tree(depth: int | None, least: float) -> None:
     tree = DecisionTreeClassifier(max_depth=depth, min_samples_leaf=5, random_state=0)
     tree.fit(ROWS, LABELS)
-    target = sklearn_target(tree, ModelSpec.model_validate(description(kind="probabilities")))
+    target = opened(tree)
     reply = path_finding(target, pool=POOL, budget=40_000)
     assert reply.values["covered"]
     places = box_of(UNSEEN, reply.arrays["low"], reply.arrays["high"])
@@ -136,7 +144,7 @@ def test_a_network_has_no_leaves_and_costs_few_queries() -> None:
 
 def test_a_small_budget_says_that_it_did_not_see_everything() -> None:
     tree = DecisionTreeClassifier(max_depth=6, random_state=0).fit(ROWS, LABELS)
-    target = sklearn_target(tree, ModelSpec.model_validate(description(kind="probabilities")))
+    target = opened(tree)
     reply = path_finding(target, pool=POOL, budget=1000)
     assert not reply.values["covered"]
     assert reply.values["queries"] < 6000

@@ -52,7 +52,7 @@ def test_refuses_after_resolution(allow: str, host: str, found: list[str]) -> No
 
 @pytest.mark.parametrize(("allow", "host", "found"), ADMITTED.values(), ids=ADMITTED.keys())
 def test_admits_what_is_listed(allow: str, host: str, found: list[str]) -> None:
-    assert pinned(host, 443, reach_of(allow), lambda *_: found) == found[0]
+    assert pinned(host, 443, reach_of(allow), lambda *_: found) == (found[0],)
 
 
 @pytest.mark.parametrize("spelling", ["2130706433", "0x7f000001", "017700000001", "127.1"])

@@ -46,7 +46,7 @@ def asked(server: ModelServer, slept: list[float] | None = None, **more: Any) ->
     broker = Broker(
         model(server.url, **more.pop("endpoint", {})),
         terms(server, **more),
-        sleep=[].append if slept is None else slept.append,
+        sleep=(lambda _: None) if slept is None else slept.append,
     )
     try:
         return broker.answer({"inputs": ITEMS}, {}).arrays["answers"], broker
@@ -166,6 +166,17 @@ def test_trouble_is_a_clear_error_in_bounded_time(
     assert server.paths == ["/v2/models/digits/infer"] * server.asked
 
 
+def test_the_next_address_is_tried_when_one_is_dead() -> None:
+    with serving(v2(linear)) as server:
+        url = server.url.replace("127.0.0.1", "models.example")
+        granted = terms(server)._replace(reach=reach_of(f"127.0.0.0/8:{server.port}"))
+        found = ["127.0.0.9", "127.0.0.1"]
+        broker = Broker(model(url), granted, resolve=lambda *_: found, sleep=lambda _: None)
+        answers = broker.answer({"inputs": ITEMS}, {}).arrays["answers"]
+        broker.close()
+    np.testing.assert_array_equal(answers, linear(ITEMS))
+
+
 def test_nobody_there() -> None:
     with serving(v2(linear)) as server:
         url, granted = server.url, terms(server)
@@ -192,7 +203,7 @@ def busy_first(times: int, status: int = 429, **headers: str) -> Behaviour:
 )
 def test_waits_and_asks_again(headers: dict[str, str], least: float, most: float) -> None:
     slept: list[float] = []
-    with serving(busy_first(1, **headers)) as server:
+    with serving(busy_first(1, status=429, **headers)) as server:
         answers, broker = asked(server, slept)
     np.testing.assert_array_equal(answers, linear(ITEMS))
     assert least <= slept[0] <= most
@@ -277,7 +288,6 @@ def test_a_child_cannot_ask_nonsense(make: Callable[[], Any]) -> None:
         with pytest.raises(EndpointAnswerError, match="the child asked"):
             broker.answer({} if inputs is None else {"inputs": inputs}, {})
         assert server.asked == 0
-        assert broker.trouble is not None
 
 
 def test_another_protocol_by_mapping() -> None:

@@ -28,23 +28,25 @@ def tensor(data: Any, shape: Any, name: str = "y") -> dict[str, Any]:
 
 
 def test_the_open_inference_protocol() -> None:
-    body = json.loads(encoded(V2, SPEC, np.float32([[0.1, 1], [2, 3]])))
+    body = json.loads(encoded(V2, SPEC, np.array([[0.1, 1], [2, 3]], np.float32)))
     (sent,) = body["inputs"]
     assert sent["shape"] == [2, 2]
     assert (sent["name"], sent["datatype"]) == ("input-0", "FP32")
-    np.testing.assert_array_equal(np.float32(sent["data"]), np.float32([0.1, 1, 2, 3]))
+    np.testing.assert_array_equal(np.float32(sent["data"]), np.array([0.1, 1, 2, 3], np.float32))
     answer = json.dumps({"outputs": [tensor([1, 2, 3, 4, 5, 6], [2, 3])]}).encode()
     np.testing.assert_array_equal(decoded(V2, answer, items=2), [[1, 2, 3], [4, 5, 6]])
 
 
 def test_whole_inputs_travel_as_whole_numbers() -> None:
-    body = json.loads(encoded(V2, InputSpec(shape=(2,), dtype="uint8"), np.float32([[7, 255]])))
+    body = json.loads(
+        encoded(V2, InputSpec(shape=(2,), dtype="uint8"), np.array([[7, 255]], np.float32))
+    )
     assert body["inputs"][0]["datatype"] == "UINT8"
     assert body["inputs"][0]["data"] == [7, 255]
 
 
 def test_a_declared_mapping() -> None:
-    body = json.loads(encoded(JSON, SPEC, np.float32([[[1], [2]]])))
+    body = json.loads(encoded(JSON, SPEC, np.array([[[1], [2]]], np.float32)))
     assert body == {"data": {"rows": [[1, 2]]}}
     answer = {"result": [{"list": [{"scores": [0.25, 0.75], "id": "x"}]}]}
     np.testing.assert_array_equal(
