@@ -8,8 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.evasion import doubts
-from tasks.checks.evasion.referee import Population, about_escapes, distances, judged, population
+from tasks.checks.evasion.referee import (
+    Population,
+    about_escapes,
+    about_target,
+    distances,
+    judged,
+    population,
+)
 from tasks.checks.lab import Lab
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array, Reply
@@ -35,7 +41,7 @@ def measure(lab: Lab) -> Measurement:
     people = population(lab, points=lab.count("points"), access="gradients")
     rows = np.flatnonzero(people.correct)
     shortest, largest, escaped = {}, {}, 0
-    alarms = doubts.about_answers(people.described)
+    alarms = about_target(people.described)
     for norm in ("l2", "linf"):
         reply = _searched(lab, people, rows, norm)
         result = judged(lab, people, rows, reply.arrays["candidates"])
