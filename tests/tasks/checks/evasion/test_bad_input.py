@@ -67,7 +67,7 @@ class Mixed(nn.Module):
         self.norm = nn.BatchNorm1d(10, track_running_stats=False)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        scores = self.inner(inputs)
+        scores: torch.Tensor = self.inner(inputs)
         if len(scores) == 1:
             return scores.clone()
         normalised: torch.Tensor = self.norm(scores)
