@@ -53,7 +53,8 @@ def spatial(
         raise TargetError("this attack needs gradients, the target reveals only scores")
     before = target.meter.forwards, target.meter.backwards
     layout = Layout(target.input_shape, target.bounds)
-    most = torch.tensor([degrees, shift, shift], dtype=torch.float64)
+    # A pose that may not change at all is left at no pose, and divided by next to nothing.
+    most = torch.tensor([degrees, shift, shift], dtype=torch.float64).clamp_min(1e-12)
     best = poses.copy()
     rows = np.arange(len(labels))
     for start in range(0, len(rows), 256):

@@ -6,11 +6,11 @@ Sources: Chen and Gu 2020, arXiv 2006.12792 (RayS); Chen et al. 2020, arXiv 1904
 
 import numpy as np
 
-from tasks.checks.evasion import doubts
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
     about_escapes,
+    about_target,
     distances,
     judged,
     population,
@@ -67,7 +67,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(standing)),
         },
         controls=_controls(lab),
-        alarms=tuple(doubts.about_answers(people.described) + about_escapes(escaped)),
+        alarms=tuple(about_target(people.described) + about_escapes(escaped)),
         limits=tuple(str(note) for note in people.described.get("notes", ())),
         method="RayS, then HopSkipJump in L-infinity; labels only; witnesses are asked again.",
         facts={

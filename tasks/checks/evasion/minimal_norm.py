@@ -8,8 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.evasion import doubts
-from tasks.checks.evasion.referee import Population, about_escapes, distances, judged, population
+from tasks.checks.evasion.referee import (
+    Population,
+    about_escapes,
+    about_target,
+    distances,
+    judged,
+    population,
+)
 from tasks.checks.lab import Lab
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array, Reply
@@ -25,6 +31,7 @@ EXACT = 1.01
 """On the linear control a change this much longer than the closed form still counts as found."""
 TIE = 1e-5
 """Scores of the linear control this near each other are a tie: the child computes in float32."""
+STRETCHES = (1, 1.05, 1.25, 1.5, 2, 3)
 CURVE = 41
 FARTHEST = 1.0
 """Where no change was found: every value moved by the whole range."""
@@ -35,16 +42,14 @@ def measure(lab: Lab) -> Measurement:
     people = population(lab, points=lab.count("points"), access="gradients")
     rows = np.flatnonzero(people.correct)
     shortest, largest, escaped = {}, {}, 0
-    alarms = doubts.about_answers(people.described)
+    alarms = about_target(people.described)
     for norm in ("l2", "linf"):
         reply = _searched(lab, people, rows, norm)
-        result = judged(lab, people, rows, reply.arrays["candidates"])
-        escaped += result.escaped
-        length = distances(result.moved, people.inputs[rows], norm)
-        size = people.span * (np.sqrt(people.inputs[0].size) if norm == "l2" else 1)
+        length, lost = _lengths(lab, people, rows, reply.arrays["candidates"], norm)
+        escaped += lost
         shortest[norm] = np.zeros(len(people.labels))
-        shortest[norm][rows] = np.where(result.held, length / size, FARTHEST)
-        largest[norm] = int((~result.held).sum())
+        shortest[norm][rows] = length
+        largest[norm] = int((length == FARTHEST).sum())
     alarms += _about_unfound(largest, len(rows)) + _about_labels(lab, people, rows, shortest["l2"])
     typical = median(shortest["l2"], bounds=(0, FARTHEST))
     return Measurement(
@@ -89,6 +94,36 @@ def _searched(lab: Lab, people: Population, rows: Array, norm: str) -> Reply:
         targets=lab.count("targets"),
         seed=lab.seed,
     )
+
+
+def _lengths(
+    lab: Lab, people: Population, rows: Array, claimed: Array, norm: str
+) -> tuple[Array, int]:
+    """Returns how long each change is that holds (n,), in input ranges, and how many escaped.
+
+    Rounding (to whole numbers, to float32) may undo a change that ends on the boundary, so what
+    does not hold is tried again a little longer; the length is that of what holds.
+    """
+    clean = people.inputs[rows]
+    size = people.span * (np.sqrt(people.inputs[0].size) if norm == "l2" else 1)
+    length = np.full(len(rows), FARTHEST)
+    escaped = 0
+    for factor in STRETCHES:
+        open_ = np.flatnonzero(length == FARTHEST)
+        if not len(open_) or claimed.shape != clean.shape:
+            break
+        change = factor * (claimed[open_].astype(np.float64) - clean[open_])
+        # The claim itself is judged as it is; what this side made longer is kept in the range.
+        longer = claimed[open_] if factor == 1 else _in_range(people, clean[open_] + change)
+        result = judged(lab, people, rows[open_], longer)
+        escaped += result.escaped if factor == 1 else 0
+        found = distances(result.moved, clean[open_], norm) / size
+        length[open_[result.held]] = found[result.held]
+    return length, escaped if claimed.shape == clean.shape else len(rows)
+
+
+def _in_range(people: Population, moved: Array) -> Array:
+    return np.clip(np.nan_to_num(moved), people.low, people.high).astype(np.float32)
 
 
 def _about_unfound(unfound: dict[str, int], count: int) -> list[str]:

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.evasion import doubts
 from tasks.checks.evasion.cascade import SLACK
-from tasks.checks.evasion.referee import Flags, Population, distances, judged, population
+from tasks.checks.evasion.referee import (
+    Flags,
+    Population,
+    about_target,
+    distances,
+    judged,
+    population,
+)
 from tasks.checks.evasion.witnesses import kept_witnesses
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.measurement import Control, Measurement, Status
@@ -45,7 +51,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(people.labels)),
         },
         controls=tuple(control for name in names for control in _controls(lab, name, trial.norm)),
-        alarms=tuple(doubts.about_answers(people.described)),
+        alarms=tuple(about_target(people.described)),
         # A foreign attack may well return inputs beyond the budget: told, and no reason for doubt.
         limits=(*(str(note) for note in people.described.get("notes", ())), *_told(trial.beyond)),
         method=(

@@ -78,7 +78,7 @@ def test_a_missing_toolbox_says_how_to_install_it(
 
     def without(name: str, package: str | None = None) -> Any:
         if name.partition(".")[0] == toolbox:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            raise ModuleNotFoundError(f"No module named {toolbox!r}", name=toolbox)
         return real(name, package)
 
     monkeypatch.setattr(importlib, "import_module", without)

@@ -80,6 +80,19 @@ def test_the_curve_falls_and_ends_at_nobody(tmp_path: Path) -> None:
         assert heights[-1] == 0
 
 
+def test_rounding_to_whole_numbers_is_no_robustness(tmp_path: Path) -> None:
+    inputs, labels = digits().test
+    model = description(dtype="uint8", range=[0, 255], std=[255])
+    whole = Examples(np.round(inputs * 255).astype(np.float32), labels)
+    lab = bench(tmp_path, "evasion.minimal_norm", model=model, evaluation=whole)
+    found = minimal_norm.measure(lab)
+    assert found.alarms == ()
+    (tmp_path / "plain").mkdir()
+    plain = minimal_norm.measure(bench(tmp_path / "plain", "evasion.minimal_norm"))
+    rounded, exact = (each.estimates["median_rms_change"].value for each in (found, plain))
+    assert rounded == pytest.approx(exact, rel=0.25)
+
+
 def test_witnesses_are_in_the_budget_and_read_as_told(tmp_path: Path) -> None:
     lab = bench(tmp_path, "evasion.decision_based")
     found = decision_based.measure(lab)
