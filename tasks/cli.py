@@ -95,6 +95,26 @@ def assess(
     _run(work, json_)
 
 
+@app.command(epilog="Example: `proofhouse retrain vendor-bundle --epsilon 2 --epsilon 8`")
+def retrain(
+    target: Annotated[str, typer.Argument(help="An asset of the inventory, or a bundle.")],
+    epsilon: Annotated[
+        list[float], typer.Option(help="Privacy budget; give it once for each model.")
+    ] = [1.0, 2.0, 4.0, 8.0],  # noqa: B006 - typer copies it
+    out: Annotated[Path, typer.Option(help="Folder for models and curve.")] = Path("retrained"),
+    secure: Annotated[bool, typer.Option(help="Noise that nobody can redo.")] = False,
+    json_: Json = False,
+) -> None:
+    """Train an asset's layers again with differential privacy and plot what it costs."""
+
+    def work() -> Answer:
+        from tasks.commands.retrain import retrain_answer  # noqa: PLC0415
+
+        return retrain_answer(target, epsilons=epsilon, out=out, secure=secure, quiet=json_)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse scan model.pt weights/ --json`")
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],

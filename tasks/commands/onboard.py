@@ -54,11 +54,16 @@ def check_arguments(bundle: Path, *, battery: str | None, tier: str | None) -> N
         raise InvalidInputError(
             f"{bundle} does not exist. Give the folder or archive that holds bundle.yaml."
         )
-    if tier is not None and tier not in set(RiskTier):
-        raise InvalidInputError(f"tier {tier!r} is unknown. Choose low, medium or high.")
+    check_tier(tier)
     if battery is not None:
         Catalog().battery(battery)
     precheck(bundle)
+
+
+def check_tier(tier: str | None) -> None:
+    """Refuses a tier that is none. Raises :class:`InvalidInputError`."""
+    if tier is not None and tier not in set(RiskTier):
+        raise InvalidInputError(f"tier {tier!r} is unknown. Choose low, medium or high.")
 
 
 def prepare_home(home: Path) -> None:

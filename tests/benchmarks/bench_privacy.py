@@ -19,19 +19,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 
 from tasks.attacks.inference.art_black_box import art_black_box
 from tasks.attacks.inference.bavaria import bavaria
 from tasks.attacks.inference.deciding import split, votes
+from tasks.attacks.inference.dp_accounting import dp_accounting
+from tasks.attacks.inference.dp_court import try_claim
+from tasks.attacks.inference.dp_loop import MISTAKES, Settings, run_loop
 from tasks.attacks.inference.lira import online
 from tasks.attacks.inference.rmia import rmia
 from tasks.attacks.inference.shadow_stack import shadow_stack
 from tasks.attacks.inference.signals import confidence, correctness, halves, loss, modified_entropy
+from tasks.catalog.reading import Catalog
+from tasks.checks.privacy.membership_tail import measure
+from tasks.judging.gates import judge
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import Floats
 from tasks.statistics.roc import auc, tpr_at_fpr
+from tasks.targets.private_training import private_training
+from tests.benchmarks.tables import write_section
+from tests.simulators.store import MemoryStore
+from tests.tasks.checks.benches import lab
 
 RESULTS = Path(__file__).with_name("results") / "privacy.json"
 ROWS, CLASSES = 2000, 30
@@ -39,6 +50,7 @@ RECIPE: dict[str, Any] = {
     "optimizer": "adam", "learning_rate": 1e-3, "weight_decay": 0.0, "epochs": 30,
     "batch_size": 100,
 }  # fmt: skip
+LAYERS = [{"linear": {"in": 446, "out": 128}}, "relu", {"linear": {"in": 128, "out": CLASSES}}]
 Mask = NDArray[np.bool_]
 PUBLISHED = {
     "correctness": 0.687, "class-wise confidence": 0.763, "class-wise modified entropy": 0.781,
@@ -276,6 +288,127 @@ def table_row(guard: str, wanted: dict[str, float]) -> dict[str, Any]:
     }
 
 
+def court_rows() -> list[dict[str, Any]]:
+    """Tries one claim on 50 right loops and on each loop with a planted mistake."""
+    declared = Settings(noise_multiplier=1.3, sample_rate=0.1, steps=20)
+    claimed = float(
+        dp_accounting(noise_multiplier=1.3, sample_rate=0.1, steps=20, delta=1e-5)[1]["prv"]
+    )
+
+    def row(work: str, mistake: str, seeds: range) -> dict[str, Any]:
+        seconds, trials = [], []
+        for seed in seeds:
+            started = time.process_time()
+            trials.append(
+                try_claim(
+                    lambda inside, at: run_loop(declared, inside, seed=at, mistake=mistake),
+                    epsilon=claimed,
+                    delta=1e-5,
+                    alpha=0.01,
+                    runs=20_000,
+                    seed=seed,
+                )
+            )
+            seconds.append(time.process_time() - started)
+        return {
+            "work": work,
+            "tool": "proofhouse",
+            "version": importlib.metadata.version("proofhouse"),
+            "n": len(trials),
+            "seconds": {
+                "median": round(float(np.median(seconds)), 3),
+                "min": round(min(seconds), 3),
+                "max": round(max(seconds), 3),
+            },
+            "passes": 0,
+            "quality": {
+                "claimed epsilon": round(claimed, 3),
+                "convicted": sum(trial.refuted for trial in trials),
+                "median runs": float(np.median([trial.runs for trial in trials])),
+                "median bound": round(float(np.median([trial.bound for trial in trials])), 2),
+                "ceiling": round(max(trial.ceiling for trial in trials), 2),
+            },
+        }
+
+    rows = [row("privacy claim, right loop", "", range(1000, 1000 + 50 * 40_000, 40_000))]
+    return rows + [row(f"privacy claim, {name}", name, range(1, 4)) for name in MISTAKES]
+
+
+def gate_rows(folder: Path) -> list[dict[str, Any]]:
+    """Judges three models of the same people: by heart, ordinary, and private."""
+    inputs, labels = rows()
+    inside, outside = sides()
+    layers = folder / "layers.yaml"
+    layers.write_text(json.dumps({"layers": LAYERS}))
+    store = MemoryStore()
+    found = []
+    for name, epsilon, recipe in (
+        ("by heart", 0.0, RECIPE),
+        ("ordinary", 0.0, RECIPE | {"epochs": 4}),
+        ("private, epsilon 4", 4.0, RECIPE | {"epochs": 10}),
+    ):
+        made = private_training(
+            inputs=inputs[inside],
+            labels=labels[inside],
+            test_inputs=inputs[outside],
+            test_labels=labels[outside],
+            architecture=str(layers),
+            classes=CLASSES,
+            epsilon=epsilon,
+            delta=1e-5,
+            recipe=recipe,
+            max_gradient_norm=1.0,
+            seed=7,
+        )
+        started = time.process_time()
+        with lab(
+            "privacy.membership_tail",
+            folder,
+            training=(inputs[inside], labels[inside]),
+            evaluation=(inputs[outside], labels[outside]),
+            files={
+                "model.safetensors": safetensors.numpy.save(made.arrays),
+                "layers.yaml": layers.read_bytes(),
+            },
+            classes=CLASSES,
+            architecture="layers.yaml",
+            store=store,
+        ) as bench:
+            measured = measure(bench)
+        seconds = round(time.process_time() - started, 3)
+        tail = measured.estimates["tpr_at_1_percent_fpr"]
+        verdict = judge(Catalog().check("privacy.membership_tail"), measured)
+        found.append(
+            {
+                "work": f"membership gate, {name}",
+                "tool": "proofhouse",
+                "version": importlib.metadata.version("proofhouse"),
+                "n": tail.n,
+                "seconds": {"median": seconds, "min": seconds, "max": seconds},
+                "passes": measured.cost.passes,
+                "quality": {
+                    "accuracy": round(made.values["right"] / made.values["tests"], 4),
+                    "tpr_at_1_percent_fpr": round(tail.value, 4),
+                    "low": round(tail.low, 4),
+                    "high": round(tail.high, 4),
+                    "outcome": verdict.outcome.value,
+                },
+            }
+        )
+    return found
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """Returns the rows as Markdown."""
+    lines = ["## Privacy (`make bench-privacy`)", "", "| work | tool | CPU s | quality |"]
+    lines.append("|---|---|---|---|")
+    for row in found:
+        told = row.get("skipped") or ", ".join(f"{k} {v}" for k, v in row["quality"].items())
+        seconds = row.get("seconds", {}).get("median", "")
+        lines.append(f"| {row['work']} | {row['tool']} | {seconds} | {told} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Writes one row for each work and tool, and prints the comparison."""
     torch.set_num_threads(1)
@@ -304,9 +437,12 @@ def main() -> None:
                 check=True,
             )
             found.append(json.loads(ran.stdout.splitlines()[-1]))
+        found += gate_rows(Path(folder))
     found.append(PEER_NOT_HERE)
+    found += court_rows()
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    write_section("privacy", table(found))
     for row in found:
         told = row.get("skipped") or f"{row['seconds']['median']} s, {row['quality']}"
         sys.stdout.write(f"{row['work']}: {row['tool']}: {told}\n")

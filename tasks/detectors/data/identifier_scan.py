@@ -43,7 +43,8 @@ def identifier_scan(*, path: str, most_rows: int) -> Reply:
     Returns:
         ``values["rows"]``, ``values["flagged_rows"]`` (with any pattern) and
         ``values["columns"]``: a list of name, filled, distinct (at most), kinds (pattern to
-        rows), named (kind or empty), oldest and newest ISO dates. ``values["problem"]`` says why nothing could be read.
+        rows), named (kind or empty), oldest and newest ISO dates.
+        ``values["problem"]`` says why nothing could be read.
     """
     try:
         columns, rows, flagged = _scanned(_rows(Path(path), most_rows))
