@@ -52,7 +52,7 @@ def resolved(arguments: Any) -> Global | None:
 
 
 def _bound(owner: Any, name: str) -> Global | None:
-    """Scipy's distributions keep methods of their own, which picklers write as ``getattr``."""
+    """Distributions of scipy keep methods of their own, which picklers write as ``getattr``."""
     if not isinstance(owner, Global) or not has_guarded_state(owner.module, owner.name):
         return None
     return Global(owner.module, f"{owner.name}.{name}") if _METHOD.fullmatch(name) else None
