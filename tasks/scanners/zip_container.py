@@ -7,8 +7,10 @@ Source: PKWARE APPNOTE 6.3.10.
 """
 
 import dataclasses
+import posixpath
 import re
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterator
 
@@ -53,8 +55,8 @@ class Member:
 
     @property
     def is_folder(self) -> bool:
-        """A folder has a slash at its end and no bytes."""
-        return self.name.endswith("/") and self.size == 0
+        """A folder has a slash at its end and no bytes; packed, nothing takes two bytes."""
+        return self.name.endswith("/") and self.size == 0 and self.packed <= 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -326,7 +328,7 @@ def _checked(view: View, member: Member, inspection: Inspection) -> Member:
 def _check_names(members: tuple[Member, ...], inspection: Inspection) -> None:
     seen: set[str] = set()
     for member in members:
-        folded = member.name.rstrip("/").casefold()
+        folded = posixpath.normpath(unicodedata.normalize("NFKC", member.name)).casefold()
         if folded in seen:
             _quarrel(inspection, f"{member.name} is there twice", member.header)
         seen.add(folded)
