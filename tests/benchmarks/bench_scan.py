@@ -32,7 +32,8 @@ import torch
 
 from tasks.scanners import second_opinion
 from tasks.scanners.scan import scan_file
-from tests.benchmarks.scan_tables import scan_table, write_section
+from tests.benchmarks.scan_tables import scan_table
+from tests.benchmarks.tables import write_section
 from tests.tasks.scanners.benign import benign
 from tests.tasks.scanners.corpus import hostile
 
