@@ -233,6 +233,9 @@ CLASSES = (
     "torchvision.models.resnet.ResNet",
     "torchvision.models.vgg.VGG",
     "tokenizers.Tokenizer",
+    "ultralytics.nn.tasks.DetectionModel",
+    "ultralytics.nn.modules.block.C2f",
+    "trl.trainer.sft_config.SFTConfig",
     "torch.utils.data.dataset.TensorDataset",
 )
 
