@@ -9,7 +9,7 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy
+.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -54,6 +54,14 @@ bench-evasion: $(STAMP)
 
 bench-extraction: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_extraction
+
+bench-scan: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_scan
+
+# Seconds for each of the scanner's parsers; needs `pip install atheris` (extra: fuzz).
+SECONDS ?= 120
+fuzz-scan: $(STAMP)
+	$(BIN)/python -m tests.tasks.scanners.fuzz_parsers --seconds $(SECONDS)
 
 clean:
 	rm -rf $(VENV) demo-output .proofhouse .pytest_cache .mypy_cache .ruff_cache

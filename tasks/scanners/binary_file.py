@@ -28,7 +28,9 @@ _OPAQUE = (
     (0, b"Obj\x01", "avro"),
 )
 _PDF_ACTIVE = re.compile(rb"/(?:JavaScript|JS|Launch|OpenAction|AA|EmbeddedFile|RichMedia|XFA)\b")
-_PYC = re.compile(rb"^[\x00-\xff][\x0c-\x0e]\r\n[\x00-\x03]\x00\x00\x00", re.DOTALL)
+_PYC = re.compile(
+    rb"^(?:\x03\xf3\r\n|[\x00-\xff][\x0c-\x0e]\r\n[\x00-\x03]\x00\x00\x00)", re.DOTALL
+)
 
 
 def program_of(view: View) -> str | None:

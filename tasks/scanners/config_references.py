@@ -12,7 +12,14 @@ from tasks.scanners.inspection import Inspection
 from tasks.scanners.zip_container import unsafe_name
 
 _CODE_KEYS = frozenset(
-    {"auto_map", "custom_pipelines", "custom_pipeline", "custom_code", "code_revision"}
+    {
+        "auto_map",
+        "custom_pipelines",
+        "custom_pipeline",
+        "custom_code",
+        "code_revision",
+        "custom_generate",
+    }
 )
 _TAGS = frozenset({"py/object", "py/reduce", "py/function", "py/type", "py/repr", "py/module"})
 _FAMILIES = ("transformers", "diffusers", "sentence_transformers", "peft", "torch.nn")

@@ -115,7 +115,7 @@ def _pieces(
             offset += len(data)
             piece = stream.decompress(data, STEP_BYTES)
             total += len(piece)
-            _check_ratio(total, view.size)
+            _check_ratio(total, offset)
             if piece:
                 yield piece
             if most is not None and total > most:
@@ -131,9 +131,9 @@ def _pieces(
             raise ValueError(f"{view.size - offset} bytes follow the compressed stream")
 
 
-def _check_ratio(total: int, size: int) -> None:
-    if total > FREE_BYTES and total > MOST_RATIO * size:
-        raise BombError(f"{size} bytes expand to more than {total}")
+def _check_ratio(total: int, read: int) -> None:
+    if total > FREE_BYTES and total > MOST_RATIO * read:
+        raise BombError(f"its first {read} bytes expand to more than {total}")
 
 
 def _zip_lzma(view: View) -> tuple[View, Callable[[], Decompressor]]:

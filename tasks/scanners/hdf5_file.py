@@ -72,6 +72,9 @@ def _judge(fact: Fact, inspection: Inspection) -> None:
 def _attribute(fact: Fact, inspection: Inspection) -> None:
     """Text that is a JSON object is judged as a Keras configuration; anything may be a pickle."""
     value = fact.value.rstrip(b"\0 \n")
+    if fact.name.endswith("@PSEUDOATOM") and value.startswith(b"object"):
+        text = f"{fact.name.rpartition('@')[0]} keeps objects, which PyTables unpickles"
+        inspection.note("hdf5.object_array", Severity.MEDIUM, text, fact.at)
     if value.lstrip(b"\0 \n")[:1] == b"{":
         try:
             config = json.loads(value.decode("utf-8"))

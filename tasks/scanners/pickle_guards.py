@@ -14,6 +14,10 @@ from tasks.scanners.pickle_values import Global, Items, Known, Made
 LOADER = "torch.storage._load_from_bytes"
 _GETTERS = frozenset({("builtins", "getattr"), ("__builtin__", "getattr")})
 _CONSTANT = re.compile(r"[A-Z][A-Z0-9_]*")
+_FILLING = frozenset(
+    f"builtins.{name}" for name in ("bytearray", "bytes", "list", "tuple", "set", "frozenset")
+)
+MOST_FILLED = 1 << 28
 _METHOD = re.compile(r"_[a-z][a-z0-9_]*")
 _SHAPES = r"(?:[A-Za-z]\w*, ){0,8}"
 _TEMPLATE = re.compile(
@@ -52,10 +56,21 @@ def resolved(arguments: Any) -> Global | None:
 
 
 def _bound(owner: Any, name: str) -> Global | None:
-    """Scipy's distributions keep methods of their own, which picklers write as ``getattr``."""
+    """Distributions of scipy keep methods of their own, which picklers write as ``getattr``."""
     if not isinstance(owner, Global) or not has_guarded_state(owner.module, owner.name):
         return None
     return Global(owner.module, f"{owner.name}.{name}") if _METHOD.fullmatch(name) else None
+
+
+def allocates(function: Global, arguments: Any) -> bool:
+    """Answers whether a call only serves to fill the memory: ``bytearray(2**40)`` and the like."""
+    if function.path not in _FILLING or not isinstance(arguments, Items):
+        return False
+    return any(
+        (isinstance(each, int) and each > MOST_FILLED)
+        or (isinstance(each, Made) and getattr(each.function, "path", "") == "builtins.range")
+        for each in arguments.items
+    )
 
 
 def runs_its_state(made: Made) -> bool:

@@ -25,6 +25,7 @@ from tasks.scanners.reading import Budget, View
 
 MOST_STACK = 4_000_000
 MOST_DEPTH = 1_000
+MOST_WEIGHT = 100_000_000
 _BATCH = 1024
 
 _STOP = 0x2E
@@ -94,6 +95,9 @@ class Watcher(Protocol):
     def deep(self, at: int) -> None:
         """Unreasonable nesting."""
 
+    def heavy(self, at: int) -> None:
+        """A tuple that holds itself so often that hashing or printing it never ends."""
+
 
 class Machine:
     """One pickle, from its first opcode to STOP or to the fault."""
@@ -110,6 +114,7 @@ class Machine:
         self.guarded = False
         self.calls = 0
         self.deep = False
+        self.heavy = False
         self.names = 0
         self.started_at = tape.offset
         self.at = tape.offset
@@ -310,6 +315,9 @@ class Machine:
         made = Items.of(items)
         if made.depth == MOST_DEPTH:
             self.watcher.deep(self.at)
+        if made.weight > MOST_WEIGHT and not self.heavy:
+            self.heavy = True
+            self.watcher.heavy(self.at)
         if made.depth > 100 * MOST_DEPTH:
             raise Malformed("tuples are nested deeper than any pickler writes")
         self.stack.append(made)

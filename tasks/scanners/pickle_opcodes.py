@@ -86,6 +86,9 @@ class Watch:
             self._loads(arguments, at)
         elif isinstance(function, Guarded) and function.name == "getattr":
             return self._got(function, arguments, at)
+        elif pickle_guards.allocates(function, arguments):
+            text = f"{function.path} is asked for more memory than a model needs"
+            self._note("pickle.allocation", Severity.MEDIUM, text, at)
         elif not new and is_rebuilt_only(function.module, function.name):
             text = f"{function.path} is called instead of rebuilt, and can reach for files then"
             self._note("pickle.constructor_call", Severity.MEDIUM, text, at)
@@ -125,6 +128,11 @@ class Watch:
     def deep(self, at: int) -> None:
         """Nesting that no pickler writes."""
         self._note("pickle.nesting", Severity.MEDIUM, "values are nested 1000 deep or more", at)
+
+    def heavy(self, at: int) -> None:
+        """Few bytes that stand for more values than any memory holds."""
+        text = "tuples share each other until hashing or printing them never ends"
+        self._note("pickle.nesting", Severity.MEDIUM, text, at)
 
     def nested(self, view: View, at: int) -> str:
         """Bytes inside the pickle that may be something to open again."""

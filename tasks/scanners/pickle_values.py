@@ -44,19 +44,25 @@ class Blob:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Items:
-    """A tuple; deep or long ones lose their items, never their depth."""
+    """A tuple; deep or long ones lose their items, never their depth.
+
+    ``weight`` counts all values inside, shared ones each time: what hashing or printing costs.
+    """
 
     items: tuple[Any, ...]
     depth: int
+    weight: int = 1
 
     @classmethod
     def of(cls, items: list[Any]) -> "Items":
         """Builds the tuple and counts how deep it nests."""
-        depth = 1
+        depth, weight = 1, len(items)
         for item in items:
-            if type(item) is Items and item.depth >= depth:
-                depth = item.depth + 1
-        return cls(tuple(items) if depth <= 8 and len(items) <= 64 else (), depth)
+            if type(item) is Items:
+                weight += item.weight
+                if item.depth >= depth:
+                    depth = item.depth + 1
+        return cls(tuple(items) if depth <= 8 and len(items) <= 64 else (), depth, weight)
 
 
 class Known(dict[str, Any]):

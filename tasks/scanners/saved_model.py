@@ -7,6 +7,7 @@ Walks the wire format of ``saved_model.proto``, ``meta_graph.proto``, ``graph.pr
 import functools
 import itertools
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,8 +87,8 @@ def judge_operator(name: str, inspection: Inspection) -> None:
 
 @functools.cache
 def _known() -> frozenset[str]:
-    source = Path(__file__).with_name("tensorflow_operators.txt")
-    return frozenset(source.read_text(encoding="utf-8").split())
+    source = Path(__file__).with_name("known_operators.toml")
+    return frozenset(tomllib.loads(source.read_text(encoding="utf-8"))["tensorflow"].split())
 
 
 def _graphs(view: View) -> Iterator[View]:

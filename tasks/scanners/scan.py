@@ -54,11 +54,23 @@ def scan_paths(paths: Iterable[Path]) -> ScanReport:
     reports: list[FileReport] = []
     for path in paths:
         if path.is_dir() and not path.is_symlink():
-            inner = sorted(p for p in path.rglob("*") if p.is_symlink() or not p.is_dir())
-            reports.extend(scan_file(file, str(file.relative_to(path))) for file in inner)
+            files, unread = _below(path)
+            reports.extend(scan_file(file, str(file.relative_to(path))) for file in files)
+            reports.extend(_refused(str(error.filename), error) for error in unread)
         else:
             reports.append(scan_file(path, path.name))
     return ScanReport.of(reports)
+
+
+def _below(folder: Path) -> tuple[list[Path], list[OSError]]:
+    """Returns files and links below a folder, and the folders that could not be listed."""
+    unread: list[OSError] = []
+    found = [
+        Path(place, name)
+        for place, folders, names in os.walk(folder, onerror=unread.append)
+        for name in [*names, *(each for each in folders if Path(place, each).is_symlink())]
+    ]
+    return sorted(found), unread
 
 
 def scan_paths_json(*, paths: Sequence[str], names: Sequence[str]) -> Reply:

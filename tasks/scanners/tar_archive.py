@@ -15,6 +15,7 @@ _LINKS = {b"1": "a hard link", b"2": "a symbolic link"}
 _DEVICES = {b"3": "a character device", b"4": "a block device", b"6": "a named pipe"}
 
 
+_PLAIN_KINDS = (b"0", b"\0", b"7", b"5")
 _REPLACING = (b"size", b"GNU.sparse.name", b"GNU.sparse.major", b"GNU.sparse.map", b"hdrcharset")
 
 
@@ -71,7 +72,11 @@ def _member(
     if what := (_LINKS | _DEVICES).get(header.kind):
         text = f"{header.name} is {what}" + (f" to {header.target}" if header.target else "")
         inspection.note("archive.link", Severity.HIGH, text, at)
-    elif content.size:
+        return
+    if header.kind not in _PLAIN_KINDS:
+        text = f"{header.name} is of kind {header.kind!r}, which readers unpack in different ways"
+        inspection.note("tar.ambiguous", Severity.HIGH, text, at)
+    if content.size:
         inspection.inside(content, header.name)
 
 

@@ -20,7 +20,8 @@ OVERLAP_BYTES = 512
 _SAMPLE = 1 << 16
 _CODE = re.compile(
     r"\.(py|pyw|pyi|sh|bash|zsh|bat|cmd|ps1|vbs|js|mjs|ts|rb|pl|php|lua|r|jl|java|c|cc|cpp|cu|"
-    r"h|so|pyx|ipynb|pth|egg|jar|desktop|reg|scpt)$",
+    r"h|so|pyx|pxd|ipynb|pth|egg|jar|desktop|reg|scpt|hta|wsf|jse|vbe|psm1|command|fish|csh|ksh|tcl|groovy|go|"
+    r"rs|swift|cs|scala|kt|kts|f90|asm|cmake|gradle|service|mk)$",
     re.IGNORECASE,
 )
 _BUILD = re.compile(
@@ -135,7 +136,7 @@ def _kind(view: View, inspection: Inspection) -> str:
     elif head.startswith(b"#!") or _CODE.search(name) or _BUILD.search(name):
         text = f"{name} is source code or a script; a model bundle must not need it"
         inspection.note("file.executable_code", Severity.MEDIUM, text)
-    elif not _PLAIN.search(name) and len(_PYTHON.findall(_decoded(head))) >= 2:
+    elif not _PLAIN.search(name) and _PYTHON.search(_decoded(head)):
         inspection.note("file.executable_code", Severity.MEDIUM, f"{name} holds Python source")
     if _REQUIREMENTS.search(name):
         requirements_file.inspect_requirements(_decoded(view.read(0, STEP_BYTES)), inspection)

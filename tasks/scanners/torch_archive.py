@@ -18,6 +18,7 @@ _FOREIGN = (b"\x7fELF", b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"7z\xbc\xaf\x27\x1c
 _PROTOCOLS = (b"\x00", b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")
 _OLD = re.compile(rb"\(?[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n")
 _OPERATOR = re.compile(r"\bops\.([A-Za-z_]\w*)\.([A-Za-z_]\w*)")
+_CLASS = re.compile(r"\btorch\.classes\.([A-Za-z_]\w*)")
 _CALL = re.compile(r"\btorch\.([A-Za-z_]\w*)")
 _NAMED = re.compile(r"([A-Za-z_]\w*)::([A-Za-z_]\w*)")
 BUILT_IN = frozenset(
@@ -73,6 +74,9 @@ def check_code(view: View, name: str, inspection: Inspection) -> None:
     text = _bare(view.read(0, MOST_CODE_BYTES).decode("utf-8", "replace"))
     for space, operator in sorted(set(_OPERATOR.findall(text))):
         _judge(space, operator, name, inspection)
+    for space in sorted(set(_CLASS.findall(text)) - BUILT_IN):
+        detail = f"uses classes of torch.classes.{space}, which is not part of torch"
+        inspection.note("torchscript.custom_operator", Severity.MEDIUM, detail, name)
     for operator in sorted(set(_CALL.findall(text)) & REACHING):
         _reaches(f"torch.{operator}", name, inspection)
 

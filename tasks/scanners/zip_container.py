@@ -7,8 +7,10 @@ Source: PKWARE APPNOTE 6.3.10.
 """
 
 import dataclasses
+import posixpath
 import re
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterator
 
@@ -53,8 +55,8 @@ class Member:
 
     @property
     def is_folder(self) -> bool:
-        """A folder has a slash at its end and no bytes."""
-        return self.name.endswith("/") and self.size == 0
+        """A folder has a slash at its end and no bytes; packed, nothing takes two bytes."""
+        return self.name.endswith("/") and self.size == 0 and self.packed <= 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +119,10 @@ def _check_side_bytes(
     """Comments and foreign extra fields belong to no member; they are read all the same."""
     at = start
     while at + _CENTRAL.size <= directory_end:
-        f = _CENTRAL.unpack(view.read(at, _CENTRAL.size))
-        if f[0] != b"PK\x01\x02":
+        head = view.read(at, _CENTRAL.size)
+        if len(head) < _CENTRAL.size or head[:4] != b"PK\x01\x02":
             break
+        f = _CENTRAL.unpack(head)
         behind = at + _CENTRAL.size + f[10]
         for kind, data in _extras(view.read(behind, f[11])):
             if kind not in _KNOWN_EXTRAS:
@@ -148,11 +151,8 @@ def member_view(
     """
     packed = view.part(member.start, member.packed)
     if member.method == _STORED:
-        if (
-            numbers
-            and packed.size == member.size
-            and not inspection.budget.may_checksum(packed.size)
-        ):
+        whole = packed.size == member.size
+        if numbers and whole and not inspection.budget.may_checksum(packed.size):
             return packed
         return _matching(packed, member, inspection)
     if member.method not in _METHODS:
@@ -160,18 +160,21 @@ def member_view(
             "format.not_assessed", Severity.MEDIUM, f"{member.name}: method {member.method}"
         )
         return None
+    opened = _opened(packed, member, inspection)
+    return None if opened is None else _matching(opened, member, inspection)
+
+
+def _opened(packed: View, member: Member, inspection: Inspection) -> View | None:
     if member.size > LARGE_BYTES and member.size > MOST_RATIO * max(member.packed, 1):
         _bomb(member, inspection)
         return None
     try:
-        opened = expanded(packed, _METHODS[member.method], inspection.budget, most=member.size)
+        return expanded(packed, _METHODS[member.method], inspection.budget, most=member.size)
     except BombError as reason:
         inspection.note("archive.bomb", Severity.HIGH, f"{member.name}: {reason}", member.header)
-        return None
     except (zlib.error, OSError, ValueError, EOFError) as error:
         inspection.note("zip.malformed", Severity.MEDIUM, f"{member.name}: {error}")
-        return None
-    return _matching(opened, member, inspection)
+    return None
 
 
 def _bomb(member: Member, inspection: Inspection) -> None:
@@ -325,7 +328,7 @@ def _checked(view: View, member: Member, inspection: Inspection) -> Member:
 def _check_names(members: tuple[Member, ...], inspection: Inspection) -> None:
     seen: set[str] = set()
     for member in members:
-        folded = member.name.rstrip("/").casefold()
+        folded = posixpath.normpath(unicodedata.normalize("NFKC", member.name)).casefold()
         if folded in seen:
             _quarrel(inspection, f"{member.name} is there twice", member.header)
         seen.add(folded)

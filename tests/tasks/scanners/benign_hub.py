@@ -11,6 +11,7 @@ import tarfile
 import typing
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import lz4.frame
@@ -232,23 +233,15 @@ CLASSES = (
     "torchvision.models.resnet.ResNet",
     "torchvision.models.vgg.VGG",
     "tokenizers.Tokenizer",
+    "ultralytics.nn.tasks.DetectionModel",
+    "ultralytics.nn.modules.block.C2f",
+    "trl.trainer.sft_config.SFTConfig",
     "torch.utils.data.dataset.TensorDataset",
 )
 
-TEMPLATES = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] | trim + '<|im_end|>' "
-    "+ '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-    "{%- set ns = namespace(first=true, system='') -%}{%- for m in messages -%}{%- if m.role == "
-    "'system' -%}{%- set ns.system = ns.system ~ m.content -%}{%- continue -%}{%- endif -%}{%- if "
-    "loop.index0 % 2 == 0 -%}{{ raise_exception('roles alternate') }}{%- endif -%}{%- endfor -%}",
-    "{% macro one(tool) %}{{ tool.function.name }}: {{ tool.function.arguments | tojson(indent=4) }}"
-    "{% endmacro %}{% if tools is defined and tools is not none %}{% for t in tools %}{{ one(t) }}"
-    "{% endfor %}{% endif %}{{ messages[1:][-1]['content'].split('</think>')[-1].lstrip('\n') }}",
-    "{% for m in messages[::-1] %}{% generation %}{{ m['content'] }}{% endgeneration %}{% endfor %}"
-    "{{ strftime_now('%d %b %Y') }}{{ messages | selectattr('role', 'equalto', 'user') | list | length }}",
-    "{{ bos_token }}{% for m in messages %}[INST] {{ m.content[0]['text'] if m.content is not string "
-    "else m.content }} [/INST]{% for k, v in (m.tool_calls or {}).items() %}{{ k }}={{ v|string }}"
-    "{% endfor %}{% endfor %}Call exec(code) or os.system(x) is text here, not code.",
+TEMPLATES = tuple(
+    path.read_text(encoding="utf-8")
+    for path in sorted(Path(__file__).with_name("chat_templates").glob("*.jinja"))
 )
 
 
@@ -304,8 +297,7 @@ def hub_folder() -> Iterator[tuple[str, bytes]]:
     )
     code = b"\n```python\nfrom x import y\nm = y.load('z', trust_remote_code=True)\n```\n"
     yield "README.md", front + code
-    mlflow = b"flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n    model_path: model.pkl\n"
-    yield "MLmodel", mlflow
+    yield "MLmodel", b"flavors:\n  python_function:\n    loader_module: mlflow.sklearn\n"
     yield "conda.yaml", b"channels: [conda-forge]\ndependencies:\n- python=3.11\n- pip\n"
     yield "trainer_state.json", json.dumps({"log_history": [{"loss": float("nan")}]}).encode()
     piece = [

@@ -68,6 +68,11 @@ def gadgets() -> Iterator[tuple[str, bytes]]:
     )
     yield "computed_module", rot
     yield "rebuild_calls", b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(cos\ngetcwd\nNtR."
+    fill = b"cbuiltins\nbytearray\n\x8a\x06" + (1 << 40).to_bytes(6, "little") + b"\x85R."
+    yield "fills_memory", b"\x80\x02" + fill
+    counted = b"cbuiltins\nlist\ncbuiltins\nrange\nJ\xff\xff\xff\x7f\x85R\x85R."
+    yield "fills_by_range", b"\x80\x02" + counted
+    yield "shared_tuples", b"\x80\x02)" + b"2\x86" * 60 + b"."
     yield "import_of_module_attribute", called("collections.abc.sys.modules")
 
 
@@ -125,6 +130,10 @@ def configurations() -> Iterator[tuple[str, bytes]]:
     yield "Dockerfile", b"FROM scratch\nRUN echo hi\n"
     yield "easy-install.pth", b"import os; os.getcwd()\n"
     yield "setup.py", b"from setuptools import setup\nsetup()\n"
+    yield "generation_config.json", b'{"custom_generate": "someone/else"}'
+    yield "payload", b"import os\nos.getcwd()\n"
+    yield "page.hta", b"<html>x</html>\n"
+    yield "old.pyc", b"\x03\xf3\r\n" + bytes(60)
     yield "setup.cfg", b"[metadata]\nname = x\n"
 
 
@@ -159,6 +168,7 @@ def torch_archives() -> Iterator[tuple[str, bytes]]:
     yield "spaced.pt", script(head + b"torch . from_file (x)\n")
     yield "operator.pt", script(head + b"ops.aten.from_file(x)\n")
     yield "commented.pt", script(head + b"(torch.# a\n from_file(x))\n")
+    yield "foreign_class.pt", script(head + b"__torch__.torch.classes.evil.Thing(x)\n")
     yield "continued.pt", script(head + b"torch.\\\n  from_file(x)\n")
     operators = (3, ("f", (("operators", (("aten::from_file", "", 2),)),)))
     for protocol in (2, 4):
@@ -206,6 +216,22 @@ def containers() -> Iterator[tuple[str, bytes]]:
         info.size, info.pax_headers = 6, {"size": "512"}
         tar.addfile(info, io.BytesIO(b"hello\n"))
     yield "replaced_size.tar", buffer.getvalue()
+    yield from packed()
+
+
+def packed() -> Iterator[tuple[str, bytes]]:
+    """Names that are one to some readers, and codecs that joblib and others unwrap."""
+    for label, name in (("dot", "m/./data.pkl"), ("wide", "m/\uff44ata.pkl")):
+        yield f"{label}_twin.pt", archived({**torch_like(), name: b"\x80\x02]."})
+    folder = bytearray(archived({"m/data.pkl/": b"", **torch_like()}))
+    at = folder.find(b"PK\x01\x02")
+    folder[at + 20 : at + 24] = folder[18:22] = b"\x05\0\0\0"
+    yield "folder_with_bytes.pt", bytes(folder)
+    sparse = bytearray(tarred("a.txt", b"hello\n"))
+    sparse[156:157] = b"S"
+    sparse[148:156] = b" " * 8
+    sparse[148:156] = f"{sum(sparse[:512]):06o}\0 ".encode()
+    yield "sparse.tar", bytes(sparse)
     yield "a.lz4", lz4.frame.compress(EVIL4)
     first = lz4.frame.compress(pickle.dumps(1))
     yield "two_frames.lz4", first + lz4.frame.compress(EVIL4)

@@ -60,6 +60,9 @@ def hdf5_files() -> Iterator[tuple[str, bytes]]:
     def pickled(file: h5py.File) -> None:
         file.attrs["state"] = np.void(EVIL4)
 
+    def tables(file: h5py.File) -> None:
+        file.create_group("objects").attrs["PSEUDOATOM"] = b"object"
+
     def broken(file: h5py.File) -> None:
         file.attrs["model_config"] = b'{"class_name": "Sequential", "config": {'
 
@@ -72,6 +75,7 @@ def hdf5_files() -> Iterator[tuple[str, bytes]]:
     yield "storage.h5", hdf5(storage)
     yield "virtual.h5", hdf5(virtual)
     yield "pickled.h5", hdf5(pickled)
+    yield "tables.h5", hdf5(tables)
     yield "broken.h5", hdf5(broken)
     yield "block.h5", hdf5(keras_h5([DENSE]), userblock_size=512)
     good = hdf5(keras_h5([DENSE]))
