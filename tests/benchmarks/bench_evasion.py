@@ -1,8 +1,8 @@
 """Evasion at the strength of the AutoAttack reference: what it costs here and with the peers.
 
 ``make bench-evasion`` writes ``results/evasion.json``, a plot, and the table in ``README.md``. Each
-row runs in a process of its own, on one thread. Passes are counted by the target itself: one forward
-or one backward of one input. Times are CPU seconds: the machine may be busy with other work.
+row runs in a process of its own, on one thread. Passes are counted by the target itself: one
+forward or one backward of one input. Times are CPU seconds: the machine may be busy.
 """
 
 import argparse
