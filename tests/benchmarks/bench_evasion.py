@@ -39,7 +39,7 @@ PEER_WORK = ("mnist_certified_eps03_clean", "digits")
 MOST_SECONDS = 60
 """CPU seconds for one tool on one work; who needs more has a row that says so."""
 SHARDS = 8
-KEPT = RESULTS / "evasion.parts.json"
+KEPT = Path(__file__).parents[2] / ".benchmarks" / "evasion.json"
 Row = dict[str, Any]
 
 
@@ -237,6 +237,7 @@ def main() -> None:
 def write(rows: list[Row], kept: dict[str, list[Row]]) -> None:
     """Writes what is known so far."""
     RESULTS.mkdir(exist_ok=True)
+    KEPT.parent.mkdir(exist_ok=True)
     KEPT.write_text(json.dumps(kept), encoding="utf-8")
     (RESULTS / "evasion.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     draw(rows, RESULTS / "evasion.svg")
