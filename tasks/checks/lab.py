@@ -8,7 +8,7 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -177,12 +177,12 @@ class Lab:
         )
         return reply
 
-    def parts(self, measure: Callable[[int], Reply], count: int) -> Iterator[Reply]:
+    def parts(self, measure: Callable[[int], Reply], count: int) -> Generator[Reply, None, None]:
         """Yields ``measure(0)``, ``measure(1)`` … in order; whoever stops asking pays no more.
 
         When the first part shows that the rest is worth a child of its own, and there is somebody
         to spread it over, other workers measure the rest. What is yielded, and :attr:`cost`, are
-        the same either way.
+        the same either way. Close it to let go of parts that are under way.
         """
         started = time.monotonic()
         for index in range(count):

@@ -201,6 +201,39 @@ def test_stops_at_the_first_witness() -> None:
     assert reply.values["passes"] < 2 * 20 * near.sum()
 
 
+def test_a_start_that_broke_another_model_costs_one_look() -> None:
+    target = victim()
+    inputs, labels = correct(target)
+    cold = by_ce(target, inputs=inputs, labels=labels)
+    fell = cold.arrays["found"]
+    warm = by_ce(
+        target, inputs=inputs[fell], labels=labels[fell], starts=cold.arrays["candidates"][fell]
+    )
+    assert warm.arrays["found"].all()
+    assert warm.values["passes"] == 2 * fell.sum()
+
+
+def test_a_start_outside_the_ball_is_brought_inside() -> None:
+    target = victim()
+    inputs, labels = correct(target, 5)
+    reply = by_ce(target, inputs=inputs, labels=labels, starts=1 - inputs)
+    assert reach(reply.arrays["candidates"], inputs, by_ce) <= 1 + 1e-5
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_what_the_cpu_finds() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU that torch can use")
+    on_cpu, on_gpu = victim(), victim()
+    inputs, labels = correct(on_cpu)
+    on_gpu.scorer.to("cuda")
+    wanted = by_dlr(on_cpu, inputs=inputs, labels=labels).arrays["found"]
+    found = by_dlr(on_gpu, inputs=inputs, labels=labels).arrays["found"]
+    assert (found == wanted).mean() > 0.95
+    by_fab(on_gpu, inputs=inputs, labels=labels)
+    by_square(on_gpu, inputs=inputs, labels=labels)
+
+
 def test_notices_a_flat_start() -> None:
     inputs, labels = np.full((3, 24), 0.5, np.float32), np.zeros(3, np.int64)
     reply = linf_apgd(_flat(), inputs=inputs, labels=labels, epsilon=0.1, steps=3)
