@@ -1,5 +1,6 @@
 """Evasion attacks: a contract for each of them, closed forms, and other people's code as oracle."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -226,7 +227,9 @@ def test_a_gpu_finds_what_the_cpu_finds() -> None:
         pytest.skip("there is no GPU that torch can use")
     on_cpu, on_gpu = victim(), victim()
     inputs, labels = correct(on_cpu)
-    on_gpu.scorer.to("cuda")
+    # A copy: the trained network is shared with other tests.
+    on_gpu.scorer = copy.deepcopy(on_gpu.scorer).to("cuda")
+    on_gpu.module = on_gpu.scorer
     wanted = by_dlr(on_cpu, inputs=inputs, labels=labels).arrays["found"]
     found = by_dlr(on_gpu, inputs=inputs, labels=labels).arrays["found"]
     assert (found == wanted).mean() > 0.95
