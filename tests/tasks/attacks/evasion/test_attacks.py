@@ -214,6 +214,24 @@ def test_a_start_that_broke_another_model_costs_one_look() -> None:
     assert warm.values["passes"] == 2 * fell.sum()
 
 
+@pytest.mark.parametrize(("norm", "epsilon", "more"), [("linf", 3.0, 0), ("l2", 9.0, 1)])
+def test_whole_numbers_stay_whole_and_still_fall(norm: str, epsilon: float, more: int) -> None:
+    rng = np.random.default_rng(6)
+    weights = rng.normal(size=(4, 24)).astype(np.float32)
+    target = linear_target(weights, -weights @ np.full(24, 125, np.float32))
+    inputs = rng.integers(100, 150, (60, 24)).astype(np.float32)
+    target.bounds = (0.0, 255.0)
+    labels = predicted(target, inputs)
+    settings: dict[str, Any] = {"norm": norm, "epsilon": epsilon, "loss": "margin", "steps": 20}
+    reply = apgd(target, inputs=inputs, labels=labels, whole=True, **settings)
+    change = reply.arrays["candidates"] - inputs
+    np.testing.assert_array_equal(change, np.trunc(change))
+    loose = apgd(target, inputs=inputs, labels=labels, **settings)
+    undone = inputs + np.trunc(loose.arrays["candidates"] - inputs)
+    kept = (predicted(target, undone.astype(np.float32)) != labels).sum()
+    assert reply.arrays["found"].sum() >= kept + more > more
+
+
 def test_a_start_outside_the_ball_is_brought_inside() -> None:
     target = victim()
     inputs, labels = correct(target, 5)
