@@ -48,7 +48,7 @@ class NotApplicable(Exception):  # noqa: N818  - an answer, not an error
     status = Status.NOT_APPLICABLE
 
 
-Spread = Callable[[range], Iterator[Digest]]
+Spread = Callable[[range], Generator[Digest, None, None]]
 """Has parts of this check measured by others; yields where each is stored, in order."""
 WORTH_A_CHILD = 4.0
 """Seconds that a part must take before another worker starts a child for it."""
@@ -191,14 +191,15 @@ class Lab:
                 return
             yield measure(index)
 
-    def _from_others(self, digests: Iterator[Digest]) -> Iterator[Reply]:
-        for digest in digests:
-            part = kept_part(digest, self._store)
-            self.cost = Cost(
-                passes=self.cost.passes + int(part.values["passes"]),
-                queries=self.cost.queries + int(part.values["queries"]),
-            )
-            yield part
+    def _from_others(self, digests: Generator[Digest, None, None]) -> Iterator[Reply]:
+        with contextlib.closing(digests):
+            for digest in digests:
+                part = kept_part(digest, self._store)
+                self.cost = Cost(
+                    passes=self.cost.passes + int(part.values["passes"]),
+                    queries=self.cost.queries + int(part.values["queries"]),
+                )
+                yield part
 
     def keep(self, name: str, *, title: str, media_type: str, data: bytes) -> Artifact:
         """Stores bytes worth keeping and returns the artifact that names them."""

@@ -70,7 +70,8 @@ def run_check(
         scratch=scratch,
         limits=limits,
         terms=terms,
-        spread=spread,
+        # Whoever answers at an address allows so many questions in all, not to each worker.
+        spread=spread if subject.spec.model.endpoint is None else None,
     ) as lab:
         measurement = _guarded(entry, lab)
     # The bytes behind an address can change: what was measured there is not known for good.
@@ -95,7 +96,15 @@ def run_part(
     """
     module = importlib.import_module(f"tasks.checks.{spec.check}")
     with (
-        _lab(spec, subject, store=store, sandbox=sandbox, scratch=scratch, limits=limits) as lab,
+        _lab(
+            spec,
+            subject,
+            store=store,
+            sandbox=sandbox,
+            scratch=scratch,
+            limits=limits,
+            terms=Terms(),
+        ) as lab,
         lab,
     ):
         part: Reply = module.measure_part(lab, index)

@@ -156,7 +156,7 @@ def _linear(norm: str = "linf") -> tuple[TorchTarget, Images, Labels, NDArray[np
     return linear_target(weights, bias), inputs, labels, distances
 
 
-EXACT = {
+EXACT: dict[str, tuple[Any, dict[str, Any]]] = {
     "apgd, margin": (apgd, {"loss": "margin", "steps": 50}),
     "apgd, targeted margin": (apgd, {"loss": "margin_targeted", "steps": 20}),
     "apgd, targeted DLR": (apgd, {"loss": "dlr_targeted", "steps": 50}),
