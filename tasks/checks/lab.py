@@ -8,7 +8,7 @@ It runs on the trusted side and imports no torch: heavy or dangerous work is a p
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -48,7 +48,7 @@ class NotApplicable(Exception):  # noqa: N818  - an answer, not an error
     status = Status.NOT_APPLICABLE
 
 
-Spread = Callable[[range], Iterator[Digest]]
+Spread = Callable[[range], Generator[Digest, None, None]]
 """Has parts of this check measured by others; yields where each is stored, in order."""
 WORTH_A_CHILD = 4.0
 """Seconds that a part must take before another worker starts a child for it."""
@@ -178,12 +178,12 @@ class Lab:
         )
         return reply
 
-    def parts(self, measure: Callable[[int], Reply], count: int) -> Iterator[Reply]:
+    def parts(self, measure: Callable[[int], Reply], count: int) -> Generator[Reply, None, None]:
         """Yields ``measure(0)``, ``measure(1)`` … in order; whoever stops asking pays no more.
 
         When the first part shows that the rest is worth a child of its own, and there is somebody
         to spread it over, other workers measure the rest. What is yielded, and :attr:`cost`, are
-        the same either way.
+        the same either way. Close it to let go of parts that are under way.
         """
         started = time.monotonic()
         for index in range(count):
@@ -192,14 +192,15 @@ class Lab:
                 return
             yield measure(index)
 
-    def _from_others(self, digests: Iterator[Digest]) -> Iterator[Reply]:
-        for digest in digests:
-            part = kept_part(digest, self._store)
-            self.cost = Cost(
-                passes=self.cost.passes + int(part.values["passes"]),
-                queries=self.cost.queries + int(part.values["queries"]),
-            )
-            yield part
+    def _from_others(self, digests: Generator[Digest, None, None]) -> Iterator[Reply]:
+        with contextlib.closing(digests):
+            for digest in digests:
+                part = kept_part(digest, self._store)
+                self.cost = Cost(
+                    passes=self.cost.passes + int(part.values["passes"]),
+                    queries=self.cost.queries + int(part.values["queries"]),
+                )
+                yield part
 
     def keep(self, name: str, *, title: str, media_type: str, data: bytes) -> Artifact:
         """Stores bytes worth keeping and returns the artifact that names them."""

@@ -70,7 +70,7 @@ def run_check(
         scratch=scratch,
         limits=limits,
         terms=terms,
-        # One place asks an address: its budget and rate are counted there.
+        # Whoever answers at an address allows so many questions in all, not to each worker.
         spread=spread if subject.spec.model.endpoint is None else None,
     ) as lab:
         measurement = _guarded(entry, lab)

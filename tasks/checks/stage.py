@@ -3,7 +3,7 @@
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from dask.base import annotate
@@ -91,7 +91,7 @@ def spread_over_workers(spec: dict[str, Any], subject: str) -> Spread | None:
     if not on_a_worker():
         return None
 
-    def spread(indices: range) -> Iterator[Digest]:
+    def spread(indices: range) -> Generator[Digest, None, None]:
         with worker_client() as client:
             ahead = 1 + len(client.scheduler_info(n_workers=-1)["workers"])
             waiting: deque[Any] = deque()

@@ -180,7 +180,8 @@ class TorchTarget:
     def _chunk(self, batch: Images) -> Scores:
         try:
             with torch.no_grad():
-                answer: Scores = self.scorer(torch.from_numpy(batch)).numpy()
+                raw = torch.from_numpy(batch).to(self.scorer.mean.device)
+                answer: Scores = self.scorer(raw).cpu().numpy()
         except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError) as error:
             raise TargetError(f"the network cannot compute {batch.shape}: {error}") from error
         return checked_scores(answer, len(batch), self.classes)

@@ -19,7 +19,7 @@ from tests.benchmarks.evasion_work import Work, digits_work
 HARDENED, EPOCHS, EPSILON = (0.0, 0.05, 0.1, 0.15), (6, 12, 25), 0.08
 """Twelve networks: four ways of training, each stopped early, later and late."""
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
-POINTS = 400
+POINTS = 300
 CLEAR = 0.13
 """A margin from which a gate should be much cheaper than the full evaluation."""
 

@@ -12,9 +12,9 @@ import torch
 README = Path(__file__).with_name("README.md")
 HEAD = """# Benchmarks
 
-Each table is written by its own command (`make bench-NAME`) beside `results/NAME.json`; edit none by
-hand. Peers run in the same command on the same work; one that is not installed is a row that says
-so.
+Each table is written by its own command (`make bench-NAME`) beside `results/NAME.json`; edit none
+by hand. Peers run in the same command on the same work; one that is not installed is a row that
+says so.
 """
 
 

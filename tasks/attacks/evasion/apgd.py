@@ -40,6 +40,7 @@ def apgd(
     starts: Images | None = None,
     patient: bool = True,
     rung: int = 8,
+    whole: bool = False,
     draws: int = 1,
     fast: bool = False,
 ) -> Reply:
@@ -62,6 +63,7 @@ def apgd(
             another model, or what an earlier attack reached. Brought into the ball.
         patient: Whether every attempt gets all its steps, hopeless or not.
         rung: Steps after which an impatient ascent first notes how far it is, a power of two.
+        whole: Inputs are whole numbers, and so are all changes.
         draws: Answers averaged per look, for models that answer at random.
         fast: Look in bfloat16; witnesses are confirmed in float32.
 
@@ -82,7 +84,7 @@ def apgd(
     ascent = Ascent(
         victim,
         pool,
-        BALLS[norm](epsilon, target.bounds),
+        BALLS[norm](epsilon, target.bounds, whole=whole),
         loss=LOSSES[loss],
         steps=steps,
         seed=seed,

@@ -11,7 +11,11 @@ SMALLEST = 1e-12
 
 
 class Ball(Protocol):
-    """All points within ``epsilon`` of an input and within ``low`` and ``high`` (raw units)."""
+    """All points within ``epsilon`` of an input and within ``low`` and ``high`` (raw units).
+
+    Where inputs are whole numbers (``whole``), so are all changes: what rounding would undo is no
+    attack. Fractions are cut off, which only shortens a change.
+    """
 
     epsilon: float
     low: float
@@ -35,8 +39,8 @@ class Ball(Protocol):
 class LinfBall:
     """Every value may change by ``epsilon`` at most."""
 
-    def __init__(self, epsilon: float, bounds: tuple[float, float]) -> None:
-        self.epsilon = epsilon
+    def __init__(self, epsilon: float, bounds: tuple[float, float], *, whole: bool = False) -> None:
+        self.epsilon, self.whole = epsilon, whole
         self.low, self.high = bounds
 
     def start(self, clean: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -56,7 +60,7 @@ class LinfBall:
         """Returns each value brought back on its own."""
         lowest = (clean - self.epsilon).clamp_min_(self.low)
         highest = (clean + self.epsilon).clamp_max_(self.high)
-        return torch.clamp(moved, lowest, highest)
+        return on_grid(torch.clamp(moved, lowest, highest), clean, whole=self.whole)
 
     def reach(self, moved: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         """Returns the largest change of each point (m,)."""
@@ -66,8 +70,8 @@ class LinfBall:
 class L2Ball:
     """The squares of all changes sum to ``epsilon`` squared at most."""
 
-    def __init__(self, epsilon: float, bounds: tuple[float, float]) -> None:
-        self.epsilon = epsilon
+    def __init__(self, epsilon: float, bounds: tuple[float, float], *, whole: bool = False) -> None:
+        self.epsilon, self.whole = epsilon, whole
         self.low, self.high = bounds
 
     def start(self, clean: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -90,7 +94,8 @@ class L2Ball:
         """
         change = moved - clean
         share = (self.epsilon / lengths(change)).clamp_max_(1.0)
-        return torch.addcmul(clean, wide(share, change), change).clamp_(self.low, self.high)
+        short = torch.addcmul(clean, wide(share, change), change).clamp_(self.low, self.high)
+        return on_grid(short, clean, whole=self.whole)
 
     def reach(self, moved: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
         """Returns the length of each change (m,)."""
@@ -99,6 +104,11 @@ class L2Ball:
 
 
 BALLS: dict[str, type[LinfBall] | type[L2Ball]] = {"linf": LinfBall, "l2": L2Ball}
+
+
+def on_grid(moved: torch.Tensor, clean: torch.Tensor, *, whole: bool) -> torch.Tensor:
+    """Returns ``moved`` with the fractions of its changes cut off, where inputs are ``whole``."""
+    return clean + (moved - clean).trunc_() if whole else moved
 
 
 def wide(values: torch.Tensor, like: torch.Tensor) -> torch.Tensor:

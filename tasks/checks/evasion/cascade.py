@@ -209,7 +209,10 @@ def budget_of(spec: InputSpec, fraction: float, norm: str = "linf") -> Budget:
     low, high = spec.range
     if spec.dtype == "uint8" and spec.range == (0.0, 1.0):
         low, high = 0.0, 255.0
-    return Budget(fraction * (high - low), low, high, whole=spec.dtype == "uint8", norm=norm)
+    whole, epsilon = spec.dtype == "uint8", fraction * (high - low)
+    if whole and norm == "linf":
+        epsilon = float(np.floor(epsilon + SLACK))  # no value can change by a fraction
+    return Budget(epsilon, low, high, whole=whole, norm=norm)
 
 
 def fitting(examples: Examples, spec: InputSpec, classes: int) -> Examples:

@@ -11,17 +11,18 @@ EDGE = 1e-3
 """Points this close to the radius (relative) are left out: rounding decides them."""
 SCORE_FACTOR = {"linf": 0.8, "l2": 0.5}
 """Points that lie this deep inside the radius must fall to a search without gradients too."""
+STEPS, SQUARE_QUERIES = 50, 1000
 ORDER: dict[str, float] = {"linf": np.inf, "l2": 2}
 DUAL = {"linf": 1, "l2": 2}
 
 
-def linear_controls(lab: Lab, *, norm: str, steps: int, square_queries: int) -> tuple[Control, ...]:
+def linear_controls(lab: Lab, *, norm: str) -> tuple[Control, ...]:
     """Attacks a linear model and compares with the closed form, computed here with numpy."""
     reply = lab.run(
         "attacks.evasion.linear_control",
         norm=norm,
-        steps=steps,
-        square_queries=square_queries,
+        steps=STEPS,
+        square_queries=SQUARE_QUERIES,
         seed=lab.seed,
     )
     distance = closed_form(reply, norm)

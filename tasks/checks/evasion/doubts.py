@@ -53,8 +53,7 @@ def by_more_steps(cascade: Cascade, steps: int) -> list[str]:
     """Doubts a search that goes on finding when it is given five times the steps."""
     few, apgd = first(cascade.standing, RETRIED), ATTACKS[cascade.budget.norm].apgd
     longer: dict[str, Any] = {"steps": RETRY_FACTOR * steps, "among": few}
-    fell = cascade.attack("longer", apgd, loss="ce", **longer).fell
-    fell += cascade.attack("longer", apgd, loss="dlr_targeted", targets=2, **longer).fell
+    fell = cascade.attack("longer", apgd, loss="dlr_targeted", targets=2, **longer).fell
     if not fell:
         return []
     return [f"{RETRY_FACTOR} times the steps broke {fell} of {int(few.sum())} survivors more"]

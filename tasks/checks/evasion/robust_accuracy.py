@@ -45,9 +45,7 @@ def measure_norm(lab: Lab, *, check: str, version: int, norm: str) -> Measuremen
     cascade, main_passes = settled.cascade, lab.cost.passes
     alarms = doubts.about_answers(lab.target()) + _second_thoughts(lab, bench, cascade)
     levels = curve.levels(lab, cascade, white_box=bench.access == "gradients")
-    controls = linear_controls(
-        lab, norm=norm, steps=lab.count("steps"), square_queries=lab.count("square_queries")
-    )
+    controls = linear_controls(lab, norm=norm)
     robust = confidence_sequence(
         cascade.standing.astype(float), CONFIDENCE, also=(lab.number("settle_at"),)
     )

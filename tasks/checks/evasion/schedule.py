@@ -55,7 +55,12 @@ class Effort(NamedTuple):
 def by_gradients_and_scores(cascade: Cascade, effort: Effort) -> None:
     """Attacks a model that reveals gradients with everything, worst case per point."""
     name, climbing = ATTACKS[cascade.budget.norm], effort.climbing
-    quick: Settings = {**climbing, "patient": False, "restarts": effort.restarts}
+    quick: Settings = {
+        **climbing,
+        "patient": False,
+        "restarts": effort.restarts,
+        "whole": cascade.budget.whole,
+    }
     cascade.attack("apgd_ce", name.apgd, loss="ce", **quick)
     cascade.attack("apgd_dlr", name.apgd, loss="dlr_targeted", rung=EARLY_RUNG, **quick)
     patiently(cascade, effort, cascade.near(NEAR))
@@ -69,10 +74,9 @@ def patiently(cascade: Cascade, effort: Effort, among: Flags) -> None:
     name, climbing = ATTACKS[cascade.budget.norm], effort.climbing
     again: Settings = {"among": among, "seed": cascade.lab.seed + 1}
     aims: Settings = {"aims": nearest_aims(cascade.aimed, NEAR_AIMS)}
-    cascade.attack(
-        "apgd_dlr_near", name.apgd, loss="dlr_targeted", beside=aims, **again, **climbing
-    )
-    cascade.attack("apgd_margin_near", name.apgd, loss="margin", restarts=2, **again, **climbing)
+    ascent: Settings = {**again, **climbing, "whole": cascade.budget.whole}
+    cascade.attack("apgd_dlr_near", name.apgd, loss="dlr_targeted", beside=aims, **ascent)
+    cascade.attack("apgd_margin_near", name.apgd, loss="margin", restarts=2, **ascent)
     cascade.attack("fab_near", name.fab, beside=aims, patient=False, **again, **climbing)
 
 

@@ -7,6 +7,7 @@ counts is a prefix of blocks that the points alone decide: any number of workers
 Source: Waudby-Smith & Ramdas 2024, JRSS B 86 (betting).
 """
 
+from contextlib import closing
 from typing import NamedTuple
 
 from tasks.checks.evasion import schedule
@@ -81,12 +82,13 @@ def settle(lab: Lab, bench: Bench) -> Settlement:
     test = MeanTest(lab.number("settle_at"), ALPHA)
     outcomes: list[Reply] = []
     blocks = -(-len(bench.examples.labels) // BLOCK)
-    for outcome in lab.parts(lambda index: attack_block(lab, bench, index), blocks):
-        outcomes.append(outcome)
-        for standing in outcome.arrays["standing"]:
-            test.add(float(standing))
-        if test.answer is not Settled.OPEN:
-            break
+    with closing(lab.parts(lambda index: attack_block(lab, bench, index), blocks)) as parts:
+        for outcome in parts:
+            outcomes.append(outcome)
+            for standing in outcome.arrays["standing"]:
+                test.add(float(standing))
+            if test.answer is not Settled.OPEN:
+                break
     return Settlement(Cascade.of(lab, bench.examples, outcomes, bench.budget), test.answer)
 
 

@@ -10,7 +10,7 @@ from distributed import Client, LocalCluster, get_worker
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
 from tasks.checks import lab as lab_module
-from tasks.checks import stage
+from tasks.checks import running, stage
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.measurement import Measurement
@@ -78,7 +78,7 @@ def test_two_workers_give_the_bytes_of_one(
     alone = measured(stage.run_here(spec, subject, ""), services)
     services.store.named.clear()  # type: ignore[attr-defined]  # nothing is known any more
     parts: list[tuple[int, str]] = []
-    run_part = stage.run_part
+    run_part = running.run_part
 
     def watched(spec: CheckSpec, subject: Subject, index: int, **more: Any) -> Digest:
         parts.append((index, get_worker().name))

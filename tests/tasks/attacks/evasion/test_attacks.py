@@ -1,5 +1,6 @@
 """Evasion attacks: a contract for each of them, closed forms, and other people's code as oracle."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -155,7 +156,7 @@ def _linear(norm: str = "linf") -> tuple[TorchTarget, Images, Labels, NDArray[np
     return linear_target(weights, bias), inputs, labels, distances
 
 
-EXACT = {
+EXACT: dict[str, tuple[Any, dict[str, Any]]] = {
     "apgd, margin": (apgd, {"loss": "margin", "steps": 50}),
     "apgd, targeted margin": (apgd, {"loss": "margin_targeted", "steps": 20}),
     "apgd, targeted DLR": (apgd, {"loss": "dlr_targeted", "steps": 50}),
@@ -199,6 +200,59 @@ def test_stops_at_the_first_witness() -> None:
     )
     assert reply.arrays["found"].all()
     assert reply.values["passes"] < 2 * 20 * near.sum()
+
+
+def test_a_start_that_broke_another_model_costs_one_look() -> None:
+    target = victim()
+    inputs, labels = correct(target)
+    cold = by_ce(target, inputs=inputs, labels=labels)
+    fell = cold.arrays["found"]
+    warm = by_ce(
+        target, inputs=inputs[fell], labels=labels[fell], starts=cold.arrays["candidates"][fell]
+    )
+    assert warm.arrays["found"].all()
+    assert warm.values["passes"] == 2 * fell.sum()
+
+
+@pytest.mark.parametrize(("norm", "epsilon", "more"), [("linf", 3.0, 0), ("l2", 9.0, 1)])
+def test_whole_numbers_stay_whole_and_still_fall(norm: str, epsilon: float, more: int) -> None:
+    rng = np.random.default_rng(6)
+    weights = rng.normal(size=(4, 24)).astype(np.float32)
+    target = linear_target(weights, -weights @ np.full(24, 125, np.float32))
+    inputs = rng.integers(100, 150, (60, 24)).astype(np.float32)
+    target.bounds = (0.0, 255.0)
+    labels = predicted(target, inputs)
+    settings: dict[str, Any] = {"norm": norm, "epsilon": epsilon, "loss": "margin", "steps": 20}
+    reply = apgd(target, inputs=inputs, labels=labels, whole=True, **settings)
+    change = reply.arrays["candidates"] - inputs
+    np.testing.assert_array_equal(change, np.trunc(change))
+    loose = apgd(target, inputs=inputs, labels=labels, **settings)
+    undone = inputs + np.trunc(loose.arrays["candidates"] - inputs)
+    kept = (predicted(target, undone.astype(np.float32)) != labels).sum()
+    assert reply.arrays["found"].sum() >= kept + more > more
+
+
+def test_a_start_outside_the_ball_is_brought_inside() -> None:
+    target = victim()
+    inputs, labels = correct(target, 5)
+    reply = by_ce(target, inputs=inputs, labels=labels, starts=1 - inputs)
+    assert reach(reply.arrays["candidates"], inputs, by_ce) <= 1 + 1e-5
+
+
+@pytest.mark.gpu
+def test_a_gpu_finds_what_the_cpu_finds() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no GPU that torch can use")
+    on_cpu, on_gpu = victim(), victim()
+    inputs, labels = correct(on_cpu)
+    # A copy: the trained network is shared with other tests.
+    on_gpu.scorer = copy.deepcopy(on_gpu.scorer).to("cuda")
+    on_gpu.module = on_gpu.scorer
+    wanted = by_dlr(on_cpu, inputs=inputs, labels=labels).arrays["found"]
+    found = by_dlr(on_gpu, inputs=inputs, labels=labels).arrays["found"]
+    assert (found == wanted).mean() > 0.95
+    by_fab(on_gpu, inputs=inputs, labels=labels)
+    by_square(on_gpu, inputs=inputs, labels=labels)
 
 
 def test_notices_a_flat_start() -> None:
