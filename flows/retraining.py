@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from tasks.forms import AssetOrBundle
 from tasks.intake.stage import take_in
 from tasks.onboarding import subject_of
 from tasks.response.stage import retrain_privately
@@ -14,7 +15,7 @@ EPSILONS = (1.0, 2.0, 4.0, 8.0)
 
 @flow(name="retrain-model", flow_run_name="retrain {target}", task_runner=task_runner())
 def retrain_model(
-    target: str,
+    target: AssetOrBundle,
     epsilons: tuple[float, ...] = EPSILONS,
     max_gradient_norm: float = 1.0,
     secure: bool = False,
@@ -23,6 +24,12 @@ def retrain_model(
 
     The new models are kept by digest with the claims that they may make; none is registered: it
     comes back as a bundle and is onboarded like every other.
+
+    Args:
+        target: Asset id as in the inventory, or the path of a bundle.
+        epsilons: Privacy budgets, one model for each.
+        max_gradient_norm: Where each row's gradient is clipped.
+        secure: Draw the noise from a cryptographic source; slower.
     """
     subject = subject_of(target) or take_in(target)
     start_workers()
