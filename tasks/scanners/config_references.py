@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.domain.severity import Severity
 from tasks.scanners.inspection import Inspection
-from tasks.scanners.zip_container import unsafe_name
+from tasks.scanners.member_names import unsafe_name
 
 _CODE_KEYS = frozenset(
     {

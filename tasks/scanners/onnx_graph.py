@@ -11,9 +11,9 @@ import re
 from tasks.domain.severity import Severity
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.json_config import check_string
+from tasks.scanners.member_names import unsafe_name
 from tasks.scanners.reading import View
 from tasks.scanners.wire import BYTES, VARINT, BrokenMessage, Field, fields, packed
-from tasks.scanners.zip_container import unsafe_name
 
 MOST_ELEMENTS = 1 << 40
 MOST_NODES = 2_000_000

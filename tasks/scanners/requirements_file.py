@@ -75,7 +75,7 @@ _NAME = re.compile(r"^\s*([A-Za-z0-9][\w.-]*)")
 def inspect_requirements(text: str, inspection: Inspection) -> None:
     """Notes foreign sources and look-alike names; nothing is resolved."""
     for number, line in enumerate(text.splitlines()[:20_000], start=1):
-        bare = line.split(" #")[0].strip()
+        bare = line.split(" #")[0].strip().removeprefix("- ").strip("'\" ")  # conda lists in YAML
         if not bare or bare.startswith("#"):
             continue
         if _SOURCE.match(bare):

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from tasks.domain.severity import Severity
 from tasks.scanners.expanding import BombError, Decompressor, Inflater, expanded_by
 from tasks.scanners.inspection import Inspection
+from tasks.scanners.member_names import unsafe_name
 from tasks.scanners.reading import View
 from tasks.scanners.sevenzip_header import (
     BrokenSevenZip,
@@ -23,7 +24,6 @@ from tasks.scanners.sevenzip_header import (
     read_header,
     read_streams,
 )
-from tasks.scanners.zip_container import unsafe_name
 
 MAGIC = b"7z\xbc\xaf\x27\x1c"
 MOST_HEADER = 32 << 20

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from tasks.domain.severity import Severity
 from tasks.scanners.inspection import Inspection
+from tasks.scanners.member_names import unsafe_name
 from tasks.scanners.reading import View
-from tasks.scanners.zip_container import unsafe_name
 
 BLOCK = 512
 _LINKS = {b"1": "a hard link", b"2": "a symbolic link"}

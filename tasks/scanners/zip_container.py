@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from tasks.domain.severity import Severity
 from tasks.scanners.expanding import BombError, expanded
 from tasks.scanners.inspection import Inspection
+from tasks.scanners.member_names import unsafe_name
 from tasks.scanners.reading import BudgetSpent, View
 
 TAIL_BYTES = 65_557  # the longest end record with its comment
@@ -31,7 +32,6 @@ _KNOWN_EXTRAS = frozenset(
     {0x0001, 0x0007, 0x000A, 0x000D, 0x5455, 0x5855, 0x7855, 0x7875, 0x4246, 0x4341, 0xD935}
 )
 _PLAIN_TEXT = re.compile(rb"[\t\n\r -~\x80-\xff]*")
-_DRIVE = re.compile(r"^[A-Za-z]:")
 
 
 class BrokenZip(Exception):  # noqa: N818  - becomes a finding
@@ -340,22 +340,6 @@ def _check_names(members: tuple[Member, ...], inspection: Inspection) -> None:
             inspection.note(
                 "archive.link", Severity.HIGH, f"{member.name} is a link", member.header
             )
-
-
-def unsafe_name(name: str) -> str | None:
-    """Returns why unpacking a member of this name would be dangerous, or None."""
-    parts = name.replace("\\", "/").rstrip("/").split("/")
-    if ".." in parts:
-        return "climbs out of its folder"
-    if name.startswith(("/", "\\")) or _DRIVE.match(name):
-        return "is an absolute path"
-    if "\\" in name:
-        return "holds a backslash"
-    if any(ord(c) < 32 or ord(c) == 127 for c in name):
-        return "holds control characters"
-    if len(name) > 1024 or any(len(part) > 255 for part in parts):
-        return "is longer than a file system allows"
-    return None
 
 
 def _check_layout(

@@ -190,7 +190,7 @@ def objects() -> Iterator[tuple[str, bytes]]:
         "moment": pd.Timestamp("2020", tz="UTC"),
         "zone": pd.date_range("2020", periods=2, tz="Europe/Paris"),
         "flags": pd.Series([True, None], dtype="boolean"),
-        "masked": np.ma.array([1, 2], mask=[0, 1]),
+        "masked": np.ma.array([1, 2], mask=[False, True]),
         "dates": np.array(["2020"], dtype="M8[D]"),
         "records": np.rec.array([(1, 2.0)], dtype=[("a", "i4"), ("b", "f8")]),
         "polynomial": np.poly1d([1, 2]),
@@ -320,15 +320,8 @@ def graphs() -> Iterator[tuple[str, bytes]]:
         "model.weights.h5": hdf5(keras_h5([DENSE])),
     }
     yield "model.keras", archived(members)
-    names = ("Placeholder", "VarHandleOp", "ReadVariableOp", "MatMul", "BiasAdd", "Relu", "Softmax")
-    names += (
-        "StatefulPartitionedCall",
-        "SaveV2",
-        "RestoreV2",
-        "MergeV2Checkpoints",
-        "NoOp",
-        "Const",
-    )
+    words = "Placeholder VarHandleOp ReadVariableOp MatMul BiasAdd Relu Softmax SaveV2 RestoreV2"
+    names = [*words.split(), "StatefulPartitionedCall", "MergeV2Checkpoints", "NoOp", "Const"]
     nodes = [
         (1, protobuf((1, f"n{i}".encode()), (2, name.encode()))) for i, name in enumerate(names)
     ]

@@ -53,8 +53,8 @@ def hdf5_files() -> Iterator[tuple[str, bytes]]:
         file.create_dataset("x", (10,), "f4", external=[("/etc/hostname", 0, 40)])
 
     def virtual(file: h5py.File) -> None:
-        layout = h5py.VirtualLayout((4,), "f4")  # type: ignore[no-untyped-call]
-        layout[:] = h5py.VirtualSource("other.h5", "x", (4,))  # type: ignore[no-untyped-call]
+        layout = h5py.VirtualLayout((4,), "f4")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (4,))
         file.create_virtual_dataset("v", layout)
 
     def pickled(file: h5py.File) -> None:
@@ -114,7 +114,10 @@ def texts() -> Iterator[tuple[str, bytes]]:
 
 def others() -> Iterator[tuple[str, bytes]]:
     """One case for a rule each, across the older formats."""
-    text = lambda value: struct.pack("<Q", len(value)) + value  # noqa: E731
+
+    def text(value: bytes) -> bytes:
+        return struct.pack("<Q", len(value)) + value
+
     pair = text(b"k") + struct.pack("<I", 8) + text(b"v")
     yield "twice.gguf", b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + pair + pair
     tensor = text(b"w") + struct.pack("<IQIQ", 1, 4, 99, 0)

@@ -34,6 +34,9 @@ def rules(folder: Path, name: str, text: str) -> list[str]:
         ("a", "import os\nimport sys\n\ndef f():\n    pass\n", "file.executable_code"),
         ("requirements.txt", "torch @ https://example.org/torch.whl", "requirements.direct_source"),
         ("requirements.txt", "transformrs", "requirements.look_alike"),
+        ("environment.yml", "dependencies:\n- nunpy=1.0\n", "requirements.look_alike"),
+        ("environment.yml", "- pip:\n  - git+https://a.example/x\n", "requirements.direct_source"),
+        ("model.pte", "words", "format.other_than_named"),
     ],
 )
 def test_active_text_is_found(name: str, text: str, rule: str, tmp_path: Path) -> None:
