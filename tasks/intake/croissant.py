@@ -4,6 +4,7 @@ Read as flat JSON: contexts, addresses and licences are never fetched.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -124,8 +125,9 @@ def croissant_observations(
 def _digest_problems(
     card: Croissant, files: Sequence[FileEntry], path: str
 ) -> Iterator[Observation]:
+    places = _places(files)
     for item in card.files:
-        file = _meant(item, files, path)
+        file = _meant(item, places, path)
         if item.sha256 and not item.is_hashed:
             detail = f"the digest of {shown(item.name, 80)} is none: {shown(item.sha256, 80)}"
             yield _observed("hash_unusable", Severity.LOW, detail, path)
@@ -140,19 +142,26 @@ def _digest_problems(
             yield _observed("digest_mismatch", Severity.HIGH, detail, path)
 
 
-def _meant(item: FileObject, files: Sequence[FileEntry], path: str) -> FileEntry | None:
+def _meant(item: FileObject, places: Mapping[str, FileEntry], path: str) -> FileEntry | None:
     """Finds the file by its relative address, from the card's folder or the bundle's top."""
     if _SCHEME.match(item.address):
         name = item.address.rstrip("/").rpartition("/")[2].partition("?")[0]
-        near = [file for file in files if file.path.rpartition("/")[2] == name and name]
-        return near[0] if len(near) == 1 else None
+        return places.get(f"*/{name}")
     folder = path.rpartition("/")[0]
     for wanted in (item.address, item.name, item.id):
         plain = wanted.removeprefix("./")
         for candidate in (plain, f"{folder}/{plain}" if folder else plain):
-            if match := next((file for file in files if file.path == candidate and plain), None):
-                return match
+            if (file := places.get(candidate)) is not None:
+                return file
     return None
+
+
+def _places(files: Sequence[FileEntry]) -> dict[str, FileEntry]:
+    """Files by path, and as ``*/name`` where only one is called so."""
+    counts = Counter(file.path.rpartition("/")[2] for file in files)
+    names = {f"*/{file.path.rpartition('/')[2]}": file for file in files}
+    lone = {name: file for name, file in names.items() if counts[name[2:]] == 1}
+    return lone | {file.path: file for file in files}
 
 
 def _uncovered(

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ _PREPROCESSING = re.compile(r"pre.?process|transform|augment|normali[sz]|tokeni[
 _TRAINER = re.compile(
     r"train|epoch|optimi[sz]er|learning.?rate|batch|loss|config|workflow|framework|torch|tensorflow"
 )
+_CODE = re.compile(r"git\+|\.git$|^pkg:|requirements|\.lock$|docker|oci:")
 _MOST_KEYS = 2_000
 
 
@@ -137,11 +139,13 @@ def _contradictions(
     data elsewhere may well be called the same.
     """
     dependencies = statement.lineage.dependencies if statement.lineage else ()
-    for items, whole, what in (
-        (statement.subjects, False, "subject"), (dependencies, True, "dependency"),
-    ):  # fmt: skip
+    paths = _by_path(files)
+    for items, known, what in (
+        (statement.subjects, _by_name(files) | paths, "subject"),
+        (dependencies, paths, "dependency"),
+    ):
         for item in items:
-            file = _named(item, files, whole=whole)
+            file = _named(item, known)
             said = item.sha256()
             if file is not None and said and hexadecimal(file.digest) not in said:
                 detail = (
@@ -151,13 +155,22 @@ def _contradictions(
                 yield _observed(f"{what}_mismatch", Severity.HIGH, detail, path)
 
 
-def _named(item: Resource, files: Sequence[FileEntry], *, whole: bool) -> FileEntry | None:
-    wanted = {item.name.removeprefix("./"), item.uri.removeprefix("file:").removeprefix("./")}
-    exact = [file for file in files if file.path in wanted]
-    if exact or whole:
-        return exact[0] if exact else None
-    near = [file for file in files if file.path.rpartition("/")[2] in wanted]
-    return near[0] if len(near) == 1 else None
+def _named(item: Resource, known: Mapping[str, FileEntry]) -> FileEntry | None:
+    for text in (item.name, item.uri.removeprefix("file:")):
+        if (file := known.get(text.removeprefix("./"))) is not None:
+            return file
+    return None
+
+
+def _by_path(files: Sequence[FileEntry]) -> dict[str, FileEntry]:
+    return {file.path: file for file in files}
+
+
+def _by_name(files: Sequence[FileEntry]) -> dict[str, FileEntry]:
+    """Files by the last part of their path, where only one is called so."""
+    counts = Counter(file.path.rpartition("/")[2] for file in files)
+    named = ((file.path.rpartition("/")[2], file) for file in files)
+    return {name: file for name, file in named if counts[name] == 1}
 
 
 def _own_problems(
@@ -207,16 +220,15 @@ def _gaps(
 
 def _silent(lineage: Lineage, path: str) -> Iterator[Observation]:
     keys = " ".join(_keys(lineage.parameters)).lower()
-    data = _data_resources(lineage)
     # "train.npz" is data that was trained on; it says nothing of what trained.
-    code = [item for item in lineage.dependencies if item not in data]
+    code = [item for item in lineage.dependencies if not _is_data(item)]
     used = " ".join(f"{item.name} {item.uri}" for item in code).lower()
     stated = {
         "builder": bool(lineage.builder),
         "commit": any(item.commit for item in lineage.dependencies),
         "preprocessing": _PREPROCESSING.search(keys) is not None,
         "trainer": _TRAINER.search(f"{keys} {used} {lineage.build_type.lower()}") is not None,
-        "training_data": bool(data),
+        "training_data": len(code) < len(lineage.dependencies),
     }
     for field, there in stated.items():
         if not there:
@@ -252,13 +264,9 @@ def _told(statement: Statement, trust: _Trusted) -> str:
     )
 
 
-def _data_resources(lineage: Lineage) -> list[Resource]:
-    """Dependencies that look like data: not source code, and not packages."""
-    code = re.compile(r"git\+|\.git$|^pkg:|requirements|\.lock$|docker|oci:")
-    return [
-        item for item in lineage.dependencies if not item.commit
-        and not code.search(item.uri) and not code.search(item.name)
-    ]  # fmt: skip
+def _is_data(item: Resource) -> bool:
+    """Answers whether a dependency looks like data: not source code, and not a package."""
+    return not (item.commit or _CODE.search(item.uri) or _CODE.search(item.name))
 
 
 def _used(statement: Statement) -> tuple[Resource, ...]:

@@ -61,12 +61,16 @@ _SEVERITY = {
 
 
 class _Signed(NamedTuple):
-    """Who made a signature that holds: in words, the key, and what is wrong with that one."""
+    """Who made a signature that holds: in words, the key, and what is wrong with that one.
+
+    ``anybody`` says that nobody in particular was expected: any holder of a certificate will do.
+    """
 
     by: str
     key: ec.EllipticCurvePublicKey | None = None
     state: State | None = None
     problem: str = ""
+    anybody: bool = False
 
 
 class _RefusalError(Exception):
@@ -184,7 +188,7 @@ class SignatureReading:
                 "made before"
             )
             return _Signed(by, signer.key, State.EXPIRED, problem)
-        return _Signed(by, signer.key)
+        return _Signed(by, signer.key, anybody=not self._trusted.identities_of(vendor))
 
     def _by_sigstore(self, envelope: Envelope, data: bytes) -> _Signed:
         root, vendor = self._trusted.sigstore_root, self._spec.vendor.name
@@ -221,6 +225,11 @@ class SignatureReading:
         else:
             detail = f"signed with {signed.by}; every signed byte is as it was"
             yield self._state(State.VALID, detail)
+            if signed.anybody:
+                detail = (
+                    "no identity is expected: any holder of such a certificate could have signed"
+                )
+                yield _observed("any_identity", Severity.LOW, detail, "")
         yield from self._left_out(listed)
 
     def _left_out(self, listed: SignedFiles) -> Iterator[Observation]:
