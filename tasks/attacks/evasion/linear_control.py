@@ -20,7 +20,7 @@ from tasks.targets.torch_target import TorchTarget
 
 FEATURES, CLASSES = 24, 4
 SQUARE = {"linf": square, "l2": l2_square}
-DUAL = {"linf": 1, "l2": 2}
+DUAL: dict[str, float] = {"linf": 1, "l2": 2, "l1": np.inf}
 """Order of the norm in which a slope counts, by the norm in which a change does."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.attacks.evasion.linear_control import linear_distances
 from tasks.attacks.providers.order import Order, Refused
 from tasks.domain.bundle import ModelSpec
 from tasks.sandbox.protocol import Reply
@@ -68,7 +69,7 @@ def provided_control(
     *,
     attack: str,
     settings: dict[str, Any],
-    dual: float,
+    norm: str,
     seed: int = 0,
 ) -> Reply:
     """Runs the attack on a linear reader of small pictures; the opened target is left alone.
@@ -76,7 +77,7 @@ def provided_control(
     Args:
         attack: As in :func:`provided`.
         settings: As in :func:`provided`.
-        dual: Order of the norm dual to the budget's (1 for L-infinity, 2 for L2; 0 is infinity).
+        norm: Of the budget: ``linf``, ``l2`` or ``l1``.
         seed: As in :func:`provided`.
 
     Returns:
@@ -91,16 +92,22 @@ def provided_control(
     inputs: Images = rng.uniform(0.3, 0.7, shape).astype(np.float32)
     victim = _linear_reader(weights, bias)
     labels = predicted(victim, inputs)
-    order = dual or np.inf
-    reach = _reach(weights, bias, inputs.reshape(CONTROL_POINTS, size), labels, order)
+    flat = inputs.reshape(CONTROL_POINTS, size)
+    reach = linear_distances(weights, bias, flat, labels, norm=norm)
     epsilon = float(np.quantile(reach, 0.8))
     reply = provided(
         victim, inputs=inputs, labels=labels, attack=attack, settings=settings, epsilon=epsilon,
         seed=seed,
     )  # fmt: skip
-    arrays = {"weights": weights, "bias": bias, "inputs": inputs, "labels": labels}
+    moved = reply.arrays["candidates"]
     return Reply(
-        {**arrays, "candidates": reply.arrays["candidates"]},
+        {
+            "weights": weights,
+            "bias": bias,
+            "inputs": flat,
+            "labels": labels,
+            "candidates": moved.reshape(flat.shape) if moved.size == flat.size else moved,
+        },
         {"epsilon": epsilon, "passes": victim.meter.passes},
     )
 
@@ -120,14 +127,6 @@ def _carried_out(toolbox: str, order: Order) -> tuple[Images, dict[str, Any]]:
         # Toolboxes answer wrong settings in these ways.
         return order.inputs, {"refused": f"{order.name}: {type(error).__name__}: {error}"}
     return moved, {"version": str(getattr(package, "__version__", "unknown"))}
-
-
-def _reach(weights: Any, bias: Any, rows: Any, labels: Labels, order: float) -> Any:
-    wide = weights.astype(np.float64)
-    scores = rows.astype(np.float64) @ wide.T + bias
-    lead = scores[np.arange(len(labels)), labels][:, None] - scores
-    slope = np.linalg.norm(wide[labels][:, None] - wide[None], order, axis=2)
-    return np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0).min(axis=1)
 
 
 def _linear_reader(weights: Any, bias: Any) -> TorchTarget:

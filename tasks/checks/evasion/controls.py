@@ -12,8 +12,8 @@ EDGE = 1e-3
 SCORE_FACTOR = {"linf": 0.8, "l2": 0.5}
 """Points that lie this deep inside the radius must fall to a search without gradients too."""
 STEPS, SQUARE_QUERIES = 50, 1000
-ORDER: dict[str, float] = {"linf": np.inf, "l2": 2}
-DUAL = {"linf": 1, "l2": 2}
+ORDER: dict[str, float] = {"linf": np.inf, "l2": 2, "l1": 1}
+DUAL: dict[str, float] = {"linf": 1, "l2": 2, "l1": np.inf}
 
 
 def linear_controls(lab: Lab, *, norm: str) -> tuple[Control, ...]:
@@ -29,14 +29,15 @@ def linear_controls(lab: Lab, *, norm: str) -> tuple[Control, ...]:
     epsilon = float(reply.values["epsilon"])
     inside, outside = distance < epsilon * (1 - EDGE), distance > epsilon * (1 + EDGE)
     by_gradient, by_boundary, by_scores = (
-        _broken(reply, name, epsilon, norm) for name in ("by_gradient", "by_boundary", "by_scores")
+        broken_within(reply, name, epsilon, norm)
+        for name in ("by_gradient", "by_boundary", "by_scores")
     )
     deep = distance < epsilon * SCORE_FACTOR[norm]
     return (
-        _planted("linear model, within reach of gradients", by_gradient[inside]),
-        _planted("linear model, within reach of its boundary", by_boundary[inside]),
-        _planted("linear model, well within reach of scores", by_scores[deep]),
-        _clean("linear model, out of reach", (by_gradient | by_boundary | by_scores)[outside]),
+        must_fall("linear model, within reach of gradients", by_gradient[inside]),
+        must_fall("linear model, within reach of its boundary", by_boundary[inside]),
+        must_fall("linear model, well within reach of scores", by_scores[deep]),
+        must_stand("linear model, out of reach", (by_gradient | by_boundary | by_scores)[outside]),
     )
 
 
@@ -51,7 +52,7 @@ def closed_form(reply: Reply, norm: str) -> Array:
     return nearest
 
 
-def _broken(reply: Reply, name: str, epsilon: float, norm: str) -> Array:
+def broken_within(reply: Reply, name: str, epsilon: float, norm: str) -> Array:
     """Answers which candidates lie in the ball and change the class (n,)."""
     moved = reply.arrays[name].astype(np.float64)
     change = np.linalg.norm(moved - reply.arrays["inputs"], ord=ORDER[norm], axis=1)
@@ -60,7 +61,8 @@ def _broken(reply: Reply, name: str, epsilon: float, norm: str) -> Array:
     return broken
 
 
-def _planted(name: str, broken: Array) -> Control:
+def must_fall(name: str, broken: Array) -> Control:
+    """A planted control of points that lie within reach; all of them must be broken."""
     count, hits = len(broken), int(broken.sum())
     return Control(
         name=name,
@@ -71,7 +73,8 @@ def _planted(name: str, broken: Array) -> Control:
     )
 
 
-def _clean(name: str, broken: Array) -> Control:
+def must_stand(name: str, broken: Array) -> Control:
+    """A clean control of points that lie out of reach; none of them may be broken."""
     count, hits = len(broken), int(broken.sum())
     return Control(
         name=name,

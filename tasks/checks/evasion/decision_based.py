@@ -6,6 +6,13 @@ Sources: Chen and Gu 2020, arXiv 2006.12792 (RayS); Chen et al. 2020, arXiv 1904
 
 import numpy as np
 
+from tasks.checks.evasion.controls import (
+    EDGE,
+    broken_within,
+    closed_form,
+    must_fall,
+    must_stand,
+)
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
@@ -91,32 +98,9 @@ def _near(people: Population, rows: Array, moved: Array, epsilon: float) -> Flag
 def _controls(lab: Lab) -> tuple[Control, ...]:
     """A linear model whose inputs' distances are known, attacked by labels alone."""
     reply = lab.run("attacks.evasion.labels_control", seed=lab.seed)
-    arrays, epsilon = reply.arrays, float(reply.values["epsilon"])
-    weights = arrays["weights"].astype(np.float64)
-    rows = np.arange(len(arrays["labels"]))
-    scores, after = (
-        arrays[name].astype(np.float64) @ weights.T + arrays["bias"]
-        for name in ("inputs", "candidates")
-    )
-    lead = scores[rows, arrays["labels"]][:, None] - scores
-    slope = np.abs(weights[arrays["labels"]][:, None] - weights[None]).sum(axis=2)
-    reach = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0).min(axis=1)
-    change = np.abs(arrays["candidates"].astype(np.float64) - arrays["inputs"]).max(axis=1)
-    broken = (after.argmax(axis=1) != arrays["labels"]) & (change <= epsilon + SLACK)
-    deep, out = broken[reach < DEEP * epsilon], broken[reach > epsilon * (1 + 1e-3)]
+    epsilon, reach = float(reply.values["epsilon"]), closed_form(reply, "linf")
+    broken = broken_within(reply, "candidates", epsilon, "linf")
     return (
-        Control(
-            name="linear model, well within reach",
-            planted=True,
-            found=len(deep) > 0 and bool(deep.all()),
-            estimate=binomial(int(deep.sum()), len(deep)) if len(deep) else None,
-            detail=f"{int(deep.sum())} of {len(deep)} inputs that must fall fell",
-        ),
-        Control(
-            name="linear model, out of reach",
-            planted=False,
-            found=bool(out.any()),
-            estimate=binomial(int(out.sum()), len(out)) if len(out) else None,
-            detail=f"{int(out.sum())} of {len(out)} inputs that cannot fall were called broken",
-        ),
+        must_fall("linear model, well within reach", broken[reach < DEEP * epsilon]),
+        must_stand("linear model, out of reach", broken[reach > epsilon * (1 + EDGE)]),
     )

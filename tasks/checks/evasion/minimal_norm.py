@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tasks.checks.evasion.controls import closed_form
 from tasks.checks.evasion.referee import (
     Population,
     about_escapes,
@@ -123,7 +124,8 @@ def _lengths(
 
 
 def _in_range(people: Population, moved: Array) -> Array:
-    return np.clip(np.nan_to_num(moved), people.low, people.high).astype(np.float32)
+    inside: Array = np.clip(np.nan_to_num(moved), people.low, people.high).astype(np.float32)
+    return inside
 
 
 def _about_unfound(unfound: dict[str, int], count: int) -> list[str]:
@@ -174,10 +176,8 @@ def distance_ratios(reply: Reply) -> Array:
     weights, labels = reply.arrays["weights"].astype(np.float64), reply.arrays["labels"]
     inputs, moved = (reply.arrays[name].astype(np.float64) for name in ("inputs", "candidates"))
     rows = np.arange(len(labels))
-    scores, after = (each @ weights.T + reply.arrays["bias"] for each in (inputs, moved))
-    lead = scores[rows, labels][:, None] - scores
-    slope = np.linalg.norm(weights[labels][:, None] - weights[None], axis=2)
-    reach = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0).min(axis=1)
+    after = moved @ weights.T + reply.arrays["bias"]
+    reach = closed_form(reply, "l2")
     length = np.linalg.norm(moved - inputs, axis=1)
     own = after[rows, labels].copy()
     after[rows, labels] = -np.inf

@@ -10,6 +10,13 @@ from typing import Any
 import numpy as np
 
 from tasks.checks.evasion.cascade import SLACK
+from tasks.checks.evasion.controls import (
+    EDGE,
+    broken_within,
+    closed_form,
+    must_fall,
+    must_stand,
+)
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
@@ -21,11 +28,9 @@ from tasks.checks.evasion.referee import (
 from tasks.checks.evasion.witnesses import kept_witnesses
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.measurement import Control, Measurement, Status
-from tasks.sandbox.protocol import Array, Reply
 from tasks.statistics.intervals import binomial
 
 CHECK, VERSION = "evasion.provider", 1
-DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
 DEEP = 0.4
 """Points of the control whose closed form is this share of the radius must fall to any attack."""
 
@@ -137,50 +142,18 @@ def _told(beyond: int) -> list[str]:
 
 def _controls(lab: Lab, name: str, norm: str) -> list[Control]:
     """The same attack on a linear reader whose distances are known."""
-    dual = DUAL[norm]
     reply = lab.run(
         "attacks.providers.provided.provided_control",
         attack=name,
         settings=settings_of(lab, name),
-        dual=0 if dual == np.inf else dual,
+        norm=norm,
         seed=lab.seed,
     )
-    reach, broken, epsilon = _outcome(reply, norm)
-    deep, out = broken[reach < DEEP * epsilon], broken[reach > epsilon * (1 + 1e-3)]
+    epsilon, reach = float(reply.values["epsilon"]), closed_form(reply, norm)
+    broken = np.zeros(len(reach), dtype=bool)
+    if reply.arrays["candidates"].shape == reply.arrays["inputs"].shape:
+        broken = broken_within(reply, "candidates", epsilon, norm)
     return [
-        Control(
-            name=f"{name}: linear model, well within reach",
-            planted=True,
-            found=len(deep) > 0 and bool(deep.mean() > 0.9),
-            estimate=binomial(int(deep.sum()), len(deep)) if len(deep) else None,
-            detail=f"{int(deep.sum())} of {len(deep)} inputs that must fall fell",
-        ),
-        Control(
-            name=f"{name}: linear model, out of reach",
-            planted=False,
-            found=bool(out.any()),
-            estimate=binomial(int(out.sum()), len(out)) if len(out) else None,
-            detail=f"{int(out.sum())} of {len(out)} inputs that cannot fall were called broken",
-        ),
+        must_fall(f"{name}: linear model, well within reach", broken[reach < DEEP * epsilon]),
+        must_stand(f"{name}: linear model, out of reach", broken[reach > epsilon * (1 + EDGE)]),
     ]
-
-
-def _outcome(reply: Reply, norm: str) -> tuple[Array, Flags, float]:
-    """Returns closed form, what fell within the radius, and the radius, all worked out here."""
-    arrays, epsilon = reply.arrays, float(reply.values["epsilon"])
-    count = len(arrays["labels"])
-    weights = arrays["weights"].astype(np.float64)
-    clean = arrays["inputs"].astype(np.float64).reshape(count, -1)
-    none = np.zeros(count, dtype=bool)
-    rows = np.arange(count)
-    scores = clean @ weights.T + arrays["bias"]
-    lead = scores[rows, arrays["labels"]][:, None] - scores
-    slope = np.linalg.norm(weights[arrays["labels"]][:, None] - weights[None], DUAL[norm], axis=2)
-    reach = np.divide(lead, slope, out=np.full_like(lead, np.inf), where=slope > 0).min(axis=1)
-    if arrays["candidates"].shape != arrays["inputs"].shape:
-        return reach, none, epsilon
-    moved = np.nan_to_num(arrays["candidates"].astype(np.float64).reshape(count, -1))
-    after = moved @ weights.T + arrays["bias"]
-    near = distances(moved, clean, norm) <= epsilon + SLACK
-    inside = (moved >= -SLACK).all(axis=1) & (moved <= 1 + SLACK).all(axis=1)
-    return reach, (after.argmax(axis=1) != arrays["labels"]) & near & inside, epsilon
