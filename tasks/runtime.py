@@ -198,6 +198,7 @@ def serve_deployments() -> None:
     from flows.assessment import assess_asset  # noqa: PLC0415
     from flows.dataset_review import review_dataset  # noqa: PLC0415
     from flows.onboarding import onboard_model  # noqa: PLC0415
+    from flows.retraining import retrain_model  # noqa: PLC0415
 
     deployments: list[Any] = [
         onboard_model.to_deployment(
@@ -213,6 +214,11 @@ def serve_deployments() -> None:
         assess_asset.to_deployment(
             name="assess-asset",
             description="One battery's questions about a known asset or a bundle.",
+            tags=["proofhouse"],
+        ),
+        retrain_model.to_deployment(
+            name="retrain-model",
+            description="A model's layers trained again under privacy budgets.",
             tags=["proofhouse"],
         ),
     ]
