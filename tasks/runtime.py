@@ -218,7 +218,7 @@ def serve_deployments() -> None:
         ),
         retrain_model.to_deployment(
             name="retrain-model",
-            description="New models of an asset under a privacy budget, kept for onboarding.",
+            description="A model's layers trained again under privacy budgets.",
             tags=["proofhouse"],
         ),
     ]

@@ -40,6 +40,14 @@ class Answers(NamedTuple):
     told: str
 
 
+class Declared(NamedTuple):
+    """What the declared recipe says about the claim, and what trying it showed."""
+
+    accounts: dict[str, Any] = {}
+    observations: tuple[Observation, ...] = ()
+    controls: tuple[Control, ...] = ()
+
+
 def measure(lab: Lab) -> Measurement:
     """Recomputes the claim, tries the declared loop, and bounds epsilon by the model's answers."""
     claimed = lab.subject.spec.claims.dp_epsilon
@@ -47,46 +55,23 @@ def measure(lab: Lab) -> Measurement:
         raise NotApplicable("no differential privacy is claimed (claims.dp_epsilon)")
     training = lab.subject.spec.training
     recipe = training.privacy if training else None
+    # Before the model is opened: it must not have a say in what the recipe is worth.
+    declared = _declared(lab, recipe, claimed) if recipe else Declared()
     answers = _answers(lab)
-    accounts: dict[str, Any] = {}
-    observations: list[Observation] = []
-    controls: list[Control] = []
-    if recipe is not None:
-        accounts = _accounts(lab, recipe)
-        observations += _accusations(lab, recipe, accounts, claimed)
-        trial, controls = _trials(lab, recipe, accounts, claimed)
-        accounts |= {f"trial {key}": value for key, value in trial.items()}
-        observations += _tried(trial, claimed)
-    if answers.bound > claimed:
-        observations.append(
-            _seen(
-                "privacy.dp.refuted_by_answers",
-                f"the model's answers prove an epsilon of {answers.bound:.2f} at least",
-            )
-        )
-    if claimed > WEAK:
-        observations.append(
-            Observation(
-                rule="privacy.dp.weak",
-                severity=Severity.MEDIUM,
-                detail=f"an epsilon of {claimed:g} protects hardly anybody, true or not",
-                location="bundle.yaml",
-            )
-        )
     if recipe is None and not answers.guesses:
         raise NotAvailable(
             "an epsilon is claimed, but the bundle declares no recipe (training.privacy) and no "
             "training data, so nothing can be recomputed or audited"
         )
+    blind = (answers.blind.control(_rate(1.0), _rate(0.0)),) if answers.blind else ()
     return Measurement(
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
-        detail=_detail(claimed, recipe, accounts, answers),
+        detail=_detail(claimed, recipe, declared.accounts, answers),
         estimates={"epsilon_lower_bound": _bound(answers)},
-        observations=tuple(observations),
-        controls=tuple(controls)
-        + ((answers.blind.control(_rate(1.0), _rate(0.0)),) if answers.blind else ()),
+        observations=declared.observations + tuple(_claim_seen(claimed, answers)),
+        controls=declared.controls + blind,
         alarms=tuple(_alarms(recipe, claimed, answers)),
         limits=(
             "An audit gives a lower bound: a claim that stands is not proven.",
@@ -95,9 +80,29 @@ def measure(lab: Lab) -> Measurement:
         ),
         method="accountants PRV and RDP on the declared recipe; sequential trial of the declared "
         "loop with a worst-case canary; one-run bound from the model's answers",
-        facts={key: value for key, value in sorted(accounts.items()) if key != "mixing"},
+        facts={key: value for key, value in declared.accounts.items() if key != "mixing"},
         cost=lab.cost,
     )
+
+
+def _declared(lab: Lab, recipe: PrivacyRecipe, claimed: float) -> Declared:
+    accounts = _accounts(lab, recipe)
+    trial, controls = _trials(lab, recipe, accounts, claimed)
+    accusations = _accusations(lab, recipe, accounts, claimed) + _tried(trial, claimed)
+    told = accounts | {f"trial {key}": value for key, value in trial.items()}
+    return Declared(dict(sorted(told.items())), tuple(accusations), tuple(controls))
+
+
+def _claim_seen(claimed: float, answers: Answers) -> list[Observation]:
+    """Notes a claim that the model's answers refute, and one that protects nobody."""
+    found = []
+    if answers.bound > claimed:
+        told = f"the model's answers prove an epsilon of {answers.bound:.2f} at least"
+        found.append(_seen("privacy.dp.refuted_by_answers", told))
+    if claimed > WEAK:
+        told = f"an epsilon of {claimed:g} protects hardly anybody, true or not"
+        found.append(_seen("privacy.dp.weak", told, Severity.MEDIUM))
+    return found
 
 
 def _answers(lab: Lab) -> Answers:
@@ -312,8 +317,8 @@ def _delta(lab: Lab) -> float:
     return training.privacy.delta if training and training.privacy else 1e-5
 
 
-def _seen(rule: str, detail: str) -> Observation:
-    return Observation(rule=rule, severity=Severity.HIGH, detail=detail, location="bundle.yaml")
+def _seen(rule: str, detail: str, severity: Severity = Severity.HIGH) -> Observation:
+    return Observation(rule=rule, severity=severity, detail=detail, location="bundle.yaml")
 
 
 def _detail(

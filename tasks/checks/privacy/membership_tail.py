@@ -1,5 +1,7 @@
 """Can single people be named as members with hardly any false accusation?"""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -37,6 +39,7 @@ from tasks.statistics.tails import is_supported, tpr_at_true_fpr, widened
 CHECK, VERSION = "privacy.membership_tail", 1
 CHOSEN = "BaVarIA"
 """Named before anything is measured, so its interval needs no correction for a choice."""
+PEER = "ART black box"
 LABELS_ONLY = "label noise"
 """What is counted when the model answers labels and no scores."""
 TINY_RATE = 0.001
@@ -49,54 +52,74 @@ PLANTED_RECIPE = {
 }  # fmt: skip
 
 
+class Attacked(NamedTuple):
+    """What every attack says of every item, and what the chosen one is worth."""
+
+    chosen: str
+    signals: dict[str, Floats]
+    tails: dict[str, Estimate]
+    """Members found at 1 % false positives, over items only."""
+    tail: Estimate
+    """The chosen attack's, over items and shadow models."""
+    learnt_apart: NDArray[np.bool_]
+    """Items that no attack learnt from."""
+
+
 def measure(lab: Lab) -> Measurement:
     """Attacks the model with shadow models; counts members found at 1 % false accusations."""
     audit = drawn_audit(lab)
     blind = blind_baseline(audit, seed=lab.seed)
     bank = shadow_bank(lab, audit)
     planted = _planted(lab, audit)
-    description = lab.target()
-    labels_only = description.get("access") == "labels"
-    scores = lab.run("targets.querying.scores", {"inputs": audit.inputs}).arrays["scores"]
-    signals = _by_labels(lab, audit)
-    if not labels_only:
-        signals |= _by_scores(audit, scores, bank)
-    chosen = LABELS_ONLY if labels_only else CHOSEN
-    tails = {name: _tail(signal, audit, LOW_RATE) for name, signal in signals.items()}
-    tail = tails[chosen]
-    if not labels_only:
-        tail = widened(tail, _resampled(audit, scores, bank, lab.seed))
-    counted = np.ones(len(audit.labels), dtype=np.bool_)
-    if bool(lab.parameters["art"]) and not labels_only:
-        signals["ART black box"], counted = _art(lab, audit, scores)
-        tails["ART black box"] = _tail(signals["ART black box"], audit, LOW_RATE, counted)
-    area = auc(signals[chosen][audit.members], signals[chosen][~audit.members])
+    found = _attacked(lab, audit, bank)
+    signal = found.signals[found.chosen]
     return Measurement(
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
-        detail=_detail(audit, chosen, tail),
+        detail=_detail(audit, found),
         estimates={
-            "tpr_at_1_percent_fpr": tail,
-            "tpr_at_0_1_percent_fpr": _tail(signals[chosen], audit, TINY_RATE),
-            "auc": area,
+            "tpr_at_1_percent_fpr": found.tail,
+            "tpr_at_0_1_percent_fpr": _tail(signal, audit, TINY_RATE),
+            "auc": auc(signal[audit.members], signal[~audit.members]),
             "blind_tpr_at_1_percent_fpr": blind.tail,
             "overlap": audit.overlap,
         },
         observations=overlap_seen(audit),
-        controls=(
-            planted,
-            _by_lot(audit, signals[chosen], lab),
-            blind.control(tail, blind.tail),
-        ),
-        alarms=tuple(_alarms(audit, tails, chosen, tail, lab)),
+        controls=(planted, _by_lot(audit, signal, lab), blind.control(found.tail, blind.tail)),
+        alarms=tuple(_alarms(audit, found)),
         limits=_limits(audit, bank),
-        method=f"{chosen} at 1 % false positives; interval over items and over shadow models; "
-        f"{bank.told}",
-        facts=_facts(audit, signals, tails, blind, counted),
-        artifacts=(keep_curves(lab, signals, audit.members, chosen=chosen, counted=counted),),
+        method=f"{found.chosen} at 1 % false positives; interval over items and over shadow "
+        f"models; {bank.told}",
+        facts=_facts(audit, found, blind),
+        artifacts=(
+            keep_curves(
+                lab, found.signals, audit.members, chosen=found.chosen, counted=found.learnt_apart
+            ),
+        ),
         cost=lab.cost,
     )
+
+
+def _attacked(lab: Lab, audit: Audit, bank: Bank) -> Attacked:
+    """Opens the target and runs every attack that its answers allow."""
+    labels_only = lab.target().get("access") == "labels"
+    scores = lab.run("targets.querying.scores", {"inputs": audit.inputs}).arrays["scores"]
+    signals = _by_labels(lab, audit)
+    apart = np.ones(len(audit.labels), dtype=np.bool_)
+    if not labels_only:
+        signals |= _by_scores(audit, scores, bank)
+        if bool(lab.parameters["art"]):
+            signals[PEER], apart = _art(lab, audit, scores)
+    tails = {
+        name: _tail(signal, audit, LOW_RATE, apart if name == PEER else True)
+        for name, signal in signals.items()
+    }
+    chosen = LABELS_ONLY if labels_only else CHOSEN
+    tail = tails[chosen]
+    if not labels_only:
+        tail = widened(tail, _resampled(audit, scores, bank, lab.seed))
+    return Attacked(chosen, signals, tails, tail, apart)
 
 
 def _by_labels(lab: Lab, audit: Audit) -> dict[str, Floats]:
@@ -215,20 +238,16 @@ def _by_lot(audit: Audit, signal: Floats, lab: Lab) -> Control:
     )
 
 
-def _alarms(
-    audit: Audit, tails: dict[str, Estimate], chosen: str, tail: Estimate, lab: Lab
-) -> list[str]:
+def _alarms(audit: Audit, found: Attacked) -> list[str]:
     alarms = [
-        f"{name} names {other.value:.1%} of the members, more than {chosen} does"
-        for name, other in sorted(tails.items())
+        f"{name} names {other.value:.1%} of the members, more than {found.chosen} does"
+        for name, other in sorted(found.tails.items())
         # The best of several attacks looks good by chance, so it must be clearly better.
-        if name != chosen and other.low > tail.high
+        if name != found.chosen and other.low > found.tail.high
     ]
     others = int((~audit.members).sum())
     if not is_supported(others, LOW_RATE, FEWEST_EXPECTED):
         alarms.append(f"{others} non-members cannot speak about 1 % false accusations, 500 can")
-    if lab.count("shadow_models") < 4:
-        alarms.append("fewer than 4 shadow models tell nothing about their own spread")
     return alarms
 
 
@@ -242,28 +261,25 @@ def _limits(audit: Audit, bank: Bank) -> tuple[str, ...]:
     )
 
 
-def _detail(audit: Audit, chosen: str, tail: Estimate) -> str:
+def _detail(audit: Audit, found: Attacked) -> str:
     return (
-        f"{chosen} names {tail.value:.1%} of {tail.n} members where 1 % of the others are accused "
-        f"wrongly; guessing names 1 %. {len(audit.labels)} items were asked about."
+        f"{found.chosen} names {found.tail.value:.1%} of {found.tail.n} members where 1 % of the "
+        f"others are accused wrongly; guessing names 1 %. {len(audit.labels)} items were asked "
+        "about."
     )
 
 
 def _facts(
-    audit: Audit,
-    signals: dict[str, Floats],
-    tails: dict[str, Estimate],
-    blind: Blind,
-    counted: NDArray[np.bool_],
+    audit: Audit, found: Attacked, blind: Blind
 ) -> dict[str, str | int | float | bool | None]:
     facts: dict[str, str | int | float | bool | None] = {
         "members": int(audit.members.sum()),
         "others": int((~audit.members).sum()),
         "accuracy of the blind guess": round(blind.accuracy.value, 4),
     }
-    for name, signal in signals.items():
-        used = counted if name.startswith("ART") else np.ones_like(counted)
+    for name, signal in found.signals.items():
+        used = found.learnt_apart if name == PEER else np.ones_like(found.learnt_apart)
         area = auc(signal[used & audit.members], signal[used & ~audit.members])
-        facts[f"tpr at 1 % of {name}"] = round(tails[name].value, 4)
+        facts[f"tpr at 1 % of {name}"] = round(found.tails[name].value, 4)
         facts[f"auc of {name}"] = round(area.value, 4)
     return facts
