@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-from tasks.checks.evasion.referee import Population, about_target, population
+from tasks.checks.evasion.doubts import about_answers
+from tasks.checks.evasion.referee import Population, population
 from tasks.checks.lab import Lab
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
@@ -63,7 +64,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(right)),
         },
         controls=_controls(lab),
-        alarms=tuple(about_target(people.described)),
+        alarms=tuple(about_answers(people.described)),
         limits=(
             "The certificate is about the vote under noise. The model alone has none.",
             *(str(note) for note in people.described.get("notes", ())),

@@ -11,7 +11,8 @@ import numpy as np
 from tasks.attacks.corruptions.kinds import KINDS, SEVERITIES, corrupted
 from tasks.attacks.corruptions.picture import Layout
 from tasks.checks.evasion.cascade import answers
-from tasks.checks.evasion.referee import Population, about_target, population
+from tasks.checks.evasion.doubts import about_answers
+from tasks.checks.evasion.referee import Population, population
 from tasks.checks.lab import Lab, NotApplicable
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
@@ -47,7 +48,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(people.labels)),
         },
         controls=_controls(people, layout, lab.seed),
-        alarms=tuple(about_target(people.described)),
+        alarms=tuple(about_answers(people.described)),
         limits=tuple(str(note) for note in people.described.get("notes", ())),
         method=(
             "Fifteen kinds of damage at several severities, each drawn from the picture's own "

@@ -13,11 +13,11 @@ from tasks.checks.evasion.controls import (
     must_fall,
     must_stand,
 )
+from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
     about_escapes,
-    about_target,
     distances,
     judged,
     population,
@@ -74,7 +74,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(standing)),
         },
         controls=_controls(lab),
-        alarms=tuple(about_target(people.described) + about_escapes(escaped)),
+        alarms=tuple(about_answers(people.described) + about_escapes(escaped)),
         limits=tuple(str(note) for note in people.described.get("notes", ())),
         method="RayS, then HopSkipJump in L-infinity; labels only; witnesses are asked again.",
         facts={

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.checks.evasion.cascade import budget_of, fitting
-from tasks.checks.evasion.referee import Population, about_target, population
+from tasks.checks.evasion.doubts import about_answers
+from tasks.checks.evasion.referee import Population, population
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
@@ -64,7 +65,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy_defended": binomial(int(best.clean.sum()), n),
         },
         controls=_controls(bare),
-        alarms=tuple(about_target(people.described)),
+        alarms=tuple(about_answers(people.described)),
         limits=(
             "Defended models live in the sandbox child alone: what they answer is its word.",
             *(f"{name} was not compared: {why}" for name, why in refused.items()),

@@ -20,10 +20,14 @@ FLAT_RATE = 0.1
 
 
 def about_answers(described: dict[str, Any]) -> list[str]:
-    """Doubts a model that answers differently to equal inputs."""
-    if described.get("deterministic", True):
-        return []
-    return ["the model answers differently to equal inputs; these attacks assume it does not"]
+    """Doubts a model whose answer depends on more than the input: on chance, or on the batch."""
+    batches = [note for note in described.get("notes", ()) if "depends on the batch" in str(note)]
+    told = [f"{note}; what an attack sees is not what a user gets" for note in batches]
+    if not described.get("deterministic", True):
+        told.append(
+            "the model answers differently to equal inputs; these attacks assume it does not"
+        )
+    return told
 
 
 def about_gradients(cascade: Cascade) -> list[str]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tasks.checks.evasion.controls import closed_form
+from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.evasion.referee import (
     Population,
     about_escapes,
-    about_target,
     distances,
     judged,
     population,
@@ -43,7 +43,7 @@ def measure(lab: Lab) -> Measurement:
     people = population(lab, points=lab.count("points"), access="gradients")
     rows = np.flatnonzero(people.correct)
     shortest, largest, escaped = {}, {}, 0
-    alarms = about_target(people.described)
+    alarms = about_answers(people.described)
     for norm in ("l2", "linf"):
         reply = _searched(lab, people, rows, norm)
         length, lost = _lengths(lab, people, rows, reply.arrays["candidates"], norm)

@@ -11,11 +11,11 @@ import numpy as np
 
 from tasks.attacks.corruptions.picture import Layout
 from tasks.checks.evasion.corruptions import pictures_of
+from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
     about_escapes,
-    about_target,
     judged,
     population,
 )
@@ -76,7 +76,7 @@ def measure(lab: Lab) -> Measurement:
             **_rate(sticker),
         },
         controls=_controls(layout, side),
-        alarms=tuple(about_target(people.described) + about_escapes(result.escaped)),
+        alarms=tuple(about_answers(people.described) + about_escapes(result.escaped)),
         limits=tuple(str(note) for note in people.described.get("notes", ())),
         method=(
             "A sticker trained at random places and tried on other pictures; then sign ascent "

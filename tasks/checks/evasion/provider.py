@@ -17,10 +17,10 @@ from tasks.checks.evasion.controls import (
     must_fall,
     must_stand,
 )
+from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
-    about_target,
     distances,
     judged,
     population,
@@ -56,7 +56,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(people.labels)),
         },
         controls=tuple(control for name in names for control in _controls(lab, name, trial.norm)),
-        alarms=tuple(about_target(people.described)),
+        alarms=tuple(about_answers(people.described)),
         # A foreign attack may well return inputs beyond the budget: told, and no reason for doubt.
         limits=(*(str(note) for note in people.described.get("notes", ())), *_told(trial.beyond)),
         method=(

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.checks.evasion import doubts
 from tasks.checks.evasion.cascade import SLACK, answers, budget_of, fitting
 from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.domain.bundle import InputSpec
@@ -135,15 +134,6 @@ def distances(moved: Array, clean: Array, norm: str) -> Array:
     order = {"linf": np.inf, "l2": 2, "l1": 1}[norm]
     size: Array = np.linalg.norm(change, order, axis=1)
     return size
-
-
-def about_target(described: dict[str, Any]) -> list[str]:
-    """Doubts a model whose answer depends on more than the input."""
-    batches = [note for note in described.get("notes", ()) if "depends on the batch" in str(note)]
-    return [
-        *doubts.about_answers(described),
-        *(f"{note}; what an attack sees is not what a user gets" for note in batches),
-    ]
 
 
 def about_escapes(escaped: int) -> list[str]:

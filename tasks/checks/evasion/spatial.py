@@ -10,11 +10,11 @@ from tasks.attacks.corruptions.picture import Layout
 from tasks.attacks.evasion.turning import poses_on_grid, turned
 from tasks.checks.evasion.cascade import answers
 from tasks.checks.evasion.corruptions import pictures_of
+from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
     about_escapes,
-    about_target,
     judged,
     population,
 )
@@ -56,7 +56,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int(people.correct.sum()), len(people.labels)),
         },
         controls=_controls(layout),
-        alarms=tuple(about_target(people.described) + about_escapes(search.escaped)),
+        alarms=tuple(about_answers(people.described) + about_escapes(search.escaped)),
         limits=tuple(str(note) for note in people.described.get("notes", ())),
         method=(
             "Worst pose of a grid per picture, then sign ascent on the pose from the worst ones; "

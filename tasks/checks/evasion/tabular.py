@@ -9,11 +9,11 @@ import numpy as np
 
 from tasks.attacks.tabular.rules import Allowed, Rules, inferred
 from tasks.attacks.tabular.tabular_control import EPSILON, control_rows, control_table
+from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.evasion.referee import (
     Flags,
     Population,
     about_escapes,
-    about_target,
     judged,
     population,
 )
@@ -50,7 +50,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": binomial(int((people.correct & trial.open).sum()), n),
         },
         controls=_controls(lab),
-        alarms=tuple(about_target(people.described) + about_escapes(trial.escaped)),
+        alarms=tuple(about_answers(people.described) + about_escapes(trial.escaped)),
         limits=_limits(people, table, trial),
         method=(
             "CAPGD (with gradients), then evolutionary search; every proposed row is repaired to "

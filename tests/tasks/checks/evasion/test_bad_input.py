@@ -22,6 +22,12 @@ from tests.simulators.sandbox import DirectSession
 from tests.tasks.targets.models import description, digits, lab_for, trained, write_model
 
 SMALL: dict[str, dict[str, Any]] = {
+    "evasion.linf_robust_accuracy": {
+        "points": 30,
+        "steps": 10,
+        "square_queries": 50,
+        "epsilon": 0.01,
+    },
     "evasion.minimal_norm": {"points": 12, "steps": 15},
     "evasion.decision_based": {"points": 12, "queries": 120, "epsilon": 0.05},
     "evasion.spatial": {"points": 12, "degrees": 5, "angles": 3, "shift": 0.01},

@@ -37,7 +37,7 @@ EPSILON = 0.06
 
 
 def measured(
-    folder: Path, module: nn.Module, *, points: int = 30, epsilon: float = EPSILON
+    folder: Path, module: nn.Module, *, points: int = 20, epsilon: float = EPSILON
 ) -> Measurement:
     """Measures a model that no file format could carry: it is put into the child as it is."""
     write_model(folder, trained())
