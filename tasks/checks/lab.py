@@ -238,8 +238,10 @@ class Lab:
         so its answers may be kept for other assets. Returns where the layer list lies, if any.
 
         Raises:
-            NotAvailable: There is no artifact.
+            NotAvailable: There is neither an artifact nor an endpoint.
         """
+        if self._endpoint is not None:
+            return None
         if self._session is None:
             self._child(tuple(place for place in self._model_files() if place))
         return self._model_files()[1]

@@ -244,8 +244,8 @@ TOOLS: dict[str, tuple[str, Callable[[Work], dict[str, Any]]]] = {
 PEER_NOT_HERE = {
     "work": "membership on Location-30, 2000 rows",
     "tool": "Privacy Meter (RMIA)",
-    "skipped": "the registry's 1.0.1 needs TensorFlow; measured apart on the same data with 6 "
-    "models: area 0.787, 36.4 CPU seconds, 32.5 of them training",
+    "skipped": "the package of that name (1.0.1) has no RMIA; measured apart on the same data "
+    "with 6 models: area 0.787, 36.4 CPU seconds, 32.5 of them training",
 }
 
 

@@ -18,8 +18,7 @@ LEARNING_RATE = 0.01
 
 
 def shadow_scores(
-    _target: Any,
-    *,
+    *_target: Any,
     inputs: Array,
     labels: Array,
     members: NDArray[np.bool_],

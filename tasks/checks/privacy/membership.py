@@ -1,5 +1,7 @@
 """Can somebody who queries the model tell who was in its training data?"""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,12 +32,23 @@ CHECK, VERSION = "privacy.membership", 2
 PLANTED_ROWS = 100
 
 
+class Shadows(NamedTuple):
+    """Which model learnt which item (models, items), and what each answers for all of them."""
+
+    members: NDArray[np.bool_]
+    scores: Array
+
+
 def measure(lab: Lab) -> Measurement:
     """Attacks the model with known members and others; counts on a half apart."""
     audit = drawn_audit(lab)
+    lab.admit_target()
+    # Before the model is opened: nothing that it does can touch what it is compared with.
+    shadows = _shadows(lab, audit)
+    planted = _planted(lab, audit)
     description = lab.target()
     scores = lab.run("targets.querying.scores", {"inputs": audit.inputs}).arrays["scores"]
-    signals = _signals(lab, audit, scores, access=str(description.get("access", "scores")))
+    signals = _signals(audit, scores, shadows, access=str(description.get("access", "scores")))
     learning = split(audit.members, seed=lab.seed)
     verdicts = decide(signals, audit.labels, audit.members, learning)
     tail = low_tail(signals[verdicts.chosen], audit.members, learning, rate=LOW_RATE)
@@ -55,7 +68,7 @@ def measure(lab: Lab) -> Measurement:
         },
         observations=overlap_seen(audit),
         controls=(
-            _planted(lab, audit),
+            planted,
             _random(lab, audit, signals, learning),
             blind.control(best.accuracy, blind.accuracy),
         ),
@@ -74,17 +87,30 @@ def measure(lab: Lab) -> Measurement:
     )
 
 
-def _signals(lab: Lab, audit: Audit, scores: Array, *, access: str) -> dict[str, Floats]:
+def _shadows(lab: Lab, audit: Audit) -> Shadows | None:
+    """Trains shadow models, unless the bundle says that the model answers labels only."""
+    output = lab.subject.spec.model.output
+    if output is not None and output.kind == "labels":
+        return None
+    stated = output.classes if output else None
+    drawn = halves(2 * (lab.count("shadow_models") // 2), len(audit.labels), seed=lab.seed)
+    classes = stated or max(2, int(audit.labels.max()) + 1)
+    return Shadows(
+        drawn,
+        _trained(lab, audit.inputs, audit.labels, drawn, classes=classes, hidden=64, steps=80),
+    )
+
+
+def _signals(
+    audit: Audit, scores: Array, shadows: Shadows | None, *, access: str
+) -> dict[str, Floats]:
     signals = {"correctness": correctness(scores, audit.labels)}
     if access == "labels":
         return signals
     signals["loss"] = loss(scores, audit.labels)
     signals["modified entropy"] = modified_entropy(scores, audit.labels)
-    drawn = halves(2 * (lab.count("shadow_models") // 2), len(audit.labels), seed=lab.seed)
-    shadows = _trained(
-        lab, audit.inputs, audit.labels, drawn, classes=scores.shape[1], hidden=64, steps=80
-    )
-    signals["calibrated"] = calibrated(scores, audit.labels, shadows, drawn)
+    if shadows is not None:
+        signals["calibrated"] = calibrated(scores, audit.labels, shadows.scores, shadows.members)
     return signals
 
 

@@ -15,6 +15,8 @@ from tasks.detectors.data.identifiers import identifiers_in, is_card
 from tasks.sandbox.protocol import Reply
 
 MOST_COLUMNS = 2000
+MOST_CELLS = 2_000_000
+"""Wide tables are read for fewer rows, so that the scan ends within a minute or two."""
 LONGEST_NAME = 80
 NAMED: dict[str, str] = {
     "name": r"(^|_)(first|last|full|given|family|sur|middle|maiden|patient|customer|client|person|"
@@ -119,14 +121,17 @@ def named_kind(name: str) -> str:
 
 def _scanned(rows: Iterator[dict[str, str]]) -> tuple[dict[str, Column], int, int]:
     columns: dict[str, Column] = {}
-    count = flagged = 0
+    count = flagged = cells = 0
     for row in rows:
         count += 1
+        cells += len(row)
         hits = [
             columns.setdefault(name, Column(name)).add(cell)
             for name, cell in list(row.items())[:MOST_COLUMNS]
         ]
         flagged += any(hits)
+        if cells >= MOST_CELLS:
+            break
     return columns, count, flagged
 
 

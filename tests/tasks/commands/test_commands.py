@@ -27,7 +27,8 @@ COMMANDS = (
     ["inventory", "assets"], ["inventory", "runs"], ["vendors", "list"], ["vendors", "show"],
     ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
     ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
-    ["review-dataset"], ["intake", "once"], ["intake", "watch"], ["assess"], ["retrain"],
+    ["review-dataset"], ["intake", "once"], ["intake", "watch"],
+    ["assess"], ["retrain"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
@@ -412,3 +413,25 @@ def test_arguments_are_checked_before_anything_starts(tmp_path: Path) -> None:
         check_arguments(tmp_path / "none", battery=None, tier=None)
     with pytest.raises(CatalogError):
         check_arguments(tmp_path, battery="none.such", tier=None)
+
+
+UNUSABLE = {
+    "assess: nothing of that name": (
+        ["assess", "nobody", "--battery", "privacy"],
+        "inventory assets",
+    ),
+    "assess: no such battery": (["assess", "nobody", "--battery", "typo"], "no entry called"),
+    "retrain: nothing of that name": (["retrain", "nobody"], "inventory assets"),
+    "retrain: no such budget": (["retrain", "nobody", "--epsilon", "0"], "outside 0.01..100"),
+    "retrain: no number": (["retrain", "nobody", "--epsilon", "nan"], "outside 0.01..100"),
+}
+
+
+@pytest.mark.parametrize(("words", "told"), UNUSABLE.values(), ids=UNUSABLE)
+def test_what_cannot_be_assessed_or_trained_is_a_clear_error(
+    words: list[str], told: str, run: Run
+) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert told in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr

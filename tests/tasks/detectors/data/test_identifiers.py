@@ -139,3 +139,10 @@ def test_broken_files_are_an_answer(tmp_path: Path, name: str, data: bytes) -> N
 def test_no_more_rows_are_read_than_allowed(tmp_path: Path) -> None:
     for kind in ("csv", "parquet", "jsonl"):
         assert scanned(written(tmp_path, kind), 7)["rows"] == 7
+
+
+def test_wide_tables_are_read_for_fewer_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.detectors.data.identifier_scan.MOST_CELLS", 20)
+    assert scanned(written(tmp_path, "csv"))["rows"] == 4
