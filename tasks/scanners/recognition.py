@@ -74,7 +74,7 @@ def read_all(view: View, inspection: Inspection) -> str:
         inspection.note("file.empty", Severity.MEDIUM, "the file has no bytes")
         return "empty"
     names = [each.inspect(view, inspection) for each in FORMATS if each.recognised(view)]
-    if _pickle(view, inspection):
+    if _pickle(view, inspection, known=bool(names)):
         names.append("joblib" if _JOBLIB.search(inspection.name) else "pickle")
     if len(names) > 1:
         text = f"the same bytes can be read as {' and as '.join(names)}"
@@ -89,11 +89,17 @@ def read_all(view: View, inspection: Inspection) -> str:
     return "unknown"
 
 
-def _pickle(view: View, inspection: Inspection) -> bool:
-    """A pickle has no magic: follow it with notes of its own, keep them when it makes sense."""
+def _pickle(view: View, inspection: Inspection, *, known: bool) -> bool:
+    """A pickle has no magic: follow it with notes of its own, keep them when it makes sense.
+
+    ``known`` says that the bytes make sense in another way. A safetensors header of 128 or 640 bytes
+    begins like a pickle; unless something would happen before the first fault, it is none.
+    """
     trial = Notes()
     private = _with_notes(inspection, trial)
     if not pickle_opcodes.inspect_pickle(view, private):
+        return False
+    if known and {each.rule for each in trial.found.values()} == {"pickle.malformed"}:
         return False
     severe = any(each.severity.rank >= Severity.HIGH.rank for each in trial.found.values())
     if inspection.around in ("bytes", "storage") and not severe and "malformed" in str(trial.found):

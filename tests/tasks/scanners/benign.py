@@ -179,7 +179,15 @@ def array_files() -> Iterator[tuple[str, bytes]]:
         "tensors.safetensors",
         safetensors.numpy.save({"a": np.zeros((2, 3), "f4"), "b": np.arange(4)}, {"format": "pt"}),
     )
+    for length in (128, 640):  # their length begins as a pickle of protocol 0 or 2 does
+        yield f"header{length}.safetensors", _with_header(length)
     yield "none.safetensors", safetensors.numpy.save({"a": np.zeros((0, 3), "f4")})
+
+
+def _with_header(length: int) -> bytes:
+    """Returns safetensors whose header has that length, by the name of a tensor."""
+    sizes = (safetensors.numpy.save({"a" * count: np.zeros(4, "f4")}) for count in range(1, length))
+    return next(data for data in sizes if int.from_bytes(data[:8], "little") == length)
 
 
 def plain_pickles() -> Iterator[tuple[str, bytes]]:
