@@ -14,7 +14,6 @@ import importlib.metadata
 import importlib.util
 import json
 import pickle
-import resource
 import signal
 import statistics
 import subprocess
@@ -26,16 +25,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import safetensors.numpy
-import torch
-
 from tasks.scanners import second_opinion
 from tasks.scanners.scan import scan_file
-from tests.benchmarks.scan_tables import scan_table
-from tests.benchmarks.tables import write_section
-from tests.tasks.scanners.benign import benign
-from tests.tasks.scanners.corpus import hostile
 
 MOST_SECONDS = 20
 ROUNDS = 3
@@ -64,6 +55,12 @@ def digest(path: Path) -> str:
         while count := stream.readinto(buffer):
             hashed.update(buffer[:count])
     return hashed.hexdigest()
+
+
+def peak_mib() -> int:
+    """Most resident memory since this process began; ``getrusage`` counts its parent's too."""
+    with Path("/proc/self/status").open(encoding="ascii") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) >> 10
 
 
 def in_time(work: Callable[[], str]) -> tuple[str, float]:
@@ -110,7 +107,7 @@ def child(tool: str, folder: Path, *, large: bool) -> dict[str, Any]:
             "min": round(min(seconds), 5),
             "max": round(max(seconds), 3),
         },
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+        "peak_mib": peak_mib(),
         "quality": quality,
     }
 
@@ -143,6 +140,10 @@ def laid_out(files: Iterable[tuple[str, bytes]], folder: Path) -> Path:
 
 def large_files(folder: Path) -> dict[str, Path]:
     """Half a gigabyte of random weights, in the three ways they usually travel."""
+    import numpy as np  # noqa: PLC0415 - the children that are measured need none of these
+    import safetensors.numpy  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
     rng = np.random.default_rng(0)
     count = LARGE_MIB << 18
     arrays = {f"layer{i}": rng.standard_normal(count // 10, dtype="f4") for i in range(10)}
@@ -183,6 +184,11 @@ def main() -> None:
     if chosen.tool:
         sys.stdout.write(json.dumps(child(chosen.tool, chosen.folder, large=chosen.large)) + "\n")
         return
+    from tests.benchmarks.scan_tables import scan_table  # noqa: PLC0415
+    from tests.benchmarks.tables import write_section  # noqa: PLC0415
+    from tests.tasks.scanners.benign import benign  # noqa: PLC0415
+    from tests.tasks.scanners.corpus import hostile  # noqa: PLC0415
+
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         (folder / "made").mkdir()

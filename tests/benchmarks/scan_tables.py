@@ -29,7 +29,8 @@ def _line(row: dict[str, Any]) -> str:
     quality, seconds = row["quality"], row["seconds"]
     counts = " | ".join(str(quality[each]) for each in ("flagged", "failed", "silent"))
     speed = quality.get("speed_of_sha256")
+    told = "" if speed is None else f"{speed:.0%}"
     return (
         f"{head}{row['version']} | {row['n']} | {counts} | {seconds['median']:.4f} | "
-        f"{seconds['max']:.2f} | {row['peak_mib']} | {'' if speed is None else f'{speed:.0%}'} |"
+        f"{seconds['max']:.2f} | {row.get('peak_mib', '')} | {told} |"
     )
