@@ -92,8 +92,8 @@ def read_all(view: View, inspection: Inspection) -> str:
 def _pickle(view: View, inspection: Inspection, *, known: bool) -> bool:
     """A pickle has no magic: follow it with notes of its own, keep them when it makes sense.
 
-    ``known`` says that the bytes make sense in another way. A safetensors header of 128 or 640 bytes
-    begins like a pickle; unless something would happen before the first fault, it is none.
+    ``known`` says that the bytes make sense in another way. A safetensors header of 128 or 640
+    bytes begins like a pickle; unless something would happen before the first fault, it is none.
     """
     trial = Notes()
     private = _with_notes(inspection, trial)
