@@ -14,7 +14,7 @@ from tasks.statistics.privacy_test import epsilon_bound, epsilon_ceiling, refute
 
 Trainer = Callable[[NDArray[np.bool_], int], Floats]
 """Which runs get the canary (runs,), and a seed, to scores (runs, kinds), higher with it."""
-PILOT = 600
+PILOT = 2000
 """Runs that choose the rule; they are not counted again."""
 BATCH = 500
 

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.attacks.inference.dp_court import try_claim
+from tasks.attacks.inference.dp_court import PILOT, try_claim
 from tasks.attacks.inference.dp_loop import Settings, run_loop
 from tasks.sandbox.protocol import Reply
 from tasks.statistics.intervals import Floats
 
-MOST_WORK = 40_000_000
-"""Runs times steps of one trial: about 20 CPU seconds."""
+MOST_WORK = 12_000_000
+"""Runs, with those of the pilot, times steps of one trial: about 25 CPU seconds."""
 FEWEST_RUNS = 500
 HIGHEST = 50.0
 """Nobody can refute more than this; exponentials of it still are numbers."""
@@ -38,7 +38,7 @@ def dp_trial(
         ``values``: refuted, runs, bound and ceiling, see :class:`dp_court.Trial`; or ``skipped``
         with the reason, when the declared loop is too long to be repeated.
     """
-    affordable = min(runs, MOST_WORK // steps)
+    affordable = min(runs, MOST_WORK // steps - PILOT)
     if affordable < FEWEST_RUNS:
         return Reply(
             {}, {"skipped": f"{steps} steps are too many to be repeated {FEWEST_RUNS} times"}
