@@ -74,9 +74,7 @@ def test_every_check_is_in_the_catalog_and_in_every_battery(check: str) -> None:
     entry = catalog.check(check)
     assert entry.needs.target == "none"
     for battery, rigour in (("quick", 1), ("standard", 2), ("thorough", 3)):
-        chosen = {
-            strength.check: strength for strength in catalog.battery(f"onboarding.{battery}").checks
-        }[check]
+        chosen = {strength.check: strength for strength in catalog.battery(battery).checks}[check]
         assert chosen.parameters.get("rigour", entry.parameters["rigour"].default) == rigour
 
 
