@@ -73,7 +73,7 @@ def test_an_honest_claim_stands_and_its_power_is_told(tmp_path: Path) -> None:
 
 FALSE = [
     ({}, 0.5, "privacy.dp.accounting"),
-    ({}, 0.1, "privacy.dp.refuted"),
+    ({"noise_multiplier": 0.5}, 0.5, "privacy.dp.refuted"),
     ({"noise_multiplier": 0.0}, 2.2, "privacy.dp.accounting"),
     ({"sampling": "shuffle"}, 2.2, "privacy.dp.accounting"),
     ({"clipping": "batch"}, 2.2, "privacy.dp.clipping"),
