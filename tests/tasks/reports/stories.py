@@ -181,11 +181,15 @@ def _points(key: str, name: str, **more: float) -> bytes:
 _IMAGES = np.linspace(0, 1, 3 * 64, dtype=np.float32).reshape(3, 1, 8, 8)
 _LABELS = np.array([1, 2, 3])
 
+_CURVE = _points("epsilon", "robust_accuracy")
+_WITNESSES = _tensors(
+    clean=_IMAGES, adversarial=1 - _IMAGES, labels=_LABELS, predicted=_LABELS[::-1]
+)
 DRAWABLE: dict[tuple[str, str], bytes] = {
-    (ROBUST, "curve.json"): _points("epsilon", "robust_accuracy"),
-    (ROBUST, "witnesses.safetensors"): _tensors(
-        clean=_IMAGES, adversarial=1 - _IMAGES, labels=_LABELS, predicted=_LABELS[::-1]
-    ),
+    (ROBUST, "curve.json"): _CURVE,
+    (ROBUST, "witnesses.safetensors"): _WITNESSES,
+    ("evasion.l2_robust_accuracy", "curve.json"): _CURVE,
+    ("evasion.l2_robust_accuracy", "witnesses.safetensors"): _WITNESSES,
     ("extraction.fidelity", "curve.json"): json.dumps(
         {
             "points": json.loads(_points("queries", "fidelity")),
