@@ -15,8 +15,8 @@ def prefect_api(home: Path, *, meanwhile: Callable[[], None] = lambda: None) -> 
     """Yields the address of a healthy API, set in the environment for this process and workers.
 
     ``PREFECT_API_URL`` wins; else a ``proofhouse serve`` of the same home; else a server is
-    started on a free loopback port and ended on leaving. ``meanwhile`` is called when the
-    environment is set, before a server of our own answers.
+    started on a free loopback port and ended on leaving. ``meanwhile`` is called while a server of
+    our own starts, with the environment set; where one runs already there is nothing to wait for.
 
     Raises:
         ServerError: The configured server does not answer, or the own one does not start.
@@ -28,16 +28,19 @@ def prefect_api(home: Path, *, meanwhile: Callable[[], None] = lambda: None) -> 
             "unset the variable to let this command run a server of its own."
         )
 
-    def tell(url: str) -> None:
+    def point_at(url: str) -> None:
         os.environ.update(client_environment(home.resolve(), url))
+
+    def starting(url: str) -> None:
+        point_at(url)
         meanwhile()
 
     try:
         if known := configured or served_address(home):
-            tell(known)
+            point_at(known)
             yield known
         else:
-            with local_server(home, ui=False, meanwhile=tell) as url:
+            with local_server(home, ui=False, meanwhile=starting) as url:
                 yield url
     finally:
         if not configured:
