@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
 
 _log = logging.getLogger(__name__)
+MOST_PLACES = 1_000
 
 
 class Services(NamedTuple):
@@ -89,6 +90,13 @@ def start_workers() -> None:
     """
     if read_settings().compute.kind != "scheduler":
         _starting_cluster()
+
+
+def worker_places() -> int:
+    """Returns how many tasks of this process may wait at the scheduler or run, at once."""
+    compute = read_settings().compute
+    # Of a scheduler that others use as well we know nothing: it gets all at once.
+    return compute.worker_count if compute.kind == "local" else MOST_PLACES
 
 
 @contextlib.contextmanager

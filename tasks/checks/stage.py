@@ -3,10 +3,9 @@
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Sequence
+from typing import Any
 
-from dask.base import annotate
 from distributed import get_worker, worker_client
 from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
@@ -29,7 +28,7 @@ from tasks.domain.measurement import Status
 from tasks.domain.spec import CheckSpec, RunPlan
 from tasks.onboarding import blocked_reason
 from tasks.planning import waves
-from tasks.runtime import services
+from tasks.runtime import services, worker_places
 
 _log = logging.getLogger(__name__)
 
@@ -119,57 +118,62 @@ def measure_plan(plan: RunPlan, subject: Digest) -> list[Execution]:
     """
     apart, gatekeepers, opening = waves(plan, Catalog())
     crew = Crew(subject, total=len(plan.checks))
-    begun = Begun()
     gates: list[Execution] = []
     for spec in gatekeepers:
-        gate = crew.begin([spec], blocked=blocked_reason(gates), first=True)
+        crew.ask_first(spec, blocked=blocked_reason(gates))
         if spec is gatekeepers[0]:
-            begun = crew.begin(apart)
-        gates += crew.finish(gate)
-    rest = crew.begin(opening, blocked=blocked_reason(gates))
-    done = gates + crew.finish(begun.joined(rest))
-    order = {spec.digest: index for index, spec in enumerate(plan.checks)}
-    return sorted(done, key=lambda execution: order[execution.spec])
-
-
-class Begun(NamedTuple):
-    """Checks under way: those measured before, and those whose future is waited for."""
-
-    known: tuple[CheckSpec, ...] = ()
-    waiting: Mapping[PrefectFuture[Any], CheckSpec] = {}
-
-    def joined(self, other: "Begun") -> "Begun":
-        """Returns both as one."""
-        return Begun(self.known + other.known, {**self.waiting, **other.waiting})
+            crew.ask(apart)
+        gates.append(crew.answer_of(spec))
+    crew.ask(opening, blocked=blocked_reason(gates))
+    return [crew.answer_of(spec) for spec in plan.checks]
 
 
 class Crew:
-    """Sends checks of one subject to the workers and tells how far they are."""
+    """Gives checks of one subject to the workers, in order, as places become free.
+
+    A scheduler that gets all at once hands out the queue by number and not by length; the longest
+    check could then start last.
+    """
 
     def __init__(self, subject: Digest, *, total: int) -> None:
         self._subject = subject
         self._board = Board(total)
+        self._places = worker_places()
+        self._queue: deque[tuple[CheckSpec, str]] = deque()
+        self._running: dict[PrefectFuture[Any], CheckSpec] = {}
+        self._done: dict[Digest, Execution] = {}
 
-    def begin(self, specs: Sequence[CheckSpec], *, blocked: str = "", first: bool = False) -> Begun:
-        """Submits what was never measured; ``first`` puts it before all that waits already."""
+    def ask_first(self, spec: CheckSpec, *, blocked: str) -> None:
+        """Puts one check before all that waits already."""
+        self._queue.appendleft((spec, blocked))
+        self._fill()
+
+    def ask(self, specs: Sequence[CheckSpec], *, blocked: str = "") -> None:
+        """Puts checks behind what waits already; those measured before are looked up here."""
+        self._queue.extend((spec, blocked) for spec in specs)
+        self._fill()
+
+    def answer_of(self, spec: CheckSpec) -> Execution:
+        """Waits for one check; meanwhile the others go on."""
+        while spec.digest not in self._done:
+            future = next(as_completed([*self._running]))
+            ended = self._running.pop(future)
+            self._fill()
+            self._note(ended, _result(future, ended))
+        return self._done[spec.digest]
+
+    def _fill(self) -> None:
         store = services().store
-        known = tuple(spec for spec in specs if known_measurement(spec, store) is not None)
-        with annotate(priority=int(first)):
-            waiting = {
-                _named(spec).submit(spec.model_dump(mode="json"), self._subject, blocked): spec
-                for spec in specs
-                if spec not in known
-            }
-        return Begun(known, waiting)
+        while self._queue and len(self._running) < self._places:
+            spec, blocked = self._queue.popleft()
+            if known_measurement(spec, store) is not None:
+                self._note(spec, _inline(spec, self._subject))
+            else:
+                asked = spec.model_dump(mode="json"), self._subject, blocked
+                self._running[_named(spec).submit(*asked)] = spec
 
-    def finish(self, begun: Begun) -> list[Execution]:
-        """Waits for checks, in the order in which they end; those known are looked up here."""
-        tell = self._board.told
-        done = [tell(_inline(spec, self._subject)) for spec in begun.known]
-        return done + [
-            tell(_result(future, begun.waiting[future]))
-            for future in as_completed([*begun.waiting])
-        ]
+    def _note(self, spec: CheckSpec, execution: Execution) -> None:
+        self._done[spec.digest] = self._board.told(execution)
 
 
 def _named(spec: CheckSpec) -> Any:
