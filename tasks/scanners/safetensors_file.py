@@ -54,14 +54,18 @@ class Tensor:
 
 
 def looks_like_safetensors(view: View) -> bool:
-    """Answers whether a JSON object follows a plausible length."""
+    """Answers whether a JSON object follows a length.
+
+    Eight letters and spaces before a brace are text (``claims: {``) and, as a length, far beyond
+    what any reader of safetensors takes.
+    """
     head = view.head(16)
     if len(head) < 10:
         return False
     length = int.from_bytes(head[:8], "little")
     if head[8:9] != b"{" or head[9:10] not in b'"} \n\t\r':
         return False
-    return 2 <= length <= MOST_HEADER or view.size > 8
+    return length <= MOST_HEADER or not head[:8].isascii() or not head[:8].decode().isprintable()
 
 
 def inspect_safetensors(view: View, inspection: Inspection) -> str:

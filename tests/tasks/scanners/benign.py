@@ -179,6 +179,7 @@ def array_files() -> Iterator[tuple[str, bytes]]:
         "tensors.safetensors",
         safetensors.numpy.save({"a": np.zeros((2, 3), "f4"), "b": np.arange(4)}, {"format": "pt"}),
     )
+    yield "bundle.yaml", b"claims: {}\nmodel: {name: reader}\n"  # eight bytes, then a brace
     for length in (128, 640):  # their length begins as a pickle of protocol 0 or 2 does
         yield f"header{length}.safetensors", _with_header(length)
     yield "none.safetensors", safetensors.numpy.save({"a": np.zeros((0, 3), "f4")})
