@@ -91,8 +91,10 @@ def test_what_gets_out_without_one_wall(wall: str, level: Level, tmp_path: Path)
 
 
 FILLS = """
+import time
 for number in range(48):
     open(f"filler-{number}", "wb").write(bytes(1 << 20))
+time.sleep(1)  # the watcher looks every 0.2 s
 """
 THREADS = """
 import threading, time
