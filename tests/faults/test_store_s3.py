@@ -1,5 +1,6 @@
 """S3 under faults and attacks, on the real server: kills, hangs, storms, tampering, locks."""
 
+import itertools
 import threading
 import time
 import uuid
@@ -82,8 +83,10 @@ def test_a_hung_gateway_is_said_within_the_deadline(s3_environment: Ceph) -> Non
     assert store.get(digest) == b"before"
 
 
-def put_until_full(store: S3Store) -> None:
-    for number in range(200):  # the cluster needs a moment to notice
+def put_until_refused(store: S3Store, seconds: float = 60) -> None:
+    """Writes until the store gives up: the gateway hears of the full disk after the monitor."""
+    end = time.monotonic() + seconds
+    for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
         store.put(f"during {number}".encode())
 
 
@@ -93,7 +96,7 @@ def test_a_full_cluster_hangs_and_heals(s3_environment: Ceph) -> None:
     digest = store.put(b"before").digest
     with s3_environment.full():
         with pytest.raises(StoreNotAnsweringError):
-            put_until_full(store)
+            put_until_refused(store)
         assert store.get(digest) == b"before"
     patient = open_s3(s3_environment, deadline=60)
     assert patient.put(b"after").version

@@ -6,6 +6,7 @@ is reachable from this machine only. Needs the Debian packages named in ``PACKAG
 
 import contextlib
 import functools
+import json
 import os
 import shutil
 import subprocess
@@ -151,12 +152,21 @@ class Ceph:
 
     @contextlib.contextmanager
     def full(self) -> Iterator[None]:
-        """Makes the cluster believe that its disk is full: writes then hang."""
+        """Makes the cluster believe that its disk is full: writes then hang.
+
+        The disk reports what it holds every few seconds, so the limits act late: the block is
+        entered when the monitor has marked the disk, however long that takes.
+        """
         try:
-            self._set_limits(nearfull=0.0001, backfillfull=0.0002, full=0.0003)
+            self._set_limits(nearfull=1e-6, backfillfull=2e-6, full=3e-6)
+            wait_until(self._disk_is_full, what="the full disk")
             yield
         finally:
             self._set_limits(full=0.95, backfillfull=0.90, nearfull=0.85)
+
+    def _disk_is_full(self) -> bool:
+        (disk,) = json.loads(self._run("ceph", "osd", "dump", "--format", "json"))["osds"]
+        return "full" in disk["state"]
 
     def _set_limits(self, **ratios: float) -> None:
         for name, ratio in ratios.items():
@@ -167,12 +177,13 @@ class Ceph:
             with contextlib.suppress(OSError):
                 child.stop()
 
-    def _run(self, *command: str) -> None:
+    def _run(self, *command: str) -> str:
         done = subprocess.run(
             command, env=self._env, capture_output=True, text=True, timeout=60, check=False
         )
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)} failed: {done.stderr[-2000:]}")
+        return done.stdout
 
     def _child(self, *command: str) -> Child:
         log = self.folder / "log" / f"{command[0]}.out"
