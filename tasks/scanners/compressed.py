@@ -1,10 +1,10 @@
 """Compressed files: what joblib unwraps by magic, not by name, is unwrapped here the same way."""
 
-import lzma
 import zlib
 
 from tasks.domain.severity import Severity
 from tasks.scanners.expanding import (
+    BROKEN_STREAM,
     CODECS,
     OPTIONAL,
     BombError,
@@ -66,7 +66,7 @@ def inspect_compressed(view: View, inspection: Inspection) -> str:
     except BombError as reason:
         inspection.note("archive.bomb", Severity.HIGH, str(reason))
         return codec
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError) as error:
+    except BROKEN_STREAM as error:
         _prefix(inner, codec, inspection)
         text = f"the {codec} stream is broken: {error}"
         inspection.note("compressed.malformed", Severity.MEDIUM, text)
@@ -99,6 +99,6 @@ def _prefix(view: View, codec: str, inspection: Inspection) -> None:
     make = CODECS["zlib" if codec == "zfile" else codec]
     try:
         piece = make().decompress(view.read(0, 1 << 20), 8 << 20)
-    except (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError):
+    except BROKEN_STREAM:
         return
     inspection.inside(View.of_bytes(piece), f"{codec} prefix", around="bytes")

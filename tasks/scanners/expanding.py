@@ -81,6 +81,8 @@ CODECS: dict[str, Callable[[], Decompressor]] = {
 }
 
 
+BROKEN_STREAM = (zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, RuntimeError)
+"""What the codecs raise on broken bytes; :class:`BombError` is told apart before."""
 _SEVERAL = frozenset({"gzip", "bz2", "xz", "lz4", "zstandard"})
 OPTIONAL = {"lz4": "lz4.frame", "zstandard": "zstandard"}
 """Codecs that need a library which is no part of the core installation."""
@@ -90,7 +92,7 @@ def expanded(view: View, codec: str, budget: Budget, *, most: int | None = None)
     """Returns the expanded bytes of all concatenated streams in ``view``.
 
     ``most`` is the declared size: one byte more is enough to prove a lie, so nothing beyond it is
-    expanded. Raises ``BudgetSpent``, :class:`BombError`, or what the codec raises on broken bytes.
+    expanded. Raises ``BudgetSpent``, :class:`BombError`, or one of :data:`BROKEN_STREAM`.
     """
     if codec == "lzma":
         view, make = _zip_lzma(view)

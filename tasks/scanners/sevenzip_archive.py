@@ -11,7 +11,13 @@ import zlib
 from collections.abc import Callable
 
 from tasks.domain.severity import Severity
-from tasks.scanners.expanding import BombError, Decompressor, Inflater, expanded_by
+from tasks.scanners.expanding import (
+    BROKEN_STREAM,
+    BombError,
+    Decompressor,
+    Inflater,
+    expanded_by,
+)
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.member_names import unsafe_name
 from tasks.scanners.reading import View
@@ -47,7 +53,7 @@ def inspect_sevenzip(view: View, inspection: Inspection) -> str:
     """Follows the header, then every file."""
     try:
         _read(view, inspection)
-    except (BrokenSevenZip, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError) as reason:
+    except (BrokenSevenZip, *BROKEN_STREAM) as reason:
         inspection.note("sevenzip.malformed", Severity.MEDIUM, str(reason))
     except BombError as reason:
         inspection.note("archive.bomb", Severity.HIGH, str(reason))

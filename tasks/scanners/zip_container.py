@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 
 from tasks.domain.severity import Severity
-from tasks.scanners.expanding import BombError, expanded
+from tasks.scanners.expanding import BROKEN_STREAM, BombError, expanded
 from tasks.scanners.inspection import Inspection
 from tasks.scanners.member_names import unsafe_name
 from tasks.scanners.reading import BudgetSpent, View
@@ -172,7 +172,7 @@ def _opened(packed: View, member: Member, inspection: Inspection) -> View | None
         return expanded(packed, _METHODS[member.method], inspection.budget, most=member.size)
     except BombError as reason:
         inspection.note("archive.bomb", Severity.HIGH, f"{member.name}: {reason}", member.header)
-    except (zlib.error, OSError, ValueError, EOFError) as error:
+    except BROKEN_STREAM as error:
         inspection.note("zip.malformed", Severity.MEDIUM, f"{member.name}: {error}")
     return None
 
