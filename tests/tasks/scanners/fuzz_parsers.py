@@ -2,15 +2,20 @@
 
 Needs the extra ``fuzz``. The oracle is that of the scan: whatever the bytes are, a reading ends, in
 time, with a format's name or with a spent budget. An input that breaks this is written to
-``fuzz_corpus/<parser>/`` and stays there as a regression case. ``--seconds`` bounds the run of one
-parser; without a parser each one is run after the other.
+``fuzz_corpus/<parser>/`` and stays there as a regression case. What reached new code without
+breaking anything is kept in ``fuzz_corpus/<parser>.zip``, the smallest first: the next run starts
+there, and the tests replay it. ``--seconds`` bounds the run of one parser; without
+a parser each one is run after the other.
 """
 
 import argparse
+import hashlib
 import importlib
 import subprocess
 import sys
 import tempfile
+import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 KEPT = Path(__file__).with_name("fuzz_corpus")
@@ -26,6 +31,11 @@ NAMES = {
 
 MOST_SECONDS = 10
 MOST_BYTES = 1 << 16
+MOST_KEPT_BYTES, MOST_KEPT = 4096, 120
+"""Of one parser: larger inputs and more of them would make the repository heavy for little."""
+_FOUND = 40
+"""Characters in the name that libFuzzer gives to an input; our own seeds have shorter ones."""
+_SAME_DATE = (2026, 1, 1, 0, 0, 0)
 
 
 def parsers() -> tuple[str, ...]:
@@ -66,6 +76,28 @@ def write_seeds(folder: Path) -> None:
         forms = [form.name for form in recognition.FORMATS if form.recognised(View.of_bytes(data))]
         for form in forms or NAMES:
             (folder / form / f"{index}").write_bytes(data)
+    for parser in parsers():
+        for name, data in kept_inputs(parser):
+            # Named as libFuzzer names what it finds, so that it is kept again.
+            (folder / parser / name.ljust(_FOUND, "0")).write_bytes(data)
+
+
+def kept_inputs(parser: str) -> Iterator[tuple[str, bytes]]:
+    """Yields name and bytes of what earlier runs found worth keeping."""
+    archive = KEPT / f"{parser}.zip"
+    if archive.is_file():
+        with zipfile.ZipFile(archive) as opened:
+            yield from ((name, opened.read(name)) for name in opened.namelist())
+
+
+def keep(parser: str, inputs: Path) -> None:
+    """Keeps the smallest of the new inputs among ``inputs``; equal inputs give equal bytes."""
+    new = (path.read_bytes() for path in inputs.iterdir() if len(path.name) == _FOUND)
+    chosen = sorted((data for data in new if len(data) <= MOST_KEPT_BYTES), key=len)[:MOST_KEPT]
+    with zipfile.ZipFile(KEPT / f"{parser}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        for data in chosen:
+            name = hashlib.sha256(data).hexdigest()[:16]
+            archive.writestr(zipfile.ZipInfo(name, _SAME_DATE), data)
 
 
 def fuzz(parser: str, seeds: Path, seconds: int) -> None:
@@ -90,9 +122,12 @@ def fuzz(parser: str, seeds: Path, seconds: int) -> None:
 
 def _run(parser: str, seeds: Path, seconds: int) -> int:
     command = [sys.executable, "-m", "tests.tasks.scanners.fuzz_parsers", parser]
-    return subprocess.run(
-        [*command, "--seconds", str(seconds), "--seeds", str(seeds)], check=False
-    ).returncode
+    command += ["--seconds", str(seconds), "--seeds", str(seeds)]
+    searched = subprocess.run(command, check=False).returncode
+    if searched:
+        return searched
+    keep(parser, seeds / parser)
+    return 0
 
 
 def main() -> None:
