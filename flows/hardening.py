@@ -13,7 +13,7 @@ from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
 from tasks.response.hardening import BATTERY, compared, settings
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import services, start_workers, task_runner
 
 ALL: tuple[DefenceName, ...] = (
     "adversarial_training",
@@ -65,4 +65,4 @@ def harden_model(
                 planned.plan, executions, findings, decision, started=started, report=report
             )
         )
-    return compared(announce(planned.plan.run))
+    return compared(announce(planned.plan.run), services().store)

@@ -51,8 +51,9 @@ def harden_answer(
         finally:
             wind_down()
     finding = next(each for each in document["findings"] if each["check"] == CHECK)
+    store = services().store
     files = lay_out(
-        measured(document["run"]), Finding.model_validate(finding), services().store.get, out
+        measured(document["run"], store), Finding.model_validate(finding), store.get, out
     )
     return Answer(
         {**document, "files": [str(file) for file in files]},

@@ -81,6 +81,10 @@ def _defences(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one 
             linewidth=1.8 if row in (rows[0], best) else 1,
             label=f"{name}{effect}",
         )
+        if row is not rows[0]:
+            seen = row["unaware_accuracy"]["value"]
+            axes.plot(row["epsilon"], seen, "x", color=colour, markersize=5)
+    axes.plot([], [], "x", color=SOFT, label="against who does not know of it")
     axes.set(xlabel="size of the change (fraction of input range)", ylabel="robust accuracy")
     axes.set_ylim(-0.02, 1.02)
     figure.legend(frameon=False, fontsize=7, loc="outside right upper")

@@ -12,7 +12,7 @@ from tasks.domain.measurement import Measurement, Status
 from tasks.domain.spec import Parameter
 from tasks.ledger.seal import sealed_run
 from tasks.reports.pictures import pictures
-from tasks.runtime import services
+from tasks.store.protocol import ObjectStore
 
 BATTERY, CHECK = "assessment.hardening", "evasion.defences"
 TABLE = "defences.json"
@@ -32,18 +32,17 @@ def settings(
     }
 
 
-def compared(document: dict[str, Any]) -> dict[str, Any]:
+def compared(document: dict[str, Any], store: ObjectStore) -> dict[str, Any]:
     """Adds to a sealed run's document what its measurement says of every defence."""
-    measurement = measured(document["run"])
+    measurement = measured(document["run"], store)
     found: dict[str, Any] = {"defences": [], "refused": {}}
     if measurement.status is Status.MEASURED:
-        found = json.loads(services().store.get(_digest(measurement, TABLE)))
+        found = json.loads(store.get(_digest(measurement, TABLE)))
     return {**document, "detail": measurement.detail, **found}
 
 
-def measured(run: str) -> Measurement:
+def measured(run: str, store: ObjectStore) -> Measurement:
     """Returns what a sealed run measured of the defences."""
-    store = services().store
     found = sealed_run(store, run)
     assert found is not None, "a run that was announced is sealed"
     execution = next(each for each in found[0].executions if each.check == CHECK)

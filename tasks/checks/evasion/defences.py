@@ -233,7 +233,8 @@ def _models(defended: list[Arm]) -> tuple[Artifact, ...]:
 
 
 def _table(lab: Lab, arms: list[Arm], gains: dict[str, Gain], refused: dict[str, str]) -> Artifact:
-    rows = [_row(arm, gains.get(arm.name)) for arm in arms]
+    epsilon = lab.number("epsilon")
+    rows = [_row(arm, gains.get(arm.name)) | {"epsilon": epsilon} for arm in arms]
     return lab.keep(
         "defences.json",
         title="Robust accuracy before and after each defence",

@@ -9,9 +9,8 @@ import pytest
 import safetensors.numpy
 
 from tasks.catalog.reading import Catalog
-from tasks.checks.evasion import defences
 from tasks.checks.evasion.defences import Arm, chosen, gain, measure
-from tasks.checks.evasion.defended import DEFENCES
+from tasks.checks.evasion.defended import DEFENCES, measure_arm
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.measurement import Measurement
 from tasks.judging.gates import judge
@@ -75,7 +74,7 @@ def test_training_helps_and_its_model_is_the_one_that_was_attacked(tmp_path: Pat
     # The kept file, put in the bundle's place, stands as often as the check said.
     data = (tmp_path / "out" / "adversarial_training.safetensors").read_bytes()
     with bench_of_file(tmp_path / "again", data) as made:
-        bare = defences.measure_arm(made, "none")
+        bare = measure_arm(made, "none")
     assert float(bare.arrays["clean"].mean()) == after["clean_accuracy"]["value"]
     assert float(bare.arrays["standing"].mean()) == pytest.approx(
         after["robust_accuracy"]["value"], abs=0.051
