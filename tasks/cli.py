@@ -115,6 +115,38 @@ def retrain(
     _run(work, json_)
 
 
+@app.command(
+    epilog="Example: `proofhouse harden vendor-bundle --epsilon 0.1`. Exit code 0: a defence "
+    "protects; 1: none does; 3: not settled."
+)
+def harden(
+    target: Annotated[str, typer.Argument(help="An asset of the inventory, or a bundle.")],
+    *,
+    epsilon: Annotated[
+        float, typer.Option(help="Largest change of a value, as a share of the input range.")
+    ] = 0.0314,
+    defence: Annotated[
+        list[str] | None, typer.Option(help="Defence to try; all known ones when left out.")
+    ] = None,
+    points: Annotated[int, typer.Option(help="Most inputs to attack.")] = 200,
+    epochs: Annotated[int, typer.Option(help="Epochs of adversarial training.")] = 30,
+    tier: Tier = None,
+    out: Annotated[Path, typer.Option(help="Folder for models and curve.")] = Path("hardened"),
+    json_: Json = False,
+) -> None:
+    """Put defences up, attack each as one who knows of it, and keep the hardened models."""
+
+    def work() -> Answer:
+        from tasks.commands.harden import harden_answer  # noqa: PLC0415
+
+        return harden_answer(
+            target, epsilon=epsilon, defences=defence, points=points, epochs=epochs, tier=tier,
+            out=out, quiet=json_,
+        )  # fmt: skip
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse scan model.pt weights/ --json`")
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],

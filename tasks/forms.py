@@ -41,6 +41,15 @@ AssetOrBundle = Annotated[
         examples=["Acme Vision/digit-reader@1.2.0"],
     ),
 ]
+DefenceName = Literal[
+    "adversarial_training",
+    "art_trades",
+    "jpeg_compression",
+    "spatial_smoothing",
+    "feature_squeezing",
+    "random_resize_pad",
+    "randomised_smoothing",
+]
 BatteryName = Annotated[
     str,
     Field(

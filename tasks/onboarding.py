@@ -3,7 +3,7 @@
 Each step is idempotent by content address. The flow in ``flows/onboarding.py`` orders them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from tasks.domain.execution import Execution
 from tasks.domain.finding import Decision, Finding, Outcome, RiskTier
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import Reference, RunRecord
-from tasks.domain.spec import RunPlan
+from tasks.domain.spec import Parameter, RunPlan
 from tasks.domain.vendor import BARRED
 from tasks.intake.vouching import FAMILY
 from tasks.inventory.database import Inventory
@@ -38,9 +38,17 @@ class Planned(NamedTuple):
 
 
 def plan_onboarding(
-    subject: Digest, *, battery: str | None, tier: str | None, occasion: str = "onboarding"
+    subject: Digest,
+    *,
+    battery: str | None,
+    tier: str | None,
+    occasion: str = "onboarding",
+    settings: Mapping[str, Mapping[str, Parameter]] | None = None,
 ) -> Planned:
-    """Plans the run of a subject; a run that ended with errors is planned as a new attempt."""
+    """Plans the run of a subject; a run that ended with errors is planned as a new attempt.
+
+    ``settings`` are an operator's own parameters by check; they come before the battery's.
+    """
     here = services()
     described = Subject.parse(here.store.get(subject))
     granted = grants_here(described.spec.asset, subject)
@@ -64,6 +72,7 @@ def plan_onboarding(
             attempt=attempt,
             tiering=tiering,
             grants=granted.findings,
+            settings=settings,
         )
         sealed = sealed_run(here.store, plan.run)
         if sealed is None or not _has_errors(sealed[0]):

@@ -1,5 +1,6 @@
 """Plans a run: which tier, battery and policy, and exactly which specs. No work is done here."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tasks.catalog.reading import Catalog, entry_digest
@@ -9,7 +10,7 @@ from tasks.domain.approval import Grant, TierDecision
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.finding import RiskTier
-from tasks.domain.spec import CheckSpec, RunPlan
+from tasks.domain.spec import CheckSpec, Parameter, RunPlan
 
 GATEKEEPERS = ("artifact.scan", "artifact.behaviour")
 """Checks that decide whether the model may be opened at all by the others."""
@@ -28,8 +29,11 @@ def plan_run(
     attempt: int = 1,
     tiering: TierDecision | None = None,
     grants: tuple[Grant, ...] = (),
+    settings: Mapping[str, Mapping[str, Parameter]] | None = None,
 ) -> RunPlan:
     """Returns the plan. Equal bundles, catalogs, code and settings give equal plans.
+
+    ``settings`` are an operator's own parameters, by check.
 
     Raises:
         CatalogError: The battery or the tier's policy does not exist, or they are broken.
@@ -56,6 +60,7 @@ def plan_run(
             thresholds={
                 rule.check: rule.threshold for rule in policy.rules if rule.threshold is not None
             },
+            settings=settings,
         ),
         tiering=tiering,
         grants=grants,

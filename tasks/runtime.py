@@ -205,6 +205,7 @@ def serve_deployments() -> None:
 
     from flows.assessment import assess_asset  # noqa: PLC0415
     from flows.dataset_review import review_dataset  # noqa: PLC0415
+    from flows.hardening import harden_model  # noqa: PLC0415
     from flows.onboarding import onboard_model  # noqa: PLC0415
     from flows.retraining import retrain_model  # noqa: PLC0415
 
@@ -227,6 +228,11 @@ def serve_deployments() -> None:
         retrain_model.to_deployment(
             name="retrain-model",
             description="A model's layers trained again under privacy budgets.",
+            tags=["proofhouse"],
+        ),
+        harden_model.to_deployment(
+            name="harden-model",
+            description="What each defence adds against an attacker who knows of it.",
             tags=["proofhouse"],
         ),
     ]

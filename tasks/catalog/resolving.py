@@ -57,18 +57,23 @@ def plan_checks(
     sandbox: str,
     seed: int,
     thresholds: Mapping[str, float] | None = None,
+    settings: Mapping[str, Mapping[str, Parameter]] | None = None,
 ) -> tuple[CheckSpec, ...]:
     """Returns one spec per check of the battery, bound to the subject's bytes.
 
     A check with the parameter ``settle_at`` samples until it is clear on which side of that number
     its estimate lies. ``thresholds`` are those of the policy; without one, it is the gate's own.
+    ``settings`` are an operator's own parameters by check; they come before the battery's.
     """
     return tuple(
         CheckSpec(
             check=strength.check,
             version=(entry := catalog.check(strength.check)).version,
             parameters=resolve_parameters(
-                entry, _settling(entry, thresholds or {}) | dict(strength.parameters)
+                entry,
+                _settling(entry, thresholds or {})
+                | dict(strength.parameters)
+                | dict((settings or {}).get(entry.id, {})),
             ),
             seed=seed,
             inputs=_inputs(entry, subject, catalog),

@@ -17,7 +17,7 @@ import numpy as np
 import safetensors.numpy
 
 from tasks.checks.parts import kept_part
-from tasks.domain.bundle import Endpoint, Subject
+from tasks.domain.bundle import Endpoint, FileEntry, Subject
 from tasks.domain.digest import Digest
 from tasks.domain.errors import (
     ChildRaisedError,
@@ -54,6 +54,16 @@ WORTH_A_CHILD = 4.0
 """Seconds that a part must take before another worker starts a child for it."""
 
 
+class Opening(NamedTuple):
+    """How a model file becomes a target: a procedure, and what it takes beside file and model."""
+
+    procedure: str = "targets.opening.open_target"
+    values: Mapping[str, Any] = {}
+
+
+PLAINLY = Opening()
+
+
 class Examples(NamedTuple):
     """Labelled items: inputs (n, …) float32 in raw range, labels (n,) int64."""
 
@@ -76,6 +86,7 @@ class Lab:
         limits: Limits = Limits(),
         terms: Terms = Terms(),
         spread: Spread | None = None,
+        opening: Opening = PLAINLY,
     ) -> None:
         self.subject = subject
         self.parameters = parameters
@@ -87,6 +98,8 @@ class Lab:
         self._limits = limits
         self._terms = terms
         self._spread = spread
+        self._opening = opening
+        self._charged: Counter[str] = Counter()
         self._broker: Broker | None = None
         self._trouble: EndpointError | None = None
         self._session: Session | None = None
@@ -160,8 +173,8 @@ class Lab:
     def attempts(self) -> dict[str, int]:
         """What the child was refused so far, by system call, where the model was opened in it."""
         if self._session is None or self._expected is None:
-            return {}
-        return dict(Counter(self._session.attempts) - self._expected)
+            return dict(self._charged)
+        return dict(Counter(self._session.attempts) - self._expected + self._charged)
 
     def run(
         self, procedure: str, arrays: Mapping[str, Array] | None = None, **values: Any
@@ -246,6 +259,60 @@ class Lab:
             self._child(tuple(place for place in self._model_files() if place))
         return self._model_files()[1]
 
+    def model_files(self) -> dict[str, str | None]:
+        """Returns where the model's file and its layer list lie, as a procedure takes them.
+
+        Raises:
+            NotAvailable: The bundle has no model artifact.
+        """
+        artifact, architecture = self._model_files()
+        return {
+            "artifact": str(artifact),
+            "architecture": str(architecture) if architecture else None,
+        }
+
+    def beside(
+        self, opening: Opening = PLAINLY, *, artifact: tuple[str, bytes] | None = None
+    ) -> "Lab":
+        """Returns a bench of its own, with a fresh child, for a variant of the same model.
+
+        Args:
+            opening: How the variant is opened.
+            artifact: Path and bytes of a file that takes the place of the model's own.
+        """
+        subject = self.subject
+        if artifact is not None:
+            path, data = artifact
+            ref = self._store.put(data)
+            entry = FileEntry(path=path, digest=ref.digest, size_bytes=ref.size_bytes)
+            model = subject.spec.model.model_copy(update={"artifact": path})
+            kept = tuple(file for file in subject.files if file.path != path)
+            subject = subject.model_copy(
+                update={
+                    "spec": subject.spec.model_copy(update={"model": model}),
+                    "files": (*kept, entry),
+                }
+            )
+        return Lab(
+            subject=subject,
+            store=self._store,
+            sandbox=self._sandbox,
+            workspace=self._workspace,
+            parameters=self.parameters,
+            seed=self.seed,
+            limits=self._limits,
+            terms=self._terms,
+            opening=opening,
+        )
+
+    def charge(self, other: "Lab") -> None:
+        """Adds what was spent, and what the sandbox forbade, on a bench beside this one."""
+        self.cost = Cost(
+            passes=self.cost.passes + other.cost.passes,
+            queries=self.cost.queries + other.cost.queries,
+        )
+        self._charged += Counter(other.attempts)
+
     def remembered(self, name: str) -> bytes | None:
         """Returns what an earlier check kept under ``name`` for later ones, or None."""
         claimed = self._store.claimed(name)
@@ -314,10 +381,10 @@ class Lab:
         child.call("targets.opening.prepare", artifact=str(artifact))
         self._expected = Counter(child.attempts)
         return child.open(
-            "targets.opening.open_target",
-            artifact=str(artifact),
-            architecture=str(architecture) if architecture else None,
+            self._opening.procedure,
+            **self.model_files(),
             model=model.model_dump(mode="json"),
+            **self._opening.values,
         )
 
 

@@ -62,6 +62,35 @@ def _robustness(finding: Finding, data: bytes) -> "Figure":
     return figure
 
 
+def _defences(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one signature for all
+    figure, axes = _figure(width=6.4, height=3.2)
+    rows = json.loads(data)["defences"]
+    best = max(rows[1:], key=lambda row: float(row["gain"]["value"]), default=None)
+    for row in rows:
+        points = row["curve"]
+        colour = INK if row is rows[0] else ACCENT if row is best else SOFT
+        name = "delivered model" if row is rows[0] else row["defence"].replace("_", " ")
+        effect = f" ({row['effect']})" if "effect" in row else ""
+        axes.plot(
+            [point["epsilon"] for point in points],
+            [point["robust_accuracy"] for point in points],
+            color=colour,
+            linestyle="--" if row is rows[0] else "-",
+            marker="osv^Ddph"[rows.index(row) % 8],
+            markersize=3.5,
+            linewidth=1.8 if row in (rows[0], best) else 1,
+            label=f"{name}{effect}",
+        )
+        if row is not rows[0]:
+            seen = row["unaware_accuracy"]["value"]
+            axes.plot(row["epsilon"], seen, "x", color=colour, markersize=5)
+    axes.plot([], [], "x", color=SOFT, label="against who does not know of it")
+    axes.set(xlabel="size of the change (fraction of input range)", ylabel="robust accuracy")
+    axes.set_ylim(-0.02, 1.02)
+    figure.legend(frameon=False, fontsize=7, loc="outside right upper")
+    return figure
+
+
 def _fidelity(finding: Finding, data: bytes) -> "Figure":
     figure, axes = _figure()
     found = json.loads(data)
@@ -231,6 +260,7 @@ _DRAWINGS: dict[tuple[str, str], Drawing] = {
     ("evasion.linf_robust_accuracy", "witnesses.safetensors"): _witnesses,
     ("evasion.l2_robust_accuracy", "curve.json"): _robustness,
     ("evasion.l2_robust_accuracy", "witnesses.safetensors"): _witnesses,
+    ("evasion.defences", "defences.json"): _defences,
     ("extraction.fidelity", "curve.json"): _fidelity,
     ("*", "roc.json"): _roc,
     ("*", "trigger.safetensors"): _trigger,

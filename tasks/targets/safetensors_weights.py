@@ -51,6 +51,18 @@ def open_safetensors(artifact: Path, architecture: Path | None, model: ModelSpec
     return TorchTarget(network, model, kind="safetensors", notes=notes)
 
 
+def tensor_names(artifact: Path, architecture: Path, model: ModelSpec) -> dict[str, str]:
+    """Returns which tensor of the file each parameter of the opened network is.
+
+    Raises:
+        TargetError: As :func:`open_safetensors`.
+    """
+    spec, _, classes = contract(model)
+    read = read_layer_file(architecture)
+    plan = plan_network(read, spec.shape, classes)
+    return matched(plan.wanted, file_shapes(artifact), read.weights).names
+
+
 def fuse_softmax(network: torch.nn.Sequential) -> torch.nn.Sequential | None:
     """Returns the network with its final softmax as log-softmax; None if it ends otherwise."""
     last = network[-1]

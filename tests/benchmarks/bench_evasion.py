@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ from typing import Any
 import torch
 
 from tests.benchmarks import evasion_gates as gates
+from tests.benchmarks.evasion_more import endpoint_rows, memory_rows
 from tests.benchmarks.evasion_picture import draw
 from tests.benchmarks.evasion_tools import DISTRIBUTIONS, TOOLS, missing
-from tests.benchmarks.evasion_work import REAL, Work, data_folder, work_of
+from tests.benchmarks.evasion_work import L2, REAL, Work, data_folder, work_of
 from tests.benchmarks.tables import evasion_table, write_section
 
 RESULTS = Path(__file__).with_name("results")
@@ -35,6 +36,12 @@ SLICES = {
     "ART AutoAttack": 8,
 }
 """Points that each peer gets; ours is run on the same ones."""
+L2_SLICES = {
+    "torchattacks AutoAttack": 25,
+    "torchattacks APGD-CE": 100,
+    "Foolbox FMN-100": 100,
+    "ART APGD-100": 100,
+}
 PEER_WORK = ("mnist_certified_eps03_clean", "digits")
 MOST_SECONDS = 60
 """CPU seconds for one tool on one work; who needs more has a row that says so."""
@@ -136,10 +143,15 @@ def real() -> Iterator[Row]:
 
 def peers() -> Iterator[Row]:
     """Every peer on its slice, and ours on the same points."""
-    for name in PEER_WORK:
-        if name in REAL and data_folder() is None:
+    yield from beside(PEER_WORK, SLICES)
+
+
+def beside(works: Iterable[str], slices: dict[str, int]) -> Iterator[Row]:
+    """Peers and ours on the same points of each work."""
+    for name in works:
+        if name.partition(",")[0] in REAL and data_folder() is None:
             continue
-        for tool, count in SLICES.items():
+        for tool, count in slices.items():
             if reason := missing(tool):
                 yield {"work": f"{name}, first {count}", "tool": tool, "skipped": reason}
                 continue
@@ -218,6 +230,9 @@ PARTS: dict[str, Callable[[], Iterator[Row]]] = {
     "real": real,
     "gates": lambda: iter([alone(settled_gates)]),
     "peers": peers,
+    "l2": lambda: beside(L2, L2_SLICES),
+    "memory": lambda: memory_rows(alone),
+    "endpoint": lambda: endpoint_rows(alone),
     "workers": lambda: iter([alone(workers)]),
 }
 

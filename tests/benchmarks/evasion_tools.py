@@ -37,11 +37,11 @@ class Bench:
         return reply
 
 
-def proofhouse(work: Work, norm: str = "linf") -> Standing:
+def proofhouse(work: Work) -> Standing:
     """Runs the schedule of the check at full effort on all points."""
     lab: Any = Bench(work)
     low, high = work.target.bounds
-    budget = Budget(work.epsilon, low, high, whole=False, norm=norm)
+    budget = Budget(work.epsilon, low, high, whole=False, norm=work.norm)
     cascade = Cascade(lab, work.examples, answers(lab, work.examples.inputs), budget)
     by_gradients_and_scores(cascade, FULL)
     standing: Standing = cascade.standing
@@ -52,7 +52,11 @@ def torchattacks_autoattack(work: Work) -> Standing:
     """AutoAttack, standard version, as torchattacks has it."""
     package = importlib.import_module("torchattacks")
     attack = package.AutoAttack(
-        work.target.module, norm="Linf", eps=work.epsilon, n_classes=work.target.classes, seed=0
+        work.target.module,
+        norm=_norm(work),
+        eps=work.epsilon,
+        n_classes=work.target.classes,
+        seed=0,
     )
     return _standing(work, lambda inputs, labels: attack(*_tensors(inputs, labels)))
 
@@ -61,9 +65,19 @@ def torchattacks_apgd(work: Work) -> Standing:
     """Auto-PGD with cross-entropy, 100 steps, as torchattacks has it."""
     package = importlib.import_module("torchattacks")
     attack = package.APGD(
-        work.target.module, norm="Linf", eps=work.epsilon, steps=100, seed=0, verbose=False
+        work.target.module, norm=_norm(work), eps=work.epsilon, steps=100, seed=0, verbose=False
     )
     return _standing(work, lambda inputs, labels: attack(*_tensors(inputs, labels)))
+
+
+def foolbox_fmn(work: Work) -> Standing:
+    """The fast minimum-norm attack in L2, 100 steps, as Foolbox has it."""
+    package = importlib.import_module("foolbox")
+    model = package.PyTorchModel(work.target.module, bounds=work.target.bounds)
+    attack = package.attacks.L2FMNAttack(steps=100)
+    return _standing(
+        work, lambda inputs, labels: attack(model, *_tensors(inputs, labels), epsilons=None)[0]
+    )
 
 
 def foolbox_pgd(work: Work) -> Standing:
@@ -89,6 +103,18 @@ def art_autoattack(work: Work) -> Standing:
     )
 
 
+def art_apgd(work: Work) -> Standing:
+    """Auto-PGD in L2, 100 steps, of the Adversarial Robustness Toolbox."""
+    attacks = importlib.import_module("art.attacks.evasion")
+    return _by_art(
+        work,
+        lambda model: attacks.AutoProjectedGradientDescent(
+            model, norm=2, eps=work.epsilon, eps_step=work.epsilon / 4, max_iter=100,
+            nb_random_init=1, batch_size=100, verbose=False,
+        ),
+    )  # fmt: skip
+
+
 def art_pgd(work: Work) -> Standing:
     """Projected gradient descent, 100 steps, of the Adversarial Robustness Toolbox."""
     attacks = importlib.import_module("art.attacks.evasion")
@@ -111,6 +137,8 @@ TOOLS: dict[str, tuple[str, Tool]] = {
     "torchattacks AutoAttack": ("torchattacks", torchattacks_autoattack),
     "torchattacks APGD-CE": ("torchattacks", torchattacks_apgd),
     "Foolbox PGD-100": ("foolbox", foolbox_pgd),
+    "Foolbox FMN-100": ("foolbox", foolbox_fmn),
+    "ART APGD-100": ("art", art_apgd),
     "ART PGD-100": ("art", art_pgd),
     "ART AutoAttack": ("art", art_autoattack),
 }
@@ -149,10 +177,14 @@ def _standing(work: Work, attack: Callable[[Any, Any], Any]) -> Standing:
     moved = attack(clean, labels[standing])
     if isinstance(moved, torch.Tensor):
         moved = moved.detach().numpy()
-    budget = Budget(work.epsilon, low, high, whole=False)
+    budget = Budget(work.epsilon, low, high, whole=False, norm=work.norm)
     held = budget.enforced(np.asarray(moved, np.float32), clean)
     standing[standing] = work.target.scores(held).argmax(axis=1) == labels[standing]
     return standing
+
+
+def _norm(work: Work) -> str:
+    return {"linf": "Linf", "l2": "L2"}[work.norm]
 
 
 def _tensors(inputs: Any, labels: Any) -> tuple[torch.Tensor, torch.Tensor]:

@@ -35,6 +35,7 @@ class Work(NamedTuple):
     examples: Examples
     epsilon: float
     reference: Reference | None = None
+    norm: str = "linf"
 
     def first(self, count: int) -> "Work":
         """Returns the same work on its first points."""
@@ -59,6 +60,10 @@ REAL = {
 }
 
 
+L2 = {"mnist_certified_eps03_clean, L2": 1.0, "digits, L2": 0.5}
+"""The same models under changes of this length."""
+
+
 def data_folder() -> Path | None:
     """Returns where the development data lies, if this machine has it."""
     folder = os.environ.get("PROOFHOUSE_TEST_DATA")
@@ -67,7 +72,10 @@ def data_folder() -> Path | None:
 
 def work_of(name: str, count: int | None) -> Work:
     """Returns a real model by its name, or ``digits``: a hardened network trained here."""
-    work = real_work(name) if name in REAL else digits_work(hardened=0.1, epsilon=0.1, count=797)
+    model, _, norm = name.partition(", ")
+    work = real_work(model) if model in REAL else digits_work(hardened=0.1, epsilon=0.1, count=797)
+    if norm:
+        work = work._replace(name=name, epsilon=L2[name], reference=None, norm="l2")
     return work if count is None else work.first(count)
 
 

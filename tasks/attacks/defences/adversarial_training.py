@@ -34,6 +34,19 @@ def hardened(target: Target, inputs: Images, labels: Labels, recipe: Recipe) -> 
     Equal seeds give equal copies on one thread.
 
     Raises:
+        TargetError: As :func:`trainable_copy`.
+    """
+    model = trainable_copy(target)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        _train(model, torch.from_numpy(inputs), torch.from_numpy(labels), target.bounds, recipe)
+    return model.requires_grad_(requires_grad=False)
+
+
+def trainable_copy(target: Target) -> nn.Module:
+    """Returns a copy of the target's network whose weights can be trained.
+
+    Raises:
         TargetError: The target reveals no gradients, or its network cannot be copied or trained.
     """
     if target.module is None:
@@ -46,10 +59,7 @@ def hardened(target: Target, inputs: Images, labels: Labels, recipe: Recipe) -> 
         weight.requires_grad = weight.is_floating_point()
     if not any(weight.requires_grad for weight in model.parameters()):
         raise TargetError("the network has no weights that could be trained")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        _train(model, torch.from_numpy(inputs), torch.from_numpy(labels), target.bounds, recipe)
-    return model.requires_grad_(requires_grad=False)
+    return model
 
 
 def _train(

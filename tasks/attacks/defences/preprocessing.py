@@ -47,7 +47,7 @@ class Filtered(nn.Module):
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
         """Answers scores to filtered inputs."""
-        seen = torch.from_numpy(self.seen(raw.detach().numpy()))
+        seen = torch.from_numpy(self.seen(raw.detach().cpu().numpy())).to(raw.device)
         scores: torch.Tensor = self.inner(raw + (seen - raw.detach()))
         return scores
 

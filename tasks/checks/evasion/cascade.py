@@ -149,9 +149,13 @@ class Cascade:
             **{"epsilon": self.budget.epsilon, "seed": self.lab.seed, **values},
         )
         self._learn(rows, reply)
-        fell = self._verified(rows, reply.arrays["candidates"])
+        return Stage(self.confront(stage, rows, reply.arrays["candidates"]), reply)
+
+    def confront(self, stage: str, rows: NDArray[np.int64], candidates: Array) -> int:
+        """Lets those of ``rows`` fall whose candidate holds, asked afresh; returns how many."""
+        fell = self._verified(rows, candidates)
         self.fell_to[stage] = self.fell_to.get(stage, 0) + fell
-        return Stage(fell, reply)
+        return fell
 
     def _learn(self, rows: NDArray[np.int64], reply: Reply) -> None:
         """Keeps what the child says of how near it came: it steers effort and decides nothing."""
@@ -164,7 +168,6 @@ class Cascade:
             self.flat[rows] |= flat.astype(bool)
 
     def _verified(self, rows: NDArray[np.int64], candidates: Array) -> int:
-        """Lets points fall whose candidate holds, asked afresh; returns how many."""
         clean = self.inputs[rows]
         if candidates.shape != clean.shape:
             self.escaped_budget += len(rows)

@@ -62,8 +62,7 @@ def by_transfer(cascade: Cascade) -> list[str]:
         seed=cascade.lab.seed,
     )
     # The pool has other rows than the points, which ``attack`` cannot hand over.
-    fell = cascade._verified(rows, reply.arrays["candidates"])  # noqa: SLF001
-    cascade.fell_to["transfer"] = fell
+    fell = cascade.confront("transfer", rows, reply.arrays["candidates"])
     if not fell:
         return []
     return [f"gradients of an undefended copy broke {fell} points that the model's own did not"]

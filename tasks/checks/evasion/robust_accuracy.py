@@ -43,7 +43,7 @@ def measure_norm(lab: Lab, *, check: str, version: int, norm: str) -> Measuremen
     bench = bench_of(lab, norm)
     settled = settle(lab, bench)
     cascade, main_passes = settled.cascade, lab.cost.passes
-    alarms = doubts.about_answers(lab.target()) + _second_thoughts(lab, bench, cascade)
+    alarms = doubts.about_answers(lab.target()) + second_thoughts(lab, bench, cascade)
     levels = curve.levels(lab, cascade, white_box=bench.access == "gradients")
     controls = linear_controls(lab, norm=norm)
     robust = confidence_sequence(
@@ -68,7 +68,7 @@ def measure_norm(lab: Lab, *, check: str, version: int, norm: str) -> Measuremen
     )
 
 
-def _second_thoughts(lab: Lab, bench: Bench, cascade: Cascade) -> list[str]:
+def second_thoughts(lab: Lab, bench: Bench, cascade: Cascade) -> list[str]:
     """Returns what speaks against trusting the survivors of gradient attacks."""
     if bench.access != "gradients":
         return []

@@ -7,6 +7,7 @@ counts is a prefix of blocks that the points alone decide: any number of workers
 Source: Waudby-Smith & Ramdas 2024, JRSS B 86 (betting).
 """
 
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from tasks.checks.evasion import schedule
 from tasks.checks.evasion.cascade import Budget, Cascade, answers, budget_of, fitting
 from tasks.checks.lab import Examples, Lab, NotApplicable, NotAvailable
 from tasks.domain.bundle import InputSpec
-from tasks.sandbox.protocol import Reply
+from tasks.domain.measurement import Cost
+from tasks.sandbox.protocol import Array, Reply
 from tasks.statistics.betting import MeanTest, Settled
 
 BLOCK = 50
@@ -38,6 +40,8 @@ class Settlement(NamedTuple):
 
     cascade: Cascade
     answer: Settled
+    outcomes: Sequence[Reply] = ()
+    """What each block answered, in order."""
 
 
 def bench_of(lab: Lab, norm: str) -> Bench:
@@ -64,32 +68,68 @@ def bench_of(lab: Lab, norm: str) -> Bench:
 
 def attack_block(lab: Lab, bench: Bench, index: int) -> Reply:
     """Attacks one block with everything; returns what became of its points, and the cost."""
+    before = lab.cost
+    cascade = block(lab, bench, index)
+    attack_all(cascade, bench)
+    return told(cascade, before)
+
+
+def block(lab: Lab, bench: Bench, index: int) -> Cascade:
+    """Returns the cascade over one block, asked about its inputs and not attacked yet."""
     rows = slice(index * BLOCK, (index + 1) * BLOCK)
     examples = Examples(bench.examples.inputs[rows], bench.examples.labels[rows])
-    before = lab.cost
-    cascade = Cascade(lab, examples, answers(lab, examples.inputs), bench.budget)
+    return Cascade(lab, examples, answers(lab, examples.inputs), bench.budget)
+
+
+def attack_all(cascade: Cascade, bench: Bench) -> None:
+    """Runs every attack that the target's access allows on what still stands."""
     if bench.access == "gradients":
         schedule.by_gradients_and_scores(cascade, bench.effort)
     else:
         schedule.by_scores(cascade, bench.effort)
+
+
+def told(cascade: Cascade, before: Cost, **further: Array) -> Reply:
+    """Returns what became of a block, and what was spent since ``before``."""
     arrays, values = cascade.outcome()
-    passes = lab.cost.passes - before.passes
-    return Reply(arrays, {**values, "passes": passes, "queries": lab.cost.queries - before.queries})
+    spent = cascade.lab.cost
+    passes, queries = spent.passes - before.passes, spent.queries - before.queries
+    return Reply({**arrays, **further}, {**values, "passes": passes, "queries": queries})
 
 
-def settle(lab: Lab, bench: Bench) -> Settlement:
-    """Attacks blocks until the test at the gate's threshold has its answer or no point is left."""
-    test = MeanTest(lab.number("settle_at"), ALPHA)
+Attack = Callable[[Lab, Bench, int], Reply]
+
+
+def settle(
+    lab: Lab,
+    bench: Bench,
+    *,
+    attack: Attack = attack_block,
+    at: float | None = None,
+    least: int = 0,
+) -> Settlement:
+    """Attacks blocks until the test has its answer or no point is left.
+
+    Args:
+        lab: Bench with an opened target.
+        bench: What all blocks share.
+        attack: Attacks one block.
+        at: The threshold in question; the parameter ``settle_at`` when left out.
+        least: Points to attack however early the answer is there.
+    """
+    test = MeanTest(lab.number("settle_at") if at is None else at, ALPHA)
     outcomes: list[Reply] = []
-    blocks = -(-len(bench.examples.labels) // BLOCK)
-    with closing(lab.parts(lambda index: attack_block(lab, bench, index), blocks)) as parts:
+    seen, blocks = 0, -(-len(bench.examples.labels) // BLOCK)
+    with closing(lab.parts(lambda index: attack(lab, bench, index), blocks)) as parts:
         for outcome in parts:
             outcomes.append(outcome)
             for standing in outcome.arrays["standing"]:
                 test.add(float(standing))
-            if test.answer is not Settled.OPEN:
+            seen += len(outcome.arrays["standing"])
+            if test.answer is not Settled.OPEN and seen >= least:
                 break
-    return Settlement(Cascade.of(lab, bench.examples, outcomes, bench.budget), test.answer)
+    whole = Cascade.of(lab, bench.examples, outcomes, bench.budget)
+    return Settlement(whole, test.answer, outcomes)
 
 
 def _contract(lab: Lab) -> tuple[InputSpec, int]:

@@ -25,6 +25,7 @@ from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
 from tests.tasks.targets.models import digits, trained
 
+LABELS = ["evasion.decision_based", "extraction.fidelity", "privacy.membership"]
 ASKED = ["evasion.linf_robust_accuracy", "extraction.fidelity", "privacy.membership"]
 
 
@@ -99,7 +100,7 @@ def test_black_box_checks_run_on_scores(check: str, tmp_path: Path) -> None:
     assert not [name for name in store.named if name.startswith("measurements/")]
 
 
-@pytest.mark.parametrize("check", ASKED[1:])
+@pytest.mark.parametrize("check", LABELS)
 def test_black_box_checks_run_on_labels(check: str, tmp_path: Path) -> None:
     measurement, _, _ = ran(check, v2(names), tmp_path, kind="labels")
     assert measurement.status is Status.MEASURED, measurement.detail
@@ -139,6 +140,10 @@ def garbage(served: Served) -> None:
     served.say(b"<html>")
 
 
+def busy(served: Served) -> None:
+    served.say(b"", 429, retry_after="3600")
+
+
 TROUBLE: Mapping[str, Behaviour] = {
     "hangs": silent,
     "garbage": garbage,
@@ -146,13 +151,18 @@ TROUBLE: Mapping[str, Behaviour] = {
     "infinite": v2(too_large),
     "labels instead of scores": v2(names),
     "garbage later": until(3, v2(reader), garbage),
+    "limits the rate": busy,
+    "limits the rate later": until(3, v2(reader), busy),
     "hangs later": until(3, v2(reader), silent),
 }
 
 
 @pytest.mark.parametrize("behave", TROUBLE.values(), ids=TROUBLE.keys())
-def test_trouble_is_a_finding_and_never_robust(behave: Behaviour, tmp_path: Path) -> None:
-    _, finding, _ = ran("evasion.linf_robust_accuracy", behave, tmp_path, patience=0.3, seconds=3.0)
+@pytest.mark.parametrize("check", ["evasion.linf_robust_accuracy", "evasion.decision_based"])
+def test_trouble_is_a_finding_and_never_robust(
+    check: str, behave: Behaviour, tmp_path: Path
+) -> None:
+    _, finding, _ = ran(check, behave, tmp_path, patience=0.3, seconds=3.0)
     assert finding.outcome in {Outcome.ERROR, Outcome.NOT_AVAILABLE}
     assert finding.estimate is None
 
@@ -179,8 +189,10 @@ def test_a_missing_secret_is_not_the_vendors_fault(tmp_path: Path) -> None:
     assert "PROOFHOUSE_ENDPOINT_NOBODY_SET_THIS" in measurement.detail
 
 
-def test_a_spent_budget_is_no_answer(tmp_path: Path) -> None:
-    measurement, _, _ = ran("extraction.fidelity", v2(reader), tmp_path, queries=100)
+@pytest.mark.parametrize("check", ["extraction.fidelity", "evasion.linf_robust_accuracy"])
+def test_a_spent_budget_is_no_answer(check: str, tmp_path: Path) -> None:
+    measurement, finding, _ = ran(check, v2(reader), tmp_path, queries=100)
+    assert finding.outcome is Outcome.NOT_AVAILABLE
     assert measurement.status is Status.NOT_AVAILABLE
     assert "PROOFHOUSE_ENDPOINTS__QUERIES" in measurement.detail
 

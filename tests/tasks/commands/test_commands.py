@@ -28,7 +28,7 @@ COMMANDS = (
     ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
     ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
     ["review-dataset"], ["intake", "once"], ["intake", "watch"],
-    ["assess"], ["retrain"],
+    ["assess"], ["retrain"], ["harden"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
@@ -421,6 +421,10 @@ UNUSABLE = {
         "inventory assets",
     ),
     "assess: no such battery": (["assess", "nobody", "--battery", "typo"], "no entry called"),
+    "harden: nothing of that name": (["harden", "nobody"], "inventory assets"),
+    "harden: no such defence": (["harden", "nobody", "--defence", "prayer"], "Choose from adv"),
+    "harden: no such budget": (["harden", "nobody", "--epsilon", "0.9"], "allowed is"),
+    "harden: nobody to attack": (["harden", "nobody", "--points", "0"], "allowed is"),
     "retrain: nothing of that name": (["retrain", "nobody"], "inventory assets"),
     "retrain: no such budget": (["retrain", "nobody", "--epsilon", "0"], "outside 0.01..100"),
     "retrain: no number": (["retrain", "nobody", "--epsilon", "nan"], "outside 0.01..100"),
