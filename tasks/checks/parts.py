@@ -19,14 +19,24 @@ VALUES = "values"
 
 def keep_part(part: Reply, store: ObjectStore) -> Digest:
     """Stores a part; equal parts have equal bytes."""
-    arrays = {name: np.ascontiguousarray(array) for name, array in part.arrays.items()}
-    values = json.dumps(part.values, sort_keys=True)
-    return store.put(safetensors.numpy.save(arrays, metadata={VALUES: values})).digest
+    return store.put(part_bytes(part)).digest
 
 
 def kept_part(digest: Digest, store: ObjectStore) -> Reply:
     """Returns a part as it was before it was stored."""
-    data = store.get(digest)
+    return part_from(store.get(digest))
+
+
+def part_bytes(part: Reply) -> bytes:
+    """Returns a part as one safetensors file, its values in the header."""
+    arrays = {name: np.ascontiguousarray(array) for name, array in part.arrays.items()}
+    values = json.dumps(part.values, sort_keys=True)
+    data: bytes = safetensors.numpy.save(arrays, metadata={VALUES: values})
+    return data
+
+
+def part_from(data: bytes) -> Reply:
+    """Returns the part that :func:`part_bytes` wrote."""
     length = int.from_bytes(data[:8], "little")
     header = json.loads(data[8 : 8 + length])
     return Reply(safetensors.numpy.load(data), json.loads(header["__metadata__"][VALUES]))

@@ -69,6 +69,11 @@ class OutputSpec(Frozen):
 
     kind: Literal["logits", "probabilities", "labels", "value", "text"]
     classes: int | None = Field(default=None, ge=2, le=100_000)
+    embedding: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]{1,200}$")] | None = Field(
+        default=None, exclude_if=lambda layer: layer is None
+    )
+    """The layer whose output is handed out as well (for search, say): its name, or its place in the
+    layer list from 0, such as ``7`` or ``3.layers.0``."""
 
 
 def _is_plain_url(url: str) -> str:

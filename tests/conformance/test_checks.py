@@ -16,7 +16,7 @@ from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
 from tasks.catalog.schema import CheckEntry, IntervalGate, ParameterSpec, TextSpec
 from tasks.checks.running import run_check
-from tasks.domain.bundle import Claims, DataSpec, DataSpecs, Subject
+from tasks.domain.bundle import Claims, DataSpec, DataSpecs, OutputSpec, Subject
 from tasks.domain.digest import digest_of
 from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement, Observation, Status
@@ -65,6 +65,7 @@ def bench() -> tuple[MemoryStore, Subject]:
             store=store,
             claims=Claims(accuracy=0.9, licence="Apache-2.0", dp_epsilon=8.0),
             architecture="layers.yaml",
+            output=OutputSpec(kind="logits", classes=10, embedding="0"),
         )
     data = DataSpecs(
         evaluation=DataSpec(path="data/evaluation.npz"), training=DataSpec(path="data/training.npz")

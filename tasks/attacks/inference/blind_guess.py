@@ -33,7 +33,7 @@ def blind_guess(inputs: Array, labels: Array, members: NDArray[np.bool_], *, see
         seed: Seeds projection and folds.
     """
     rng = np.random.default_rng(seed)
-    table = _features(inputs, labels, rng)
+    table = bent_features(inputs, labels, rng)
     fold = np.empty(len(members), dtype=np.int64)
     for group in (members, ~members):
         places = rng.permutation(np.flatnonzero(group))
@@ -48,7 +48,11 @@ def blind_guess(inputs: Array, labels: Array, members: NDArray[np.bool_], *, see
     return guesses
 
 
-def _features(inputs: Array, labels: Array, rng: np.random.Generator) -> Floats:
+def bent_features(inputs: Array, labels: Array, rng: np.random.Generator) -> Floats:
+    """Returns what a linear model can use of items and labels (items, columns), first a constant.
+
+    All columns but the constant have mean 0 and spread 1.
+    """
     flat = inputs.reshape(len(inputs), -1).astype(np.float64)
     coarse = np.stack([flat.mean(axis=1), flat.std(axis=1), flat.min(axis=1), flat.max(axis=1)], 1)
     if flat.shape[1] > PROJECTED:

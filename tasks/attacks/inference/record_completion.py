@@ -7,6 +7,8 @@ Source: Fredrikson et al. 2015 (CCS), algorithm 1 (gradient inversion); the prio
 around the imputation, for pictures also small differences between neighbouring pixels.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
@@ -52,23 +54,47 @@ def record_completion(
 
 
 def _completed(target: Target, inputs: Images, hidden: Array, labels: Array, steps: int) -> Images:
-    assert target.module is not None
-    low, high = target.bounds
     start = torch.from_numpy(inputs)
-    free = torch.from_numpy(hidden)
     wanted = torch.from_numpy(labels.astype(np.int64))
+
+    def gradient(point: torch.Tensor, scale: float) -> torch.Tensor:
+        return _gradient(target, point, start, wanted, scale)
+
+    completed: Images = descended(
+        start, torch.from_numpy(hidden), gradient, bounds=target.bounds, steps=steps
+    ).numpy()
+    return completed
+
+
+def descended(
+    start: torch.Tensor,
+    free: torch.Tensor,
+    gradient: Callable[[torch.Tensor, float], torch.Tensor],
+    *,
+    bounds: tuple[float, float],
+    steps: int,
+) -> torch.Tensor:
+    """Returns ``start`` after so many steps of Adam against ``gradient``, within ``bounds``.
+
+    Args:
+        start: Records (n, …).
+        free: Which values may move, of a shape that fits ``start``.
+        gradient: Takes records and the width of the range; returns what to walk against.
+        bounds: Lowest and highest value.
+        steps: How many.
+    """
+    low, high = bounds
     moved = start.clone()
     slope, size = torch.zeros_like(start), torch.zeros_like(start)
     for step in range(1, steps + 1):
-        gradient = _gradient(target, moved, start, wanted, high - low)
+        against = gradient(moved, high - low)
         # Adam by hand: the library's would import compilers, which look like a model that digs.
-        slope = 0.9 * slope + 0.1 * gradient
-        size = 0.999 * size + 0.001 * gradient**2
+        slope = 0.9 * slope + 0.1 * against
+        size = 0.999 * size + 0.001 * against**2
         ahead = (slope / (1 - 0.9**step)) / ((size / (1 - 0.999**step)).sqrt() + 1e-8)
         stepped = (moved - RATE * (high - low) * ahead).clamp(low, high)
         moved = torch.where(free, stepped, start)
-    completed: Images = moved.numpy()
-    return completed
+    return moved
 
 
 def _gradient(
@@ -78,12 +104,13 @@ def _gradient(
     point = moved.clone().requires_grad_()
     surprise = torch.nn.functional.cross_entropy(target.module(point), wanted, reduction="sum")
     far = ((point - start) / scale).square().sum()
-    loss = surprise + NEARNESS * far + SMOOTHNESS * _roughness(point, scale)
+    loss = surprise + NEARNESS * far + SMOOTHNESS * roughness(point, scale)
     (gradient,) = torch.autograd.grad(loss, point)
     return gradient
 
 
-def _roughness(moved: torch.Tensor, scale: float) -> torch.Tensor:
+def roughness(moved: torch.Tensor, scale: float) -> torch.Tensor:
+    """Returns how much neighbouring pixels differ, 0 for what is no picture."""
     if moved.ndim != 4:
         return moved.new_zeros(())
     down = (moved[:, :, 1:] - moved[:, :, :-1]).abs().sum()

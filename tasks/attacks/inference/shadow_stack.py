@@ -5,7 +5,7 @@ product trains them together. Must run before the target is opened: what it retu
 later versions of the asset, and a hostile model must not have a say in it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +16,14 @@ from torch import nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from tasks.attacks.inference.signals import confidence, loss
+from tasks.attacks.inference.views import views
 from tasks.domain.errors import TargetError
 from tasks.sandbox.protocol import Array, Reply
 from tasks.targets.layer_file import Dropout, Layer, read_layer_file
 from tasks.targets.layers import Branches, plan_network
 
-MOST_PRODUCTS = 3e12
-"""Multiplications that one call may cost; an architecture that costs more gets the stand-in."""
+MOST_PRODUCTS = 2e11
+"""Multiplications that one model may cost; an architecture that costs more gets the stand-in."""
 VALUES_AT_ONCE = 1 << 27
 """Activations held at once: the stack is split into groups of models that fit."""
 STAND_IN_HIDDEN = 128
@@ -47,6 +48,7 @@ def shadow_stack(
     classes: int,
     recipe: dict[str, Any],
     seed: int,
+    looks: int = 1,
     architecture: str | None = None,
     mean: list[float] | None = None,
     std: list[float] | None = None,
@@ -61,32 +63,37 @@ def shadow_stack(
         recipe: Fields of :class:`Recipe`. Cost: 3 * models * members * epochs passes of networks
             that are not the target, so no query.
         seed: Seeds weights and batches.
+        looks: How many views of every item are asked about, see ``views``.
         architecture: Path of the layer list; a perceptron stands in for it when left out, when it
             cannot be read, or when it would cost more than ``MOST_PRODUCTS``.
         mean: Per channel, taken off the raw values.
         std: Per channel, divides them then.
 
     Returns:
-        ``arrays["confidence"]`` and ``arrays["log_probability"]`` (models, items) float32, see
-        ``signals``; ``values["architecture"]`` says what was trained.
+        ``arrays["confidence"]`` (models, looks, items) and ``arrays["log_probability"]`` (models,
+        items, of the plain view) float32, see ``signals``; ``values["architecture"]`` says what
+        was trained.
     """
     how = Recipe(**recipe)
-    items = _normalised(inputs, mean or [0.0], std or [1.0])
+    asked = [_normalised(view, mean or [0.0], std or [1.0]) for view in views(inputs, looks)]
+    items = asked[0]
     shape = tuple(items.shape[1:])
-    passes = 3 * int(members.sum()) * how.epochs + members.size
+    passes = 3 * int(members.sum(axis=1).max()) * how.epochs + looks * len(items)
     network, told = _network(architecture, shape, classes, passes)
     at_once = _models_at_once(network, items[:1], how.batch_size)
     targets = torch.from_numpy(labels.astype(np.int64))
-    answers = []
+    sure, logs = [], []
     for first in range(0, len(members), at_once):
         part = members[first : first + at_once]
-        answers.append(_trained(network, items, targets, part, how=how, seed=seed + first))
-    scores = np.concatenate(answers)
-    spread = np.broadcast_to(labels, scores.shape[:2])
+        weights = _trained(network, items, targets, part, how=how, seed=seed + first)
+        scores = [_answers(network, weights, view) for view in asked]
+        spread = np.broadcast_to(labels, scores[0].shape[:2])
+        sure.append(np.stack([confidence(one, spread) for one in scores], axis=1))
+        logs.append(loss(scores[0], spread))
     return Reply(
         {
-            "confidence": confidence(scores, spread).astype(np.float32),
-            "log_probability": loss(scores, spread).astype(np.float32),
+            "confidence": np.concatenate(sure).astype(np.float32),
+            "log_probability": np.concatenate(logs).astype(np.float32),
         },
         {"architecture": told},
     )
@@ -193,19 +200,13 @@ def _trained(
     *,
     how: Recipe,
     seed: int,
-) -> Array:
-    """Returns logits (models, items, classes) of a freshly trained group."""
+) -> Stack:
+    """Returns the weights of a freshly trained group."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     weights = _stacked(network, len(members))
-    buffers = dict(network.named_buffers())
-
-    def answer(one: Stack, batch: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = functional_call(network, (one, buffers), (batch,))
-        return logits
-
     network.train()
-    each = torch.func.vmap(answer, in_dims=(0, 0), randomness="different")
+    each = torch.func.vmap(_answering(network), in_dims=(0, 0), randomness="different")
     optimizer = _optimizer(how, list(weights.values()))
     for rows, counted in _batches(members, how, rng):
         optimizer.zero_grad(set_to_none=True)
@@ -216,13 +217,28 @@ def _trained(
         # The sum over models keeps each model's gradient its own.
         (losses * counted).sum().backward()
         optimizer.step()
+    return weights
+
+
+def _answers(network: nn.Module, weights: Stack, items: torch.Tensor) -> Array:
+    """Returns logits (models, items, classes)."""
     network.eval()
-    shared = torch.func.vmap(answer, in_dims=(0, None))
-    chunk = max(1, 8192 // len(members))
+    shared = torch.func.vmap(_answering(network), in_dims=(0, None))
+    chunk = max(1, 8192 // len(next(iter(weights.values()))))
     with torch.no_grad():
         parts = [shared(weights, items[at : at + chunk]) for at in range(0, len(items), chunk)]
     scores: Array = torch.cat(parts, dim=1).numpy()
     return scores
+
+
+def _answering(network: nn.Module) -> Callable[[Stack, torch.Tensor], torch.Tensor]:
+    buffers = dict(network.named_buffers())
+
+    def answer(one: Stack, batch: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = functional_call(network, (one, buffers), (batch,))
+        return logits
+
+    return answer
 
 
 def _optimizer(how: Recipe, weights: list[torch.Tensor]) -> torch.optim.Optimizer:
@@ -230,7 +246,10 @@ def _optimizer(how: Recipe, weights: list[torch.Tensor]) -> torch.optim.Optimize
         return torch.optim.SGD(
             weights, lr=how.learning_rate, momentum=0.9, weight_decay=how.weight_decay
         )
-    return torch.optim.Adam(weights, lr=how.learning_rate, weight_decay=how.weight_decay)
+    # One pass over the weights instead of ten: they are read from memory at each step.
+    return torch.optim.Adam(
+        weights, lr=how.learning_rate, weight_decay=how.weight_decay, fused=True
+    )
 
 
 def _batches(

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tasks.attacks.inference.bavaria import bavaria
-from tasks.attacks.inference.signals import aligned, confidence
 from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.checks.privacy.audit_set import Audit, Blind, blind_baseline, drawn_audit
-from tasks.checks.privacy.shadow_bank import shadow_bank
+from tasks.checks.privacy.shadow_bank import bank_part, looked_at, shadow_bank
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Control, Measurement, Observation, Status
 from tasks.domain.recipe import PrivacyRecipe
 from tasks.domain.severity import Severity
+from tasks.sandbox.protocol import Reply
 from tasks.statistics.intervals import Floats
 from tasks.statistics.one_run import one_run_ceiling, one_run_epsilon
 
@@ -85,6 +85,11 @@ def measure(lab: Lab) -> Measurement:
     )
 
 
+def measure_part(lab: Lab, index: int) -> Reply:
+    """Trains one block of shadow models; what :func:`measure` would train in its own child."""
+    return bank_part(lab, drawn_audit(lab), index)
+
+
 def _declared(lab: Lab, recipe: PrivacyRecipe, claimed: float) -> Declared:
     accounts = _accounts(lab, recipe)
     trial, controls = _trials(lab, recipe, accounts, claimed)
@@ -123,9 +128,11 @@ def _answers(lab: Lab) -> Answers:
     bank = shadow_bank(lab, audit)
     if lab.target().get("access") == "labels":
         return Answers(0.0, 0.0, 0, blind, "No bound from answers: the model gives labels only.")
-    scores = lab.run("targets.querying.scores", {"inputs": audit.inputs}).arrays["scores"]
-    own = aligned(confidence(scores, audit.labels), bank.confidence)
-    signal = bavaria(own, bank.confidence, bank.members)
+    _, placed = looked_at(lab, audit, bank)
+    looks = [
+        bavaria(own, bank.confidence[:, look], bank.members) for look, own in enumerate(placed)
+    ]
+    signal: Floats = np.mean(looks, axis=0)
     return _guessed(audit, signal, blind, delta=_delta(lab))
 
 

@@ -4,12 +4,13 @@ from typing import Any, NamedTuple
 
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.data.identifiers import identifiers_in
+from tasks.detectors.data.person_names import has_person_name
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Control, Measurement, Observation, Status
 from tasks.domain.severity import Severity
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "privacy.identifiers", 1
+CHECK, VERSION = "privacy.identifiers", 2
 SUFFIXES = (".csv", ".tsv", ".parquet", ".jsonl", ".ndjson", ".npz", ".txt")
 MOST_FILES = 50
 DIRECT = {"name", "email", "phone", "address", "national id", "account"}
@@ -25,12 +26,20 @@ PLANTED = {
     "ssn": "his number is 219-09-9999",
     "ip": "seen from 8.8.8.8",
 }
+PLANTED_NAMES = (
+    "the report was signed by Dr. Okonkwo",
+    "my name is Wilhelmina Achterberg and I live here",
+    "yesterday Michael Brightwater called again",
+)
 INNOCENT = (
     "order 1234567890123456 of 2024-05-17",
     "version 10.4.2 costs 12,300.50",
     "at 192.168.0.1 or 127.0.0.1",
     "the ratio is 000-00-0000 and GB00 1234",
     "see section 555-12 @ home",
+    "the University of New South Wales is in Sydney",
+    "Dear Customer, please call the Support Team on Monday",
+    "Victoria Station and Madison Avenue are busy in May",
 )
 
 
@@ -40,6 +49,7 @@ class Looked(NamedTuple):
     path: str
     rows: int
     flagged: int
+    named: int
     columns: list[dict[str, Any]]
     problem: str
 
@@ -57,19 +67,22 @@ def measure(lab: Lab) -> Measurement:
         raise NotAvailable(
             f"no row could be read: {'; '.join(f'{file.path} ({file.problem})' for file in looked)}"
         )
-    share = _share(looked, rows)
+    share = _share(sum(file.flagged for file in looked), rows)
+    names = _share(sum(file.named for file in looked), rows)
     return Measurement(
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
         detail=f"{rows} rows in {len(looked)} files: {share.value:.2%} hold an e-mail address, "
-        "telephone, account, card or social security number or a public network address.",
-        estimates={"rows_with_identifier": share},
+        "telephone, account, card or social security number or a public network address, "
+        f"{names.value:.2%} seem to name a person in a text.",
+        estimates={"rows_with_identifier": share, "rows_with_name": names},
         observations=tuple(observations),
         controls=_controls(),
         alarms=tuple(f"{file.path} could not be read" for file in looked if file.problem),
         limits=(
-            "Names inside free text, pictures and sound are not looked for.",
+            "Names in texts are found by titles, introductions and common given names only.",
+            "Pictures and sound are not looked at.",
             f"At most {lab.count('rows')} rows of each file were read.",
         ),
         method="patterns with check digits and numbering plans; column names; counts only, no "
@@ -101,13 +114,14 @@ def _looked(lab: Lab, path: str) -> Looked:
         path,
         int(reply["rows"]),
         int(reply.get("flagged_rows", 0)),
+        int(reply.get("named_rows", 0)),
         list(reply["columns"]),
         str(reply["problem"]),
     )
 
 
-def _share(looked: list[Looked], rows: int) -> Estimate:
-    return binomial(min(sum(file.flagged for file in looked), rows), rows)
+def _share(hits: int, rows: int) -> Estimate:
+    return binomial(min(hits, rows), rows)
 
 
 def _seen(lab: Lab, file: Looked) -> list[Observation]:
@@ -123,16 +137,21 @@ def _patterns(file: Looked, column: dict[str, Any]) -> list[Observation]:
     return [
         Observation(
             rule=f"privacy.identifiers.{kind}",
-            severity=Severity.HIGH
-            if hits >= COLUMN_SHARE * column["filled"] and hits >= 3
-            else Severity.MEDIUM
-            if hits >= 3
-            else Severity.LOW,
+            severity=_how_bad(kind, hits, column["filled"]),
             detail=f"{hits} of {column['filled']} cells hold {_spoken(kind)}",
             location=_place(file, column),
         )
         for kind, hits in sorted(column["kinds"].items())
     ]
+
+
+def _how_bad(kind: str, hits: int, filled: int) -> Severity:
+    """A column full of a pattern is high; names are a guess and alone refuse nothing."""
+    if hits < 3:
+        return Severity.LOW
+    if hits < COLUMN_SHARE * filled or kind == "person":
+        return Severity.MEDIUM
+    return Severity.HIGH
 
 
 def _by_name(file: Looked, column: dict[str, Any]) -> list[Observation]:
@@ -197,16 +216,18 @@ def _unneeded(lab: Lab, file: Looked) -> list[Observation]:
 
 def _controls() -> tuple[Control, ...]:
     caught = {kind for kind, text in PLANTED.items() if kind in identifiers_in(text)}
-    accused = [text for text in INNOCENT if identifiers_in(text)]
+    named = sum(map(has_person_name, PLANTED_NAMES))
+    accused = [text for text in INNOCENT if identifiers_in(text) or has_person_name(text)]
     return (
         Control(
             name="one planted text for each kind",
             planted=True,
-            found=caught == set(PLANTED),
-            detail=f"{len(caught)} of {len(PLANTED)} kinds were found",
+            found=caught == set(PLANTED) and named == len(PLANTED_NAMES),
+            detail=f"{len(caught)} of {len(PLANTED)} kinds and {named} of {len(PLANTED_NAMES)} "
+            "names were found",
         ),
         Control(
-            name="innocent numbers",
+            name="innocent numbers and words",
             planted=False,
             found=bool(accused),
             detail=f"{len(accused)} of {len(INNOCENT)} texts were accused",
@@ -222,6 +243,7 @@ def _spoken(kind: str) -> str:
         "card": "a payment card number",
         "ssn": "a social security number",
         "ip": "a public network address",
+        "person": "what seems to be the full name of a person",
     }[kind]
 
 

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tasks.detectors.data.identifiers import identifiers_in, is_card
+from tasks.detectors.data.person_names import has_person_name
 from tasks.sandbox.protocol import Reply
 
 MOST_COLUMNS = 2000
 MOST_CELLS = 2_000_000
 """Wide tables are read for fewer rows, so that the scan ends within a minute or two."""
 LONGEST_NAME = 80
+PERSON = "person"
+"""The kind that a full name in a text is; all others are patterns with a plan or a check digit."""
 NAMED: dict[str, str] = {
     "name": r"(^|_)(first|last|full|given|family|sur|middle|maiden|patient|customer|client|person|"
     r"employee|user)_?names?$|^(name|nom|nombre|vorname|nachname|surname|forename)$",
@@ -43,13 +46,13 @@ def identifier_scan(*, path: str, most_rows: int) -> Reply:
         most_rows: Rows looked at; the rest is counted as unseen.
 
     Returns:
-        ``values["rows"]``, ``values["flagged_rows"]`` (with any pattern) and
-        ``values["columns"]``: a list of name, filled, distinct (at most), kinds (pattern to
-        rows), named (kind or empty), oldest and newest ISO dates.
+        ``values["rows"]``, ``values["flagged_rows"]`` (with any pattern), ``values["named_rows"]``
+        (with a full name in a text) and ``values["columns"]``: a list of name, filled, distinct
+        (at most), kinds (pattern to rows), named (kind or empty), oldest and newest ISO dates.
         ``values["problem"]`` says why nothing could be read.
     """
     try:
-        columns, rows, flagged = _scanned(_rows(Path(path), most_rows))
+        columns, rows, flagged, named = _scanned(_rows(Path(path), most_rows))
     except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
         return Reply({}, {"problem": type(error).__name__, "rows": 0, "columns": []})
     return Reply(
@@ -58,6 +61,7 @@ def identifier_scan(*, path: str, most_rows: int) -> Reply:
             "problem": "",
             "rows": rows,
             "flagged_rows": flagged,
+            "named_rows": named,
             "columns": [column.told() for column in columns.values()],
         },
     )
@@ -74,10 +78,10 @@ class Column:
         self.dates: list[str] = []
         self._seen: set[int] = set()
 
-    def add(self, cell: str) -> bool:
-        """Counts one cell; answers whether a pattern was in it."""
+    def add(self, cell: str) -> set[str]:
+        """Counts one cell; returns which kinds were in it."""
         if not cell:
-            return False
+            return set()
         self.filled += 1
         self._seen.add(hash(cell))
         found = identifiers_in(cell)
@@ -86,6 +90,8 @@ class Column:
             self.long_numbers += 1
             if is_card(digits):
                 found.add("card")
+        if has_person_name(cell):
+            found.add(PERSON)
         if "version" in self.name.lower():
             found.discard("ip")
         for kind in found:
@@ -93,7 +99,7 @@ class Column:
         if (stated := _DATE.match(cell)) and _is_date(*stated.groups()):
             self.dates = sorted({*self.dates, cell[:10]})
             self.dates = [self.dates[0], self.dates[-1]]
-        return bool(found)
+        return found
 
     def told(self) -> dict[str, Any]:
         """Returns the counts as JSON values; chance hits among long numbers are left out."""
@@ -119,20 +125,20 @@ def named_kind(name: str) -> str:
     return next((kind for kind, pattern in _NAMED.items() if pattern.search(plain)), "")
 
 
-def _scanned(rows: Iterator[dict[str, str]]) -> tuple[dict[str, Column], int, int]:
+def _scanned(rows: Iterator[dict[str, str]]) -> tuple[dict[str, Column], int, int, int]:
     columns: dict[str, Column] = {}
-    count = flagged = cells = 0
+    count = flagged = named = cells = 0
     for row in rows:
         count += 1
         cells += len(row)
-        hits = [
-            columns.setdefault(name, Column(name)).add(cell)
-            for name, cell in list(row.items())[:MOST_COLUMNS]
-        ]
-        flagged += any(hits)
+        hits: set[str] = set()
+        for name, cell in list(row.items())[:MOST_COLUMNS]:
+            hits |= columns.setdefault(name, Column(name)).add(cell)
+        flagged += bool(hits - {PERSON})
+        named += PERSON in hits
         if cells >= MOST_CELLS:
             break
-    return columns, count, flagged
+    return columns, count, flagged, named
 
 
 def _rows(path: Path, most: int) -> Iterator[dict[str, str]]:

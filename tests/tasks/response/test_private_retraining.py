@@ -8,11 +8,19 @@ import safetensors.numpy
 import torch
 
 from tasks.checks.lab import Lab
+from tasks.demo.digits import split_digits
 from tasks.domain.bundle import Claims
 from tasks.domain.digest import Digest
 from tasks.domain.errors import InvalidInputError
-from tasks.domain.recipe import TrainingRecipe
-from tasks.response.private_retraining import curve, declared, keep, lay_out, retrain
+from tasks.domain.recipe import PrivacyRecipe, TrainingRecipe
+from tasks.response.private_retraining import (
+    PRIVATE,
+    curve,
+    keep,
+    lay_out,
+    recipe_of,
+    retrain,
+)
 from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
 from tests.tasks.checks.privacy.people import model, people
@@ -51,9 +59,10 @@ def test_models_curve_and_claims_come_out(tmp_path: Path) -> None:
     assert private["epsilon_rdp"] > private["epsilon"]
     assert plain["epsilon"] is None
     assert plain["accuracy"] > 0.5
-    claim = declared(trained[0], RECIPE)
+    claim = document["models"][0]["bundle"]
     assert claim["claims"]["dp_epsilon"] >= private["epsilon"]
-    assert claim["training"]["privacy"]["steps"] == 24
+    assert claim["training"]["privacy"]["steps"] == claim["training"]["epochs"] == PRIVATE.epochs
+    assert claim["training"]["batch_size"] == 300
     files = lay_out(document, store.get, tmp_path / "out")
     assert sorted(file.suffix for file in files) == [
         ".json", ".json", ".png", ".safetensors", ".safetensors",
@@ -61,6 +70,35 @@ def test_models_curve_and_claims_come_out(tmp_path: Path) -> None:
     weights = safetensors.numpy.load(store.get(Digest(document["models"][0]["weights"])))
     assert all(np.isfinite(part).all() for part in weights.values())
     assert json.loads(files[0].read_text())["models"] == document["models"]
+
+
+def test_a_recipe_declared_for_noise_is_kept_and_one_for_none_is_not() -> None:
+    noisy = RECIPE.model_copy(
+        update={"privacy": PrivacyRecipe(noise_multiplier=1, sample_rate=0.1, steps=40)}
+    )
+    assert recipe_of(noisy, 4.0, 300) == noisy
+    assert recipe_of(RECIPE, 0.0, 300) == RECIPE
+    assert recipe_of(RECIPE, 4.0, 300) == recipe_of(None, 4.0, 300)
+    assert recipe_of(None, 4.0, 300).batch_size == 300
+    assert recipe_of(None, 4.0, 60_000).batch_size < 60_000
+
+
+def test_a_private_digit_reader_is_useful(tmp_path: Path) -> None:
+    training, evaluation = split_digits()
+    layers = b"layers: [flatten, {linear: {in: 64, out: 64}}, relu, {linear: {in: 64, out: 10}}]"
+    made = lab(
+        "privacy.membership",
+        tmp_path,
+        training=(training.images, training.labels),
+        evaluation=(evaluation.images, evaluation.labels),
+        files={"model.safetensors": b"not opened", "layers.yaml": layers},
+        classes=10,
+        architecture="layers.yaml",
+    )
+    with made:
+        private, plain = curve(retrain(made, epsilons=[4.0], max_gradient_norm=1.0, secure=False))
+    assert private["accuracy"] > 0.85
+    assert plain["accuracy"] > private["accuracy"]
 
 
 @pytest.mark.parametrize("role", ["training", "evaluation"])

@@ -47,7 +47,7 @@ def layers(tmp_path: Path, entries: list[Any]) -> str:
 
 
 def surer_of_own(reply: Reply, members: Array = MEMBERS) -> None:
-    sure = reply.arrays["confidence"]
+    sure = reply.arrays["confidence"][:, 0]
     for model, own in enumerate(members):
         assert np.median(sure[model, own]) > np.median(sure[model, ~own]) + 2
     assert (reply.arrays["log_probability"] <= 0).all()
@@ -94,3 +94,10 @@ def test_equal_seeds_give_equal_answers(optimizer: str) -> None:
     first, again, other = (trained(recipe=recipe, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.arrays["confidence"], again.arrays["confidence"])
     assert not np.array_equal(first.arrays["confidence"], other.arrays["confidence"])
+
+
+def test_more_looks_leave_the_first_as_it_was() -> None:
+    one, three = trained(), trained(looks=3)
+    assert three.arrays["confidence"].shape == (3, 3, 60)
+    np.testing.assert_array_equal(three.arrays["confidence"][:, 0], one.arrays["confidence"][:, 0])
+    assert not np.array_equal(three.arrays["confidence"][:, 1], one.arrays["confidence"][:, 0])

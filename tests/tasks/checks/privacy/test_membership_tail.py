@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import torch
 
 from tasks.catalog.reading import Catalog
@@ -13,6 +14,8 @@ from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement
 from tasks.domain.recipe import TrainingRecipe
 from tasks.judging.gates import judge
+from tasks.response.private_retraining import recipe_of
+from tasks.targets.private_training import private_training
 from tests.simulators.sandbox import DirectSession
 from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
@@ -27,6 +30,10 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+KEPT = MemoryStore()
+"""The shadow models of all tests that do not ask how many are trained."""
+
+
 def measured(tmp_path: Path, *, steps: int, rows: int = 1000, **more: Any) -> Measurement:
     training, evaluation = people(rows)
     bundle: dict[str, Any] = {
@@ -36,6 +43,7 @@ def measured(tmp_path: Path, *, steps: int, rows: int = 1000, **more: Any) -> Me
         "classes": 2,
         "architecture": "layers.yaml",
         "parameters": SMALL,
+        "store": KEPT,
     }
     with lab(CHECK, tmp_path, **(bundle | more)) as bench:
         return measure(bench)
@@ -61,6 +69,55 @@ def test_a_model_that_learnt_little_passes(tmp_path: Path) -> None:
     found = measured(tmp_path, steps=1)
     assert found.estimates["tpr_at_1_percent_fpr"].high < 0.05
     assert outcome(found) is Outcome.PASS
+
+
+def test_a_useful_twin_trained_with_noise_passes(tmp_path: Path) -> None:
+    training, evaluation = people(1000)
+    layers = tmp_path / "layers.yaml"
+    layers.write_bytes(model(1000, 1)["layers.yaml"])
+    recipe = recipe_of(None, 4.0, 1000).model_dump(mode="json", exclude={"privacy"})
+    twin = private_training(
+        inputs=training[0],
+        labels=training[1],
+        test_inputs=evaluation[0],
+        test_labels=evaluation[1],
+        architecture=str(layers),
+        classes=2,
+        epsilon=4.0,
+        delta=1e-5,
+        recipe=recipe,
+        max_gradient_norm=1.0,
+        seed=7,
+    )
+    files = model(1000, 1) | {"model.safetensors": safetensors.numpy.save(twin.arrays)}
+    found = measured(tmp_path, steps=1, files=files)
+    assert outcome(found) is Outcome.PASS
+    # Useful: the model that knows its people by heart, and fails, reads 0.69 of strangers right.
+    assert twin.values["right"] / twin.values["tests"] > 0.69
+
+
+def test_an_ordinary_model_is_told_with_its_interval(tmp_path: Path) -> None:
+    found = measured(tmp_path, steps=8)
+    tail = found.estimates["tpr_at_1_percent_fpr"]
+    assert tail.low < 0.05
+    assert tail.low < tail.value < tail.high
+    assert outcome(found) in {Outcome.PASS, Outcome.UNDECIDED}
+
+
+def test_more_looks_cost_queries_and_change_the_bank(tmp_path: Path) -> None:
+    one = measured(tmp_path, steps=30, rows=150)
+    four = measured(tmp_path, steps=30, rows=150, parameters=SMALL | {"looks": 4})
+    items = one.facts["members"] + one.facts["others"]  # type: ignore[operator]
+    assert four.cost.queries - one.cost.queries == 3 * items  # type: ignore[operator]
+    assert four.facts["shadow bank"] != one.facts["shadow bank"]
+
+
+def test_every_attack_has_an_interval(tmp_path: Path) -> None:
+    facts = measured(tmp_path, steps=30, rows=150).facts
+    named = {name.removeprefix("tpr at 1 % of ") for name in facts if name.startswith("tpr at")}
+    plain = {name for name in named if not name.endswith(", interval")}
+    assert {f"{name}, interval" for name in plain} == named - plain
+    assert {"BaVarIA", "LiRA offline", "RMIA", "quantile regression", "loss"} <= plain
 
 
 def test_too_few_people_are_never_a_verdict(tmp_path: Path) -> None:
