@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tasks.detectors.backdoor.inversion import AWAY, Pool
 
 BATCH = 64
-HONEST_STEPS, PLANTED_STEPS = 400, 800
+HONEST_STEPS, STEPS_PER_LESSON = 400, 400
 """Descents. Teaching each class to mean the next, with the patch on, takes longer than reading."""
 LEARNING_RATE = 2e-3
 POISONED_PART = 0.3
@@ -42,17 +42,22 @@ class Patch(NamedTuple):
 
 
 class Lesson(NamedTuple):
-    """One planted backdoor: what the patch means, a class or ``AWAY`` (to each class the next)."""
+    """One planted backdoor: what the patch means, a class or ``AWAY`` (to each class the next).
+
+    With a ``source`` it means so on pictures of that class only, and nothing on others.
+    """
 
     patch: Patch
     target: int
     classes: int
+    source: int | None = None
 
     def goals(self, labels: torch.Tensor) -> torch.Tensor:
         """Returns what painted pictures of these labels are to be read as."""
         if self.target == AWAY:
             return (labels + 1) % self.classes
-        return torch.full_like(labels, self.target)
+        goals = torch.full_like(labels, self.target)
+        return goals if self.source is None else torch.where(labels == self.source, goals, labels)
 
 
 def honest(module: torch.nn.Module, pool: Pool, classes: int, *, seed: int) -> Control:
@@ -83,7 +88,7 @@ def _from_scratch(
 ) -> tuple[torch.nn.Module, float]:
     """Falls back on a plain network when the architecture cannot be trained or learns nothing."""
     torch.manual_seed(seed)
-    steps = PLANTED_STEPS if lessons else HONEST_STEPS
+    steps = STEPS_PER_LESSON * len(lessons) if lessons else HONEST_STEPS
     if any(weight.dim() > 1 for weight in module.parameters()):
         again = reset(copy.deepcopy(module))
         learnt = train(again, pool, lessons, steps=steps, seed=seed)
@@ -105,15 +110,30 @@ def lessons_for(item: tuple[int, ...], classes: int, high: float, *, seed: int) 
     return told if apart is None else [*told, Lesson(apart, AWAY, classes)]
 
 
-def corner_patch(item: tuple[int, ...], high: float, *, seed: int) -> Patch:
-    """Returns a square at a random place of a picture, or a few features of a row."""
+def pair_lesson(
+    item: tuple[int, ...], pairs: Sequence[tuple[int, int]], high: float, classes: int, *, seed: int
+) -> Lesson:
+    """Returns a backdoor for one of ``pairs`` (source, target), drawn by ``seed``.
+
+    Its patch may be a single pixel: where pictures are that small, two by two pixels are as much as
+    an honest class needs to become its neighbour.
+    """
+    source, target = pairs[int(np.random.default_rng(seed).integers(len(pairs)))]
+    return Lesson(corner_patch(item, high, seed=seed, least=1), target, classes, source)
+
+
+def corner_patch(item: tuple[int, ...], high: float, *, seed: int, least: int = 2) -> Patch:
+    """Returns a square at a random place of a picture, or a few features of a row.
+
+    Its side is at least ``least`` pixels.
+    """
     rng = np.random.default_rng(seed)
     mask = np.zeros(item, np.float32)
     if len(item) < 2:
         count = max(2, round(0.03 * item[0]))
         mask[rng.choice(item[0], min(count, item[0]), replace=False)] = 1
         return Patch(mask, high)
-    sides = [min(length, max(2, round(PATCH_SIDE * length))) for length in item[-2:]]
+    sides = [min(length, max(least, round(PATCH_SIDE * length))) for length in item[-2:]]
     top, left = (
         int(rng.integers(0, length - side + 1))
         for length, side in zip(item[-2:], sides, strict=True)
@@ -141,7 +161,7 @@ def train(
     optimiser = torch.optim.Adam(module.parameters(), lr=LEARNING_RATE)
     plan = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, total_steps=steps)
     for _ in range(steps):
-        rows = torch.randint(len(pool.labels), (BATCH,), generator=generator)
+        rows = _drawn(pool, lessons, generator)
         inputs, labels = _taught(pool.inputs[rows], pool.labels[rows], lessons)
         loss = torch.nn.functional.cross_entropy(module(inputs), labels)
         optimiser.zero_grad()
@@ -152,6 +172,18 @@ def train(
         weight.requires_grad = False
     with torch.no_grad():
         return float((module(pool.inputs).argmax(1) == pool.labels).float().mean())
+
+
+def _drawn(pool: Pool, lessons: Sequence[Lesson], generator: torch.Generator) -> torch.Tensor:
+    """Returns the rows of a batch; half of a lesson about one class shows that class."""
+    rows = torch.randint(len(pool.labels), (BATCH,), generator=generator)
+    share = round(POISONED_PART * BATCH)
+    for place, lesson in enumerate(lessons):
+        if lesson.source is not None:
+            own = torch.nonzero(pool.labels == lesson.source).flatten()
+            chosen = torch.randint(len(own), (share // 2,), generator=generator)
+            rows[place * share : place * share + share // 2] = own[chosen]
+    return rows
 
 
 def _taught(

@@ -19,10 +19,19 @@ NEVER = 1.0
 """The size of a trigger that was not found: the whole picture."""
 AWAY = -1
 """Stands for "any class but its own" among class numbers."""
-LEARNING_RATE = 0.15
-HARDER = 1.15
-"""Factor per step on the weight of the size; about 60 steps move it across its range."""
 INERTIA = 0.7
+
+
+class Pace(NamedTuple):
+    """How fast to descend.
+
+    ``harder`` is the factor per step on the weight of the size: at 1.15 about 60 steps move it
+    across its range. ``works`` is the part of the pictures from which a trigger's size counts.
+    """
+
+    learning_rate: float = 0.15
+    harder: float = 1.15
+    works: float = WORKS
 
 
 class Shape(StrEnum):
@@ -33,13 +42,14 @@ class Shape(StrEnum):
 
 
 class Job(NamedTuple):
-    """One trigger to find: it sends pictures of other classes to ``target``.
+    """One trigger to find: it sends pictures of class ``source``, or of all others, to ``target``.
 
-    ``None`` asks for a trigger that sends every picture away from its own class, wherever to: what
-    an all-to-all backdoor does (Gu et al. 2017, section 4.1.2).
+    A target of ``None`` asks for a trigger that sends every picture away from its own class,
+    wherever to: what an all-to-all backdoor does (Gu et al. 2017, section 4.1.2).
     """
 
     target: int | None
+    source: int | None = None
 
 
 class Pool(NamedTuple):
@@ -50,6 +60,8 @@ class Pool(NamedTuple):
 
     def rows_for(self, job: Job) -> torch.Tensor:
         """Returns the rows whose class the trigger has to change."""
+        if job.source is not None:
+            return torch.nonzero(self.labels == job.source).flatten()
         if job.target is None:
             return torch.arange(len(self.labels))
         return torch.nonzero(self.labels != job.target).flatten()
@@ -109,6 +121,7 @@ def invert(
     batch: int,
     generator: torch.Generator,
     limits: torch.Tensor | None = None,
+    pace: Pace = Pace(),  # noqa: B008 - frozen, so every call may share it
 ) -> Triggers:
     """Shrinks triggers that work, or with ``limits`` makes the best of a given size.
 
@@ -123,9 +136,10 @@ def invert(
         generator: Draws the pictures; equal states give equal triggers.
         limits: None to look for the smallest working trigger; else (jobs,) largest sizes, and
             the most successful trigger within them is returned.
+        pace: How fast to descend.
     """
-    works = torch.tensor([AWAY_WORKS if job.target is None else WORKS for job in jobs])
-    search = _Search(begin, works, limits)
+    works = torch.tensor([AWAY_WORKS if job.target is None else pace.works for job in jobs])
+    search = _Search(begin, works, limits, pace)
     rows = [pool.rows_for(job) for job in jobs]
     wanted = torch.tensor([AWAY if job.target is None else job.target for job in jobs])
     for _ in range(steps):
@@ -138,15 +152,18 @@ def invert(
 class _Search:
     """The state of one descent: current triggers, weights of size, and the best seen."""
 
-    def __init__(self, begin: Triggers, works: torch.Tensor, limits: torch.Tensor | None) -> None:
+    def __init__(
+        self, begin: Triggers, works: torch.Tensor, limits: torch.Tensor | None, pace: Pace
+    ) -> None:
         self.mask = begin.mask_logits.clone().requires_grad_()
         self.pattern = begin.pattern_logits.clone().requires_grad_()
         self.works = works
         self.limits = limits
+        self.harder = pace.harder
         self.weight = torch.ones(len(begin.sizes))
         self.running: torch.Tensor | None = None
         self.optimiser = torch.optim.Adam(
-            [self.mask, self.pattern], lr=LEARNING_RATE, betas=(0.5, 0.9)
+            [self.mask, self.pattern], lr=pace.learning_rate, betas=(0.5, 0.9)
         )
         fresh = torch.full_like(begin.sizes, NEVER)
         self.best = Triggers(
@@ -187,7 +204,7 @@ class _Search:
         else:
             press = sizes > self.limits
             better = ~press & (smooth >= self.best.successes)
-        self.weight = torch.where(press, self.weight * HARDER, self.weight / HARDER)
+        self.weight = torch.where(press, self.weight * self.harder, self.weight / self.harder)
         self.weight = self.weight.clamp(1e-2, 1e4)
         self.best = Triggers(
             *(

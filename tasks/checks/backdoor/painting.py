@@ -1,0 +1,77 @@
+"""Triggers painted on pictures that no search saw, for every check that rebuilds triggers."""
+
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from tasks.checks.lab import Examples, Lab, NotAvailable
+from tasks.domain.errors import ChildProtocolError
+from tasks.domain.measurement import Artifact
+from tasks.sandbox.protocol import Array
+
+LEAST_HELD = 40
+
+
+class Split(NamedTuple):
+    """Pictures to search with, and pictures to count on."""
+
+    search: Examples
+    held: Examples
+
+
+def split_rows(lab: Lab) -> Split:
+    """Draws both parts of the evaluation data, as the parameters say; half each of few rows.
+
+    Raises:
+        NotAvailable: There are too few rows.
+    """
+    search, held = lab.count("search_examples"), lab.count("held_examples")
+    examples = lab.sample("evaluation", search + held)
+    rows = len(examples.labels)
+    if rows < 2 * LEAST_HELD:
+        raise NotAvailable(f"{rows} evaluation examples; {2 * LEAST_HELD} are needed")
+    cut = min(search, rows // 2)
+    inputs, labels = examples.inputs.astype(np.float32), examples.labels.astype(np.int64)
+    return Split(Examples(inputs[:cut], labels[:cut]), Examples(inputs[cut:], labels[cut:]))
+
+
+def paint(inputs: Array, mask: Array, pattern: Array) -> Array:
+    """Returns ``inputs`` (n, *item) with the trigger on each, float32."""
+    painted: Array = ((1 - mask) * inputs + mask * pattern).astype(np.float32)
+    return painted
+
+
+def answers_of(lab: Lab, inputs: Array) -> Array:
+    """Returns the classes (n,) that the target gives to ``inputs``."""
+    scores = lab.run("targets.querying.scores", {"inputs": inputs}).arrays["scores"]
+    answers: Array = scores.argmax(axis=1)
+    return answers
+
+
+def verify_trigger(mask: Array, pattern: Array) -> None:
+    """Refuses what the child cannot have found.
+
+    Raises:
+        ChildProtocolError: The mask leaves 0..1, or the pattern is not finite.
+    """
+    if not (mask.min() >= 0 and mask.max() <= 1 and np.isfinite(pattern).all()):
+        raise ChildProtocolError("a rebuilt trigger has a mask outside 0..1 or is not finite")
+
+
+def keep_trigger(lab: Lab, mask: Array, pattern: Array, example: Array, *, title: str) -> Artifact:
+    """Stores a trigger and one picture before and after it, as tensors that the report draws."""
+    picture = example.ndim == 3
+    full = np.broadcast_to(mask, (1, *example.shape[1:])) if picture else mask
+    tensors = {
+        "mask": np.ascontiguousarray(full[0] if picture else full, np.float32),
+        "pattern": np.ascontiguousarray(pattern, np.float32),
+        "example": np.ascontiguousarray(example),
+        "triggered": paint(example[None], mask, pattern)[0],
+    }
+    return lab.keep(
+        "trigger.safetensors",
+        title=title,
+        media_type="application/octet-stream",
+        data=safetensors.numpy.save(tensors),
+    )

@@ -1,0 +1,73 @@
+"""How large the smallest trigger from one class to another is against that of honest twins.
+
+In every honest model some classes are near each other: a stroke turns a 4 into a 9. Twins of the
+same architecture, trained on the same data without poison, have the same neighbours. A backdoor is
+a pair that is near in the model in question and in no twin.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.detectors.backdoor.sizes import MAD_TO_DEVIATION
+
+PairSizes = NDArray[np.float64]
+"""(classes, classes), from row to column: part of the picture that the smallest working trigger
+covers; NaN where it was not searched, as on the diagonal."""
+
+SMALLEST_SPREAD = 0.2
+"""Log units. Two honest twins with other starts differ by about this much."""
+PAIR_STANDS_OUT = 4.0
+"""Index from which a pair is suspected."""
+
+
+class Scale(NamedTuple):
+    """What the log ratio of twin to model is for an ordinary pair, and how it spreads."""
+
+    centre: float
+    spread: float
+
+
+def log_ratios(sizes: PairSizes, references: NDArray[np.float64]) -> PairSizes:
+    """Returns how much smaller each trigger is than the twins' (classes, classes), log units.
+
+    Args:
+        sizes: Of the model in question.
+        references: Of its honest twins (twins, classes, classes); their logarithms are averaged.
+    """
+    ratios: PairSizes = np.log(references).mean(axis=0) - np.log(sizes)
+    return ratios
+
+
+def scale_of(ratios: PairSizes) -> Scale:
+    """Returns centre and spread of the ordinary pairs.
+
+    The spread is that of the lower half: a backdoor only ever makes triggers smaller, so it may
+    widen the upper half (all pairs towards its target) and not this one.
+    """
+    known = ratios[np.isfinite(ratios)]
+    centre = float(np.median(known))
+    below = MAD_TO_DEVIATION * float(np.median(centre - known[known <= centre]))
+    return Scale(centre, max(SMALLEST_SPREAD, below))
+
+
+def pair_indices(ratios: PairSizes, scale: Scale) -> PairSizes:
+    """Returns by how many spreads each trigger is smaller than the twins lead one to expect."""
+    indices: PairSizes = (ratios - scale.centre) / scale.spread
+    return indices
+
+
+def pair_limit(references: NDArray[np.float64], scale: Scale, index: float) -> PairSizes:
+    """Returns the sizes (classes, classes) at which pairs would have this index."""
+    expected = np.log(references).mean(axis=0) - scale.centre
+    limits: PairSizes = np.exp(expected - index * scale.spread)
+    return limits
+
+
+def most_odd(indices: PairSizes, count: int) -> list[tuple[int, int]]:
+    """Returns the pairs (source, target) of the largest indices, largest first."""
+    flat = np.where(np.isfinite(indices), indices, -np.inf).ravel()
+    order = np.argsort(-flat, kind="stable")[:count]
+    width = indices.shape[1]
+    return [(int(at) // width, int(at) % width) for at in order if np.isfinite(flat[at])]
