@@ -20,8 +20,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"store", "ledger", "inventory", "sandbox"}),
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
+    frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
+    frozenset({"code", "progress", "serving", "planning", "runtime"}),
     frozenset({"approving", "dropping", "forms", "onboarding", "reviewing"}),
     frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
 )
