@@ -21,12 +21,14 @@ class Move(Frozen):
 
     ``files`` are the model's files by their path in the bundle, ``signature`` the OpenSSF model
     signature over exactly them (None for a model behind an address, which has no files),
-    ``statement`` the signed statement of the run whose verdict lets the version in.
+    ``statement`` the signed statement of the run whose verdict lets the version in. ``leaves`` is
+    the version that a rollback takes out of service.
     """
 
     action: Action
     alias: Alias
     asset: Words
+    leaves: Words | None = None
     run: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     statement: DigestField
     subject: DigestField
@@ -46,6 +48,8 @@ class Move(Frozen):
             raise ValueError("a version is registered as candidate")
         if self.action == "promote" and self.alias == "candidate":
             raise ValueError("a version is promoted to canary or champion")
+        if (self.action == "rollback") != (self.leaves is not None):
+            raise ValueError("a rollback, and nothing else, names the version that it leaves")
         return self
 
 
@@ -78,9 +82,8 @@ def places(moves: Iterable[Move]) -> dict[Alias, str]:
     """Returns which version has which alias after ``moves``, in order."""
     found: dict[Alias, str] = {}
     for move in moves:
-        for alias in ALIASES:
-            if found.get(alias) == move.asset:
-                del found[alias]
+        gone = {move.asset, move.leaves}
+        found = {alias: holder for alias, holder in found.items() if holder not in gone}
         if move.action != "withdraw":
             found[move.alias] = move.asset
     return found

@@ -16,7 +16,7 @@ from tasks.domain.digest import Digest, digest_of, hexadecimal
 from tasks.domain.errors import SigningError
 from tasks.domain.frozen import canonical_json
 from tasks.domain.promotion import Move, Promotion
-from tasks.ledger.entry import PROMOTIONS, Entry, leaf_name, read_digest
+from tasks.ledger.entry import PROMOTIONS, Entry, leaf_name, read_digest, read_index
 from tasks.ledger.envelope import Moment, sign_envelope, verify_envelope
 from tasks.ledger.log import Log
 from tasks.ledger.rejections import LedgerError, WrongStatementError
@@ -32,12 +32,15 @@ SUBJECT_NAME = "proofhouse:subject"
 
 
 class Link(NamedTuple):
-    """One link as it was read and verified; ``logged`` is false while its writer is at it."""
+    """One link as it was read and verified; ``ledger_index`` is its entry in the log.
+
+    The index is None while its writer is at it, or when that died.
+    """
 
     promotion: Promotion
     statement: Digest
     keyid: str
-    logged: bool
+    ledger_index: int | None
 
     @property
     def move(self) -> Move:
@@ -73,8 +76,10 @@ class PromotionLog:
         Raises:
             EvidenceError: A chain's first link does not verify.
         """
-        firsts = [name for name in self._store.claims(PROMOTIONS) if name.endswith("/000000")]
-        return tuple(sorted(self._link(name).promotion.model for name in firsts))
+        firsts: dict[str, str] = {}
+        for name in self._store.claims(PROMOTIONS):
+            firsts.setdefault(name.rpartition("/")[0], name)
+        return tuple(sorted(self._link(name).promotion.model for name in firsts.values()))
 
     def chain(self, model: str) -> tuple[Link, ...]:
         """Returns the links of a model that count, each verified and continuing the one before.
@@ -84,9 +89,9 @@ class PromotionLog:
         """
         links = self._links(model)
         for link in links[:-1]:
-            if not link.logged:
+            if link.ledger_index is None:
                 raise LedgerError(f"{_name(model, link.promotion.number)} was never logged")
-        return links if not links or links[-1].logged else links[:-1]
+        return links[:-1] if links and links[-1].ledger_index is None else links
 
     def append(self, model: str, move: Move, *, after: int) -> Link | None:
         """Signs, claims and logs a move as link ``after``; None when somebody else took its place.
@@ -116,18 +121,17 @@ class PromotionLog:
         digest = self._store.put(envelope).digest
         if not self._store.claim(PROMOTIONS + _name(model, after), digest.encode()):
             return None
-        self._log(promotion, digest, signer)
-        return Link(promotion, digest, signer.public_key.keyid, logged=True)
+        index = self._log(promotion, digest, signer)
+        return Link(promotion, digest, signer.public_key.keyid, index)
 
     def heal(self, model: str) -> tuple[Link, ...]:
         """Logs the last link when its writer died before it could; returns the whole chain."""
         links = self._links(model)
-        if links and not links[-1].logged:
+        if links and links[-1].ledger_index is None:
             if self._signer is None:
                 raise SigningError("a link waits to be logged, and there is no key to log it with")
             self._log(links[-1].promotion, links[-1].statement, self._signer)
-            links = (*links[:-1], links[-1]._replace(logged=True))
-        return self.chain(model) if links else ()
+        return self.chain(model)
 
     def _links(self, model: str) -> tuple[Link, ...]:
         names = list(self._store.claims(PROMOTIONS + slug_of(model) + "/"))
@@ -157,12 +161,14 @@ class PromotionLog:
         promotion = read_promotion(opened.payload, place=place)
         if PROMOTIONS + _name(promotion.model, promotion.number) != name:
             raise LedgerError(f"{name} leads to link {promotion.number} of {promotion.model}")
-        logged = self._store.claimed(leaf_name(_entry(promotion, digest).leaf)) is not None
-        return Link(promotion, digest, opened.keyids[0], logged)
+        leaf = leaf_name(_entry(promotion, digest).leaf)
+        data = self._store.claimed(leaf)
+        index = None if data is None else read_index(data, place=leaf)
+        return Link(promotion, digest, opened.keyids[0], index)
 
-    def _log(self, promotion: Promotion, statement: Digest, signer: Signer) -> None:
+    def _log(self, promotion: Promotion, statement: Digest, signer: Signer) -> int:
         log = Log(self._store, signer, trust=self._trust, witness=self._witness)
-        log.append(_entry(promotion, statement))
+        return log.append(_entry(promotion, statement))
 
     def _trusted_signer(self, move: Move) -> Signer:
         if self._signer is None:
@@ -195,7 +201,7 @@ def write_promotion(promotion: Promotion) -> bytes:
             "_type": STATEMENT_TYPE,
             "subject": [
                 {"name": name, "digest": {"sha256": hexadecimal(digest)}}
-                for name, digest in named.items()
+                for name, digest in sorted(named.items())
             ],
             "predicateType": PREDICATE_TYPE,
             "predicate": promotion.model_dump(mode="json"),

@@ -10,7 +10,7 @@ from tasks.domain.bundle import ModelSpec, Subject
 from tasks.domain.digest import Digest
 from tasks.domain.errors import InvalidInputError, InventoryError, ProofhouseError
 from tasks.domain.finding import Verdict
-from tasks.domain.promotion import ALIASES, Alias, model_of, places
+from tasks.domain.promotion import ALIASES, Alias, model_of
 from tasks.domain.run import RunRecord
 from tasks.domain.spec import ASSESSMENT
 from tasks.inventory.database import Inventory
@@ -20,6 +20,7 @@ from tasks.ledger.seal import Sealed, sealed_run
 from tasks.ledger.verify import verify_run
 from tasks.registry.place import RegistryPlace
 from tasks.registry.signing import UnsignedModelError, model_files, verify_files
+from tasks.registry.state import ModelState, model_state
 
 __all__ = ["AcceptedModel", "Signed", "UnsignedModelError", "accepted_model"]
 LETTING_IN = {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
@@ -75,12 +76,11 @@ def accepted_model(reference: str, registry: RegistryPlace | None = None) -> Acc
             f"{reference[:200]!r} names no model: vendor/name@version or vendor/name@champion."
         )
     try:
-        links = registry.reading().chain(model)
+        state = model_state(model, registry)
     except ProofhouseError as error:
         raise _refused(reference, f"its promotion log does not verify: {error.message}") from error
-    held = places(link.move for link in links)
-    asset = _asset_of(reference, held)
-    link = _registered(links, asset)
+    asset = _asset_of(reference, state.held)
+    link = _registered(state, asset)
     record, sealed = _sealed(link, registry)
     _verify_latest(record, registry)
     files, key = _signed_files(link, record, registry)
@@ -88,7 +88,7 @@ def accepted_model(reference: str, registry: RegistryPlace | None = None) -> Acc
     return AcceptedModel(
         asset=asset,
         model=model,
-        alias=next((alias for alias, holder in held.items() if holder == asset), None),
+        alias=state.alias_of(asset),
         run=record.run,
         verdict=record.decision.verdict,
         subject=record.subject,
@@ -116,15 +116,13 @@ def _asset_of(reference: str, held: dict[Alias, str]) -> str:
     return held[alias]
 
 
-def _registered(links: tuple[Link, ...], asset: str) -> Link:
-    """Returns the newest registration of an asset, unless it was withdrawn after that."""
-    mine = [link for link in links if link.move.asset == asset]
-    for link in reversed(mine):
-        if link.move.action == "register":
-            return link
-        if link.move.action == "withdraw":
-            raise _refused(asset, f"it was withdrawn by {link.move.by}: {link.move.reason}")
-    raise _refused(asset, "it is not registered: onboard it, then `proofhouse registry add`")
+def _registered(state: ModelState, asset: str) -> Link:
+    version = state.version(asset)
+    if version is None:
+        raise _refused(asset, "it is not registered: `proofhouse registry add` enters it")
+    if version.withdrawn:
+        raise _refused(asset, f"it was withdrawn: {version.withdrawn}")
+    return version.link
 
 
 def _sealed(link: Link, registry: RegistryPlace) -> tuple[RunRecord, Sealed]:

@@ -82,12 +82,12 @@ def verify_files(signature: bytes, files: Mapping[str, Digest], *, home: Path, p
         statement = parse_statement(envelope.payload)
     except InvalidInputError as error:
         raise UnsignedModelError(f"{place}: {error.message}") from error
-    trusted = read_trusted(tuple(sorted(_folder(home).glob("trusted/*.pub"))))
+    trusted = read_trusted(tuple(sorted(trusted_folder(home).glob("*.pub"))))
     made = next((path for path, one in trusted.keys if is_made_by(one, *envelope.signed())), None)
     if made is None:
         raise UnsignedModelError(
             f"{place} was made by none of the {len(trusted.keys)} keys in "
-            f"{_folder(home) / 'trusted'}. Copy the signer's public key there if you trust it."
+            f"{trusted_folder(home)}. Copy the signer's public key there if you trust it."
         )
     signed = {item.name: item.digest for item in statement.resources}
     if not statement.plain or signed != {path: hexadecimal(one) for path, one in files.items()}:
@@ -118,7 +118,7 @@ def development_key(home: Path) -> Path:
 
 def trust_key(home: Path, public: bytes) -> Path:
     """Lets a public key (PEM) vouch for models; returns where it is kept."""
-    folder = _folder(home) / "trusted"
+    folder = trusted_folder(home)
     folder.mkdir(parents=True, exist_ok=True)
     place = folder / f"{hexadecimal(digest_of(public))[:16]}.pub"
     _publish(place, public)
@@ -145,6 +145,11 @@ def _publish(place: Path, data: bytes) -> None:
     part = place.with_name(f".{uuid.uuid4().hex}.part")
     part.write_bytes(data)
     part.replace(place)
+
+
+def trusted_folder(home: Path) -> Path:
+    """Where the public keys lie that vouch for models."""
+    return _folder(home) / "trusted"
 
 
 def _folder(home: Path) -> Path:
