@@ -168,3 +168,24 @@ def registry_sync(json_: Json = False) -> None:
         return sync_answer()
 
     run(work, json_)
+
+
+def nightly(
+    zone: Annotated[str, typer.Option(help="Time zone whose date names the night.")] = "UTC",
+    *,
+    alpha: Annotated[
+        float, typer.Option(help="Chance of ever raising a false alarm about one check.")
+    ] = 0.05,
+    asset: Annotated[
+        list[str] | None, typer.Option(help="Only this live asset; repeatable.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Reassess every live asset; what is unchanged costs nothing, what changed is explained."""
+
+    def work() -> Answer:
+        from tasks.commands.nightly import nightly_answer  # noqa: PLC0415
+
+        return nightly_answer(zone, alpha=alpha, only=asset or [], quiet=json_)
+
+    run(work, json_)

@@ -11,6 +11,7 @@ from tasks.ledger.approvals import held_approvals
 from tasks.ledger.entry import ENTRIES, RUNS
 from tasks.ledger.examining import Examiner
 from tasks.ledger.fsck import Fsck, head_problems
+from tasks.ledger.nights import night_problems
 from tasks.ledger.promotions import PromotionLog
 from tasks.ledger.trust import Trust
 from tasks.ledger.view import LogView, scratch_folder
@@ -99,6 +100,7 @@ def _verify_all(
     doubtful = [held for held in held_approvals(store, trust) if held.problem]
     problems += [held.problem for held in doubtful if held.approval is None]
     problems += _promotion_problems(store, trust, examiner)
+    problems += night_problems(store, trust)
     runs = tuple(_result(run, list(examiner.run_problems(run, view, fsck.size))) for run in names)
     ok = not problems and all(run.ok for run in runs)
     if head and witness and ok:
