@@ -10,6 +10,7 @@ from tasks.forms import Ask, BatteryName, BundlePath, TierChoice
 from tasks.intake.stage import filled, take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
+from tasks.registry.stage import enter_registry
 from tasks.reports.stage import announce, write_report
 from tasks.runtime import start_workers, task_runner
 
@@ -23,8 +24,9 @@ def onboard_model(
 ) -> dict[str, Any]:
     """Takes in a bundle, measures, judges and seals; returns what ``onboard --json`` prints.
 
-    A model whose bytes the scan refuses is never opened. A plan that was sealed before is not run
-    again; its verdict is read from verified evidence.
+    A model whose bytes the scan refuses is never opened. An accepted one is signed and registered
+    as candidate. A plan that was sealed before is not run again; its verdict is read from verified
+    evidence.
 
     Args:
         bundle: A bundle folder, or an archive of one.
@@ -36,11 +38,11 @@ def onboard_model(
     subject = filled(take_in(bundle), ask=ask)
     planned = plan_onboarding(subject, battery=battery, tier=tier)
     if planned.sealed:
-        return announce(planned.plan.run)
+        return announce(enter_registry(planned.plan.run))
 
     start_workers()
     executions = measure_plan(planned.plan, subject)
     findings, decision = judge_run(planned.plan, executions)
     report = write_report(planned.plan, executions, findings, decision)
     seal(make_record(planned.plan, executions, findings, decision, started=started, report=report))
-    return announce(planned.plan.run)
+    return announce(enter_registry(planned.plan.run))

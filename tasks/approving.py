@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tasks.catalog.reading import Catalog, entry_digest
+from tasks.catalog.reading import entry_digest, shared_catalog
 from tasks.domain.approval import Approval, Grant, TierDecision
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
@@ -65,7 +65,7 @@ def tier_decision(subject: Subject, asked: RiskTier | None, granted: Granted) ->
     Without ``asked`` the lowest approved tier holds, else the one that the answers lead to. With it
     the operator's word holds; below the answers and without approval it stays a condition.
     """
-    table = Catalog().tiers(STANDARD)
+    table = shared_catalog().tiers(STANDARD)
     computed = computed_tier(subject)
     lowest = min(granted.tiers, key=lambda grant: list(RiskTier).index(_tier(grant)), default=None)
     chosen = asked or (_tier(lowest) if lowest else computed.tier)
@@ -87,8 +87,8 @@ def tier_decision(subject: Subject, asked: RiskTier | None, granted: Granted) ->
 
 def computed_tier(subject: Subject) -> Tiering:
     """Returns the tier by the answers, and by how far they hold against the bundle."""
-    table = Catalog().tiers(STANDARD)
-    entry = Catalog().questionnaire(table.questionnaire)
+    table = shared_catalog().tiers(STANDARD)
+    entry = shared_catalog().questionnaire(table.questionnaire)
     reviewed = review(entry, subject)
     doubts = Doubts(len(reviewed.contradicted), round(reviewed.open_share, 4))
     return vendor_tier(table, impact_answers(subject.filled | subject.answers, entry), doubts)

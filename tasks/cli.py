@@ -18,6 +18,7 @@ from tasks.answering import (
     Json,
 )
 from tasks.answering import run as _run
+from tasks.assuring import nightly, registry_app
 from tasks.governing import approve_app, intake_app, vendors_app
 
 __all__ = [
@@ -41,6 +42,8 @@ app.add_typer(inventory_app, name="inventory")
 app.add_typer(vendors_app, name="vendors")
 app.add_typer(approve_app, name="approve")
 app.add_typer(intake_app, name="intake")
+app.add_typer(registry_app, name="registry")
+app.command("nightly", epilog="Example: `proofhouse nightly --zone Europe/Berlin`")(nightly)
 
 Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
 Tier = Annotated[str | None, typer.Option(help="Risk tier: low, medium or high.")]

@@ -60,6 +60,28 @@ BatteryName = Annotated[
     ),
 ]
 
+Zone = Annotated[
+    str,
+    Field(
+        title="Time zone",
+        description="Its date names the night.",
+        examples=["UTC", "Europe/Berlin"],
+    ),
+]
+Alpha = Annotated[
+    float,
+    Field(
+        title="False alarms",
+        description="Chance of ever raising one about one check of one version, in all its nights.",
+        gt=0,
+        lt=0.5,
+    ),
+]
+OnlyAssets = Annotated[
+    tuple[str, ...],
+    Field(title="Assets", description="Ids of assets; leave empty for all that are live."),
+]
+
 
 class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""

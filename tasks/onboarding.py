@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from tasks.approving import grants_here, tier_decision
-from tasks.catalog.reading import Catalog
+from tasks.approving import Granted, grants_here, tier_decision
+from tasks.catalog.reading import shared_catalog
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
 from tasks.domain.execution import Execution
@@ -44,6 +44,7 @@ def plan_onboarding(
     tier: str | None,
     occasion: str = "onboarding",
     settings: Mapping[str, Mapping[str, Parameter]] | None = None,
+    granted: Granted | None = None,
 ) -> Planned:
     """Plans the run of a subject; a run that ended with errors is planned as a new attempt.
 
@@ -51,33 +52,37 @@ def plan_onboarding(
     """
     here = services()
     described = Subject.parse(here.store.get(subject))
-    granted = grants_here(described.spec.asset, subject)
+    granted = grants_here(described.spec.asset, subject) if granted is None else granted
     tiering = tier_decision(described, RiskTier(tier) if tier else None, granted)
     battery = DECLINED if is_barred(described) else battery
     if described.spec.model.endpoint is not None:
         # Equal plans are the same run, but the model behind an address can change in silence:
         # a verdict about it holds for a day.
         occasion = f"{occasion} of {datetime.now(UTC):%Y-%m-%d}"
-    attempt = 1
-    while True:
-        plan = plan_run(
+    return next_attempt(
+        plan_run(
             described,
             subject,
-            catalog=Catalog(),
+            catalog=shared_catalog(),
             tier=tiering.chosen,
             battery=battery,
             sandbox=here.sandbox.level,
             seed=here.settings.seed,
             occasion=occasion,
-            attempt=attempt,
             tiering=tiering,
             grants=granted.findings,
             settings=settings,
         )
-        sealed = sealed_run(here.store, plan.run)
-        if sealed is None or not _has_errors(sealed[0]):
+    )
+
+
+def next_attempt(plan: RunPlan) -> Planned:
+    """Returns the first attempt of a plan that is not sealed yet, or was sealed without errors."""
+    while True:
+        sealed = sealed_run(services().store, plan.run)
+        if sealed is None or not has_errors(sealed[0]):
             return Planned(plan, sealed is not None)
-        attempt += 1
+        plan = plan.model_copy(update={"attempt": plan.attempt + 1})
 
 
 def is_barred(subject: Subject) -> bool:
@@ -112,7 +117,7 @@ def judge_run(
     plan: RunPlan, executions: Sequence[Execution]
 ) -> tuple[tuple[Finding, ...], Decision]:
     """Judges all executions by the plan's policy."""
-    return conclude(plan, executions, services().store, Catalog())
+    return conclude(plan, executions, services().store, shared_catalog())
 
 
 def make_record(
@@ -206,7 +211,8 @@ def _reference(role: str, digest: Digest, store: ObjectStore) -> Reference:
     return Reference(role=role, digest=digest, size_bytes=ref.size_bytes, version=ref.version)
 
 
-def _has_errors(record: RunRecord) -> bool:
+def has_errors(record: RunRecord) -> bool:
+    """Answers whether a check of the run broke, so that another attempt may tell more."""
     return any(finding.outcome is Outcome.ERROR for finding in record.findings)
 
 

@@ -89,8 +89,12 @@ class Settings(BaseSettings):
     store: str = ""
     database: str = ""
     signer: str = ""
+    model_key: str = ""
+    """PEM private key (P-256, P-384, P-521) that signs accepted models; empty: the home's own."""
     seed: int = 20_260_101
     advisories: str = ""
+    mlflow: str = ""
+    """Tracking URI of the MLflow server or database that mirrors the registry; empty: none."""
     compute: Compute = Compute()
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()

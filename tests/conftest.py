@@ -7,9 +7,17 @@ from hypothesis import settings
 
 from tests.services.ceph import Ceph, running_ceph
 from tests.services.installed import bundles, catalogs, proofhouse, server
+from tests.services.nights import brief, night_house
 from tests.services.postgres import Postgres, running_postgres
 
-__all__ = ["bundles", "catalogs", "proofhouse", "server"]  # fixtures, found by their names here
+__all__ = [
+    "brief",
+    "bundles",
+    "catalogs",
+    "night_house",
+    "proofhouse",
+    "server",
+]  # fixtures, found by their names here
 
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("unhurried", deadline=None)

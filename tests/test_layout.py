@@ -20,10 +20,11 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"store", "ledger", "inventory", "sandbox"}),
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
+    frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
-    frozenset({"approving", "dropping", "forms", "onboarding", "reviewing"}),
-    frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
+    frozenset({"code", "progress", "serving", "planning", "runtime"}),
+    frozenset({"approving", "dropping", "forms", "nightly", "onboarding", "reviewing"}),
+    frozenset({"answering", "assuring", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",

@@ -1,5 +1,6 @@
 """Reads catalog entries: id = path, strict schema, every problem named with its file."""
 
+import functools
 import os
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -176,6 +177,16 @@ class Catalog:
     def _unknown(self, kind: Kind, entry_id: str) -> str:
         known = ", ".join(self.ids(kind)) or "none"
         return f"{kind} has no entry called {entry_id!r}. Known entries: {known}."
+
+
+def shared_catalog() -> Catalog:
+    """Returns this process's catalog: entries are read once, however many subjects are planned."""
+    return _of_root(catalog_root())
+
+
+@functools.cache
+def _of_root(root: Path) -> Catalog:
+    return Catalog(root)
 
 
 def parse_entry(data: bytes, model: type[E_], *, entry_id: str, place: str) -> E_:

@@ -173,6 +173,12 @@ class ChildScratchError(ChildDiedError):
     code = "sandbox.child_scratch"
 
 
+class ConflictError(ProofhouseError):
+    """Others changed the same thing again and again while this was tried."""
+
+    code = "registry.conflict"
+
+
 class InventoryError(ProofhouseError):
     """The inventory's database refused, does not answer, or is of another version."""
 

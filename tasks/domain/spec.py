@@ -11,6 +11,9 @@ Parameter = bool | int | float | str
 ASSESSMENT = "assessment"
 """The occasion of a run that asks one battery only and never decides whether an asset comes in."""
 
+NIGHTLY = "nightly"
+"""The occasion of a run that asks everything about a live asset again."""
+
 
 class CheckSpec(Frozen):
     """One check on one asset: same spec, same measurement.
@@ -50,6 +53,8 @@ class RunPlan(Frozen):
     tiering: TierDecision | None = Field(default=None, exclude_if=lambda value: value is None)
     grants: tuple[Grant, ...] = Field(default=(), exclude_if=lambda value: not value)
     """Approvals of findings on this very bundle, as they counted when the run was planned."""
+    alphas: dict[EntryId, float] = Field(default={}, exclude_if=lambda value: not value)
+    """Chance of a false alarm that a repeated check may still cost; see ``statistics.wealth``."""
 
     @property
     def run(self) -> str:

@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from tasks.catalog.questionnaires import Question, QuestionnaireEntry
-from tasks.catalog.reading import Catalog
+from tasks.catalog.reading import shared_catalog
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
@@ -21,7 +21,7 @@ _HEAD = frozenset({"schema", "questionnaire", "version"})
 
 def read_questionnaire(entry_id: str = STANDARD) -> QuestionnaireEntry:
     """Returns a questionnaire of the catalog. Raises ``CatalogError`` when it is broken."""
-    return Catalog().questionnaire(entry_id)
+    return shared_catalog().questionnaire(entry_id)
 
 
 def parse_answers(data: bytes, *, place: str) -> dict[str, Any]:

@@ -167,3 +167,35 @@ class VendorAnswers(Frozen):
     contradicted: int
     run: str
     dated: str
+
+
+class ModelVersion(Frozen):
+    """A registered version; ``promotion`` is the statement that registered it."""
+
+    asset: str
+    model: str
+    alias: str
+    run: str
+    statement: str
+    subject: str
+    signature: str
+    promotion: str
+    withdrawn: str
+    registered: str
+
+
+class PromotionRow(Frozen):
+    """One move of a model's chain, as it was logged."""
+
+    model: str
+    number: int
+    action: str
+    alias: str
+    asset: str
+    leaves: str
+    run: str
+    reason: str
+    by: str
+    issued: str
+    statement: str
+    ledger_index: int

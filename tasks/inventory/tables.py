@@ -181,3 +181,39 @@ class VendorAnswersTable(Table):
     contradicted: Mapped[int]
     run: Mapped[str]
     dated: Mapped[str]
+
+
+class ModelVersionTable(Table):
+    """Registered versions as their model's chain tells them; ``alias`` is empty for none."""
+
+    __tablename__ = "model_versions"
+
+    asset: Mapped[str] = mapped_column(primary_key=True)
+    model: Mapped[str] = mapped_column(index=True)
+    alias: Mapped[str]
+    run: Mapped[str]
+    statement: Mapped[str]
+    subject: Mapped[str]
+    signature: Mapped[str]
+    promotion: Mapped[str]
+    withdrawn: Mapped[str]
+    registered: Mapped[str]
+
+
+class PromotionTable(Table):
+    """Moves between aliases, in the order of each model's chain."""
+
+    __tablename__ = "promotions"
+
+    model: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    action: Mapped[str]
+    alias: Mapped[str]
+    asset: Mapped[str]
+    leaves: Mapped[str]
+    run: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    issued: Mapped[str]
+    statement: Mapped[str]
+    ledger_index: Mapped[int]

@@ -11,6 +11,7 @@ from tasks.domain.measurement import Measurement
 from tasks.domain.spec import ASSESSMENT, RunPlan
 from tasks.judging.gates import judge
 from tasks.judging.policies import decide
+from tasks.judging.repeating import rationed
 from tasks.store.protocol import ObjectStore
 
 
@@ -19,7 +20,14 @@ def conclude(
 ) -> tuple[tuple[Finding, ...], Decision]:
     """Judges every execution of a run by the plan's policy."""
     policy = scoped(catalog.policy(plan.policy), plan)
-    findings = tuple(_finding(policy, execution, store, catalog) for execution in executions)
+    findings = tuple(
+        rationed(
+            _finding(policy, execution, store, catalog),
+            catalog.check(execution.check),
+            plan.alphas.get(execution.check),
+        )
+        for execution in executions
+    )
     expected = tuple(spec.check for spec in plan.checks)
     decision = decide(policy, findings, expected, approved=_approved(plan, findings))
     return findings, _with_tier(plan, decision)

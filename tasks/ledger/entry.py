@@ -20,17 +20,20 @@ STATEMENTS = "statements/"
 RUNS = "runs/"
 RECORDS = "records/"
 APPROVALS = "approvals/"
+PROMOTIONS = "promotions/"
+NIGHTS = "nights/"
 
+_CLAIMS = {"run": RUNS, "approval": APPROVALS, "promotion": PROMOTIONS, "night": NIGHTS}
 _MOST_BYTES = 64 << 10
 _DIGEST = re.compile(PATTERN)
 _INDEX = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
 class Entry(Frozen):
-    """One line of the log: this statement about this run, or this approval, exists."""
+    """One line of the log: this statement about a run, approval, promotion or night exists."""
 
     schema_: Literal["proofhouse.entry/1"] = Field(default="proofhouse.entry/1", alias="schema")
-    kind: Literal["run", "approval"] = "run"
+    kind: Literal["run", "approval", "promotion", "night"] = "run"
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     statement: DigestField
     dated: str
@@ -43,7 +46,7 @@ class Entry(Frozen):
     @property
     def claim(self) -> str:
         """The claim that leads to the statement."""
-        return (RUNS if self.kind == "run" else APPROVALS) + self.name
+        return _CLAIMS[self.kind] + self.name
 
     @property
     def leaf(self) -> bytes:

@@ -4,7 +4,7 @@ A problem names the object or claim and says what is wrong with it.
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -75,6 +75,12 @@ class Examiner:
             self._verify_logged(Entry.of(statement.record, sealed.statement), sealed, view, size)
         except (ProofhouseError, ValidationError) as error:
             yield str(error)
+
+    def object_problems(self, digests: Iterable[Digest], what: str) -> Iterator[str]:
+        """Yields what is wrong with objects that ``what`` refers to."""
+        for digest in digests:
+            if problem := self._object(digest):
+                yield f"{problem} ({what})"
 
     def _sealed(self, run: str) -> Sealed:
         data = self._store.claimed(RUNS + run)

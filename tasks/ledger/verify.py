@@ -11,6 +11,8 @@ from tasks.ledger.approvals import held_approvals
 from tasks.ledger.entry import ENTRIES, RUNS
 from tasks.ledger.examining import Examiner
 from tasks.ledger.fsck import Fsck, head_problems
+from tasks.ledger.nights import night_problems
+from tasks.ledger.promotions import PromotionLog
 from tasks.ledger.trust import Trust
 from tasks.ledger.view import LogView, scratch_folder
 from tasks.ledger.witness import Witness
@@ -97,6 +99,8 @@ def _verify_all(
     problems += fsck.problems(set(names))
     doubtful = [held for held in held_approvals(store, trust) if held.problem]
     problems += [held.problem for held in doubtful if held.approval is None]
+    problems += _promotion_problems(store, trust, examiner)
+    problems += night_problems(store, trust)
     runs = tuple(_result(run, list(examiner.run_problems(run, view, fsck.size))) for run in names)
     ok = not problems and all(run.ok for run in runs)
     if head and witness and ok:
@@ -123,6 +127,26 @@ def _result(run: str, problems: list[str], notes: list[str] | None = None) -> Ru
         problems=tuple(dict.fromkeys(problems)),
         notes=tuple(notes or ()),
     )
+
+
+def _promotion_problems(store: ObjectStore, trust: Trust, examiner: Examiner) -> Iterator[str]:
+    """Verifies every chain of promotions, and that what the moves stand on is still there."""
+    log = PromotionLog(store, trust)
+    try:
+        models = log.models()
+    except ProofhouseError as error:
+        yield error.message
+        return
+    for model in models:
+        try:
+            links = log.chain(model)
+        except ProofhouseError as error:
+            yield error.message
+            continue
+        for link in links:
+            move = link.move
+            named = (link.statement, *filter(None, [move.signature]), *move.evidence)
+            yield from examiner.object_problems(named, f"move {link.promotion.number} of {model}")
 
 
 def _garbage(store: ObjectStore, referenced: set[Digest]) -> Iterator[Digest]:

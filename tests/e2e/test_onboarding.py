@@ -118,3 +118,15 @@ def test_the_inventory_knows_both_assets(home: Proofhouse, honest: Ran, compromi
     }
     runs = home("inventory", "runs", "--json").document["runs"]
     assert {run["verdict"] for run in runs} >= {"refused"}
+
+
+def test_the_accepted_model_is_signed_and_registered_and_the_refused_one_is_not(
+    home: Proofhouse, honest: Ran, compromised: Ran
+) -> None:
+    [version] = home("registry", "list", "--json").document["versions"]
+    assert (version["asset"], version["alias"]) == (honest.document["asset"], "candidate")
+    assert version["statement"] == honest.document["evidence"]["statement"]
+    checked = home("registry", "check", honest.document["asset"], "--json")
+    assert checked.document["ok"], checked.out
+    refused = home("registry", "check", compromised.document["asset"], "--json")
+    assert (refused.code, refused.document["ok"]) == (1, False)

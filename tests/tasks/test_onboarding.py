@@ -183,9 +183,9 @@ def test_errors_lead_to_a_new_attempt(store: MemoryStore, monkeypatch: pytest.Mo
         return ("record", None) if run == first else None
 
     monkeypatch.setattr(onboarding, "sealed_run", sealed)
-    monkeypatch.setattr(onboarding, "_has_errors", lambda _: True)
+    monkeypatch.setattr(onboarding, "has_errors", lambda _: True)
     again = plan_onboarding(digest, battery=None, tier=None)
     assert (again.plan.attempt, again.sealed) == (2, False)
-    monkeypatch.setattr(onboarding, "_has_errors", lambda _: False)
+    monkeypatch.setattr(onboarding, "has_errors", lambda _: False)
     same = plan_onboarding(digest, battery=None, tier=None)
     assert (same.plan.run, same.sealed) == (first, True)

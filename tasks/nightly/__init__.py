@@ -1,0 +1,1 @@
+"""Every live asset, every night: what changed, and why."""
