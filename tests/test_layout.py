@@ -23,7 +23,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
     frozenset({"approving", "dropping", "forms", "onboarding", "reviewing"}),
-    frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
+    frozenset({"answering", "governing", "guarding", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",
