@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVICES := bubblewrap
-TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
+TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql redis-server
 
 .PHONY: demo test lint types check setup system test-system clean
 .PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan

@@ -8,6 +8,7 @@ from hypothesis import settings
 from tests.services.ceph import Ceph, running_ceph
 from tests.services.installed import bundles, catalogs, proofhouse, server
 from tests.services.postgres import Postgres, running_postgres
+from tests.services.redis_server import RedisServer, running_redis
 
 __all__ = ["bundles", "catalogs", "proofhouse", "server"]  # fixtures, found by their names here
 
@@ -33,4 +34,10 @@ def s3_environment(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> Ceph:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
         yield server

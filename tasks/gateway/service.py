@@ -122,6 +122,9 @@ class Service:
         told = request.headers.get("content-length", "0")
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Refusal(415, "encoding", "compressed bodies are not taken")
+        if "content-length" in request.headers and "transfer-encoding" in request.headers:
+            # Proxies differ about which one counts, which is how requests are smuggled.
+            raise Refusal(400, "headers", "one way to tell the body's length, please")
         if not (told.isascii() and told.isdigit()) or int(told[:20]) > bounds.body_bytes:
             raise Refusal(413, "size", f"a body holds at most {bounds.body_bytes} bytes")
         parts, size = [], 0

@@ -56,10 +56,10 @@ class RunningGateway:
 
     def ask(
         self, key: str, body: bytes | None = None, *, inputs: Array | None = None,
-        path: str = "/v2/models/reader/infer", **headers: str,
+        path: str = "/v2/models/reader/infer", headers: Mapping[str, str] | None = None,
     ) -> Said:  # fmt: skip
         given = body if body is not None else question(inputs)
-        return self.send("POST", path, given, {"Authorization": f"Bearer {key}", **headers})
+        return self.send("POST", path, given, {"Authorization": f"Bearer {key}", **(headers or {})})
 
     def act(self, key: str, action: str, **order: Any) -> Said:
         bearer = {"Authorization": f"Bearer {key}"}
@@ -91,7 +91,9 @@ def question(inputs: Array | None = None, **changed: Any) -> bytes:
     return json.dumps({"inputs": [{**tensor, **changed}]}).encode()
 
 
-def accepted(store: ObjectStore, *, run: str = "run-1", weights: bytes | None = None) -> AcceptedModel:
+def accepted(
+    store: ObjectStore, *, run: str = "run-1", weights: bytes | None = None
+) -> AcceptedModel:
     """A model as if somebody had accepted it; the evidence is not what these tests are about."""
     subject: Subject = linear_subject(store, weights=weights or linear_weights(4.0))
     spec = subject.spec.model

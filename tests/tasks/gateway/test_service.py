@@ -71,9 +71,8 @@ def test_the_request_id_comes_back(gateway: RunningGateway) -> None:
 
 @pytest.mark.parametrize("key", ["", "phk_000000000000_" + "A" * 43, "x", "phk_" + "é" * 60])
 def test_nobody_is_answered_without_a_key(gateway: RunningGateway, key: str) -> None:
-    said = gateway.send(
-        "POST", "/v2/models/reader/infer", question(), {"Authorization": f"Bearer {key}".encode().decode("latin-1")}
-    )  # fmt: skip
+    bearer = {"Authorization": f"Bearer {key}".encode().decode("latin-1")}
+    said = gateway.send("POST", "/v2/models/reader/infer", question(), bearer)
     assert said.status == 401
     assert said.headers["www-authenticate"] == "Bearer"
     assert gateway.get("/v2/models/reader").status == 401
