@@ -4,7 +4,6 @@ The statement of the accepting run is signed and names every file of the bundle 
 model that verifies is byte for byte the one that was accepted.
 """
 
-from pathlib import Path
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -88,27 +87,8 @@ def accepted_model(
     return _of_subject(record.asset, latest, record.subject, subject)
 
 
-def fetched(model: AcceptedModel, store: ObjectStore, folder: Path) -> tuple[Path, Path | None]:
-    """Fetches artifact and layer list by digest into ``folder``; returns where they lie."""
-    assert model.artifact is not None, "endpoints have nothing to fetch"
-    artifact = _fetch(model.artifact, model.spec.artifact or "", store, folder)
-    if model.architecture is None:
-        return artifact, None
-    return artifact, _fetch(model.architecture, model.spec.architecture or "", store, folder)
-
-
-def _fetch(digest: Digest, named: str, store: ObjectStore, folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    place = folder / (digest.removeprefix("sha256:") + Path(named).suffix)
-    place.unlink(missing_ok=True)  # never believed, whoever put it there
-    store.fetch(digest, place)
-    return place
-
-
 def _of_subject(asset: str, run: str, digest: Digest, subject: Subject) -> AcceptedModel:
     spec = subject.spec.model
-    if spec.kind != "model" or spec.task != "classification":
-        raise UnsignedModelError(f"{asset} is no classifier, which is what the gateway serves")
     found: dict[str, Digest | None] = {}
     for role, path in (("artifact", spec.artifact), ("architecture", spec.architecture)):
         entry = subject.file(path) if path else None

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.domain.errors import InvalidInputError
-from tasks.gateway.accepting import AcceptedModel, fetched
 from tasks.gateway.actions import ControlFile, gateway_folder
 from tasks.gateway.keys import KeyRing, replace_file
 from tasks.gateway.limits import Limits, MemoryLimits
@@ -15,6 +14,7 @@ from tasks.gateway.models import SandboxedModel, UpstreamModel
 from tasks.gateway.parts import InForce, Parts
 from tasks.gateway.policy import GatewayPolicy
 from tasks.gateway.routing import Copies, Route, Routes
+from tasks.gateway.servable import Servable, fetched, verify_servable
 from tasks.gateway.telemetry import Features, Recorder, claim_part
 from tasks.gateway.tracing import tracer_of
 from tasks.gateway.watching import Watching
@@ -38,8 +38,8 @@ class Surroundings(NamedTuple):
 
 
 def built_gateway(
-    champion: AcceptedModel,
-    canary: AcceptedModel | None,
+    champion: Servable,
+    canary: Servable | None,
     policy: GatewayPolicy,
     around: Surroundings,
 ) -> Parts:
@@ -49,9 +49,11 @@ def built_gateway(
         ChildError: A model cannot be opened.
         InvalidInputError: Champion and canary do not fit each other, or a kept file is damaged.
     """
+    for model in (champion, canary):
+        if model is not None:
+            verify_servable(model)
     spec = champion.spec
-    if spec.input is None or spec.output is None or not spec.output.classes:
-        raise InvalidInputError(f"{champion.asset} says nothing about its input and classes")
+    assert spec.input is not None, "servable models describe their input"
     folder = gateway_folder(around.home)
     folder.mkdir(parents=True, exist_ok=True)
     routes = Routes(
@@ -106,7 +108,7 @@ def gateway_secret(home: Path) -> bytes:
     return secret
 
 
-def _route(name: str, model: AcceptedModel, policy: GatewayPolicy, around: Surroundings) -> Route:
+def _route(name: str, model: Servable, policy: GatewayPolicy, around: Surroundings) -> Route:
     copies: Copies
     if model.artifact is None:
         copies = (UpstreamModel(model.spec, around.terms),)

@@ -19,9 +19,9 @@ from tasks.domain.errors import (
     GatewayUnavailableError,
     TargetError,
 )
-from tasks.gateway.accepting import fetched
 from tasks.gateway.micro_queue import MicroQueue
 from tasks.gateway.models import SandboxedModel, UpstreamModel, checked_scores
+from tasks.gateway.servable import fetched
 from tasks.sandbox.opening import open_sandbox
 from tasks.sandbox.protocol import Answering, Array, Limits, Reply
 from tasks.targets.endpoint.addresses import reach_of
