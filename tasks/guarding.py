@@ -57,6 +57,30 @@ def gateway_serve(
     run(work, as_json=False)
 
 
+@gateway_app.command(
+    "calibrate", epilog="Example: `proofhouse gateway calibrate 'Acme Vision/digit-reader@1.2.0'`"
+)
+def gateway_calibrate(
+    model: Annotated[str, typer.Argument(help="An accepted asset, *vendor/name@version*.")],
+    *,
+    policy: Annotated[Path | None, typer.Option(help="TOML file: roles, limits, filters.")] = None,
+    accounts: Annotated[int, typer.Option(help="Honest clients to imitate.", min=80)] = 12_000,
+    seed: Annotated[int, typer.Option(help="Of the imitated clients.")] = 1,
+    since: Annotated[
+        str | None, typer.Option(help="Use telemetry since this day (2027-01-31) instead.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Set the abuse monitors' threshold so that they keep the policy's budget of false alarms."""
+
+    def work() -> Answer:
+        from tasks.commands.gateway import calibrate_answer  # noqa: PLC0415
+
+        return calibrate_answer(model, policy=policy, accounts=accounts, seed=seed, since=since)
+
+    run(work, json_)
+
+
 @keys_app.command("add", epilog="Example: `proofhouse gateway keys add acme-app --role partner`")
 def gateway_keys_add(
     account: Account,

@@ -7,8 +7,12 @@ from tasks.cli import Answer
 from tasks.domain.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from tasks.detectors.telemetry.calibration import Calibration
+    from tasks.domain.digest import Digest
     from tasks.gateway.parts import Parts
     from tasks.gateway.policy import GatewayPolicy
+    from tasks.gateway.servable import Servable
+    from tasks.gateway.starting import Surroundings
 
 
 class Serving(NamedTuple):
@@ -55,6 +59,16 @@ def serve_answer(asked: Serving) -> Answer:
     return Answer({"stopped": True}, [])
 
 
+class _Verified(NamedTuple):
+    """What a command works with: verified models, their policy, and what they stand on."""
+
+    champion: "Servable"
+    canary: "Servable | None"
+    policy: "GatewayPolicy"
+    around: "Surroundings"
+    subject: "Digest"
+
+
 def opened(asked: Serving) -> "tuple[Parts, list[str]]":
     """Verifies and opens the models; returns the gateway's parts and what to tell the operator.
 
@@ -62,9 +76,77 @@ def opened(asked: Serving) -> "tuple[Parts, list[str]]":
         UnsignedModelError: A model is not accepted, or its evidence does not verify.
         InvalidInputError: The policy does not fit.
     """
+    from tasks.gateway.starting import built_gateway  # noqa: PLC0415
+
+    found = _verified(asked.model, asked.canary, asked.policy)
+    newest = found.canary or found.champion
+    policy, quota = _with_quota(found.policy, found.around.store, newest.run)
+    parts = built_gateway(found.champion, found.canary, policy, found.around)
+    return parts, [*_told(parts, asked), quota, "Stop with Ctrl-C."]
+
+
+def calibrate_answer(
+    model: str, *, policy: Path | None, accounts: int, seed: int, since: str | None
+) -> Answer:
+    """Calibrates the abuse monitors on imitated clients, or on telemetry since a day."""
+    from tasks.gateway.calibrating import (  # noqa: PLC0415
+        accounts_needed,
+        calibration_file,
+        write_calibration,
+    )
+
+    found = _verified(model, None, policy)
+    budget = found.policy.watch.alarms_per_10k_accounts_week / 10_000
+    made = (
+        _imitated(found, budget, accounts=accounts, seed=seed)
+        if since is None
+        else _observed(found, budget, since)
+    )
+    write_calibration(found.around.home, made)
+    promise = f"at most {made.bound * 10_000:.2g} false alarms per 10,000 accounts and week"
+    told = [f"{made.source}: {promise}, with 95 % confidence", str(calibration_file(_home()))]
+    if not made.keeps_budget:
+        told.append(
+            f"The budget is {budget * 10_000:g}: {2 * accounts_needed(budget)} accounts could "
+            "promise it. Alarms are raised all the same."
+        )
+    return Answer({**made.model_dump(mode="json"), "keeps_budget": made.keeps_budget}, told)
+
+
+def _imitated(found: _Verified, budget: float, *, accounts: int, seed: int) -> "Calibration":
+    from tasks.gateway.calibrating import evaluation_pool, imitated  # noqa: PLC0415
+    from tasks.gateway.starting import kept_features, opened_model  # noqa: PLC0415
+
+    pool = evaluation_pool(found.around.store, found.subject)
+    copy = opened_model(found.champion, found.around)
+    try:
+        return imitated(
+            pool, copy, kept_features(found.champion, found.policy, found.around.home),
+            accounts=accounts, budget=budget, seed=seed,
+        )  # fmt: skip
+    finally:
+        copy.close()
+
+
+def _observed(found: _Verified, budget: float, since: str) -> "Calibration":
+    from tasks.gateway.calibrating import observed, read_calibration  # noqa: PLC0415
+    from tasks.gateway.telemetry import claim_part  # noqa: PLC0415
+    from tasks.gateway.watching import alarmed_accounts  # noqa: PLC0415
+
+    home, before = found.around.home, read_calibration(found.around.home)
+    if before is None:
+        raise InvalidInputError("calibrate on imitated clients first: that sets the unit")
+    name = claim_part(found.champion.spec.name)
+    return observed(
+        found.around.store, name, unit=before.unit, budget=budget, since=since,
+        alarmed=alarmed_accounts(home),
+    )  # fmt: skip
+
+
+def _verified(model: str, canary: str | None, policy: Path | None) -> _Verified:
     from tasks.gateway.accepting import accepted_model  # noqa: PLC0415
     from tasks.gateway.policy import read_policy  # noqa: PLC0415
-    from tasks.gateway.starting import Surroundings, built_gateway  # noqa: PLC0415
+    from tasks.gateway.starting import Surroundings  # noqa: PLC0415
     from tasks.inventory.database import Inventory  # noqa: PLC0415
     from tasks.ledger.keys import trusted_keys  # noqa: PLC0415
     from tasks.ledger.witness import Witness  # noqa: PLC0415
@@ -73,21 +155,17 @@ def opened(asked: Serving) -> "tuple[Parts, list[str]]":
     from tasks.settings import read_settings  # noqa: PLC0415
     from tasks.store.opening import open_store  # noqa: PLC0415
 
-    settings = read_settings()
-    home = settings.home.resolve()
-    policy = read_policy(asked.policy)
-    store = open_store(
-        settings.store_url, home=home, deadline_seconds=settings.storage.deadline_seconds
-    )
+    read, settings = read_policy(policy), read_settings()
+    home, storage = settings.home.resolve(), settings.storage
+    store = open_store(settings.store_url, home=home, deadline_seconds=storage.deadline_seconds)
     evidence: dict[str, Any] = {
         "store": store,
         "inventory": Inventory(settings.database_url),
         "trust": trusted_keys(home),
         "witness": Witness(home),
     }
-    champion = accepted_model(asked.model, **evidence)
-    canary = accepted_model(asked.canary, **evidence) if asked.canary else None
-    policy, quota = _with_quota(policy, store, (canary or champion).run)
+    champion = accepted_model(model, **evidence)
+    second = accepted_model(canary, **evidence) if canary else None
     around = Surroundings(
         home=home,
         store=store,
@@ -97,8 +175,7 @@ def opened(asked: Serving) -> "tuple[Parts, list[str]]":
         traces=settings.gateway.traces,
         copies=settings.gateway.copies,
     )
-    parts = built_gateway(champion, canary, policy, around)
-    return parts, [*_told(parts, asked), quota, "Stop with Ctrl-C."]
+    return _Verified(champion, second, read, around, champion.subject)
 
 
 def _told(parts: "Parts", asked: Serving) -> list[str]:
@@ -112,7 +189,17 @@ def _told(parts: "Parts", asked: Serving) -> list[str]:
         ),
         f"keys     {len(parts.keys.all())}; {made}",
         f"V2       {address}",
+        f"abuse    {_watched(parts)}",
     ]
+
+
+def _watched(parts: "Parts") -> str:
+    calibration = parts.watching.calibration
+    if calibration is None:
+        return "nobody is watched: `proofhouse gateway calibrate` sets the monitors' threshold"
+    if parts.policy.keeping.features == "none":
+        return "nobody is watched: the policy keeps no features of inputs"
+    return f"monitors calibrated on {calibration.source}"
 
 
 def _with_quota(policy: "GatewayPolicy", store: Any, run: str) -> "tuple[GatewayPolicy, str]":

@@ -1,11 +1,13 @@
 """Puts a gateway together: verified models in children, keys, limits, telemetry."""
 
+import math
 import secrets
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks.domain.errors import InvalidInputError
 from tasks.gateway.actions import ControlFile, gateway_folder
+from tasks.gateway.calibrating import read_calibration
 from tasks.gateway.keys import KeyRing, replace_file
 from tasks.gateway.limits import Limits, MemoryLimits
 from tasks.gateway.metrics import Metrics
@@ -13,7 +15,7 @@ from tasks.gateway.micro_queue import MicroQueue
 from tasks.gateway.models import SandboxedModel, UpstreamModel
 from tasks.gateway.parts import InForce, Parts
 from tasks.gateway.policy import GatewayPolicy
-from tasks.gateway.routing import Copies, Route, Routes
+from tasks.gateway.routing import Route, Routes
 from tasks.gateway.servable import Servable, fetched, verify_servable
 from tasks.gateway.telemetry import Features, Recorder, claim_part
 from tasks.gateway.tracing import tracer_of
@@ -53,25 +55,20 @@ def built_gateway(
         if model is not None:
             verify_servable(model)
     spec = champion.spec
-    assert spec.input is not None, "servable models describe their input"
     folder = gateway_folder(around.home)
     folder.mkdir(parents=True, exist_ok=True)
     routes = Routes(
         _route("champion", champion, policy, around),
         None if canary is None else _route("canary", canary, policy, around),
     )
-    name, metrics = claim_part(f"{spec.name}"), Metrics()
-    watching = Watching(around.home, policy.watch, metrics)
-    size = 1
-    for side in spec.input.shape:
-        size *= side
-    low, high = spec.input.range
+    name, metrics = claim_part(spec.name), Metrics()
+    watching = Watching(around.home, policy.watch, metrics, read_calibration(around.home))
     recorder = Recorder(
         folder / "spool",
         around.store,
         name=name,
         keeping=policy.keeping,
-        features=Features(policy.keeping, gateway_secret(around.home), size=size, span=high - low),
+        features=kept_features(champion, policy, around.home),
         heard=watching.heard,
     )
     file = ControlFile(folder)
@@ -92,6 +89,30 @@ def built_gateway(
     return parts
 
 
+def kept_features(model: Servable, policy: GatewayPolicy, home: Path) -> Features:
+    """Returns what the gateway of this home keeps of this model's inputs."""
+    spec = model.spec.input
+    assert spec is not None, "servable models describe their input"
+    low, high = spec.range
+    secret = gateway_secret(home)
+    return Features(policy.keeping, secret, size=math.prod(spec.shape), span=high - low)
+
+
+def opened_model(model: Servable, around: Surroundings) -> SandboxedModel | UpstreamModel:
+    """Opens one copy of a model.
+
+    Raises:
+        ChildError: It cannot be opened.
+    """
+    if model.artifact is None:
+        return UpstreamModel(model.spec, around.terms)
+    folder = gateway_folder(around.home) / "models"
+    artifact, architecture = fetched(model, around.store, folder)
+    copy = SandboxedModel(around.sandbox, model.spec, artifact, architecture)
+    copy.open()
+    return copy
+
+
 def gateway_secret(home: Path) -> bytes:
     """Returns 32 bytes that key hashes and projections; made at first use.
 
@@ -109,17 +130,9 @@ def gateway_secret(home: Path) -> bytes:
 
 
 def _route(name: str, model: Servable, policy: GatewayPolicy, around: Surroundings) -> Route:
-    copies: Copies
-    if model.artifact is None:
-        copies = (UpstreamModel(model.spec, around.terms),)
-    else:
-        artifact, architecture = fetched(model, around.store, around.home / "gateway" / "models")
-        copies = tuple(
-            SandboxedModel(around.sandbox, model.spec, artifact, architecture)
-            for _ in range(around.copies)
-        )
-    for copy in copies:
-        copy.open()
+    copies = tuple(
+        opened_model(model, around) for _ in range(around.copies if model.artifact else 1)
+    )
     queue = MicroQueue(copies, batch=BATCH, waiting=policy.bounds.waiting)
     return Route(name, model.asset, model.run, model.spec, copies, queue)
 
