@@ -6,10 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SERVICES := bubblewrap
-TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
+TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql redis-server
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
+.PHONY: bench-abuse bench-evasion bench-extraction bench-gateway bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -54,6 +54,13 @@ bench-evasion: $(STAMP)
 
 bench-extraction: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_extraction
+
+# With PROOFHOUSE_TEST_DATA also on MNIST and with real arrival times.
+bench-abuse: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_abuse
+
+bench-gateway: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_gateway
 
 bench-scan: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_scan

@@ -74,6 +74,20 @@ class EndpointSettings(BaseModel):
     ca_file: str = ""
 
 
+class GatewaySettings(BaseModel):
+    """What the canary gateway stands on; who may do what is in its policy file.
+
+    ``redis`` is ``redis://host:port/db``; empty keeps limits in the gateway's own process.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    redis: str = ""
+    traces: Literal["", "console", "otlp"] = ""
+    copies: int = Field(default=1, ge=1, le=64)
+    """Sandbox children of each model."""
+
+
 class Settings(BaseSettings):
     """All settings of one process. Secrets are never among them: keys are named, not held."""
 
@@ -99,6 +113,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    gateway: GatewaySettings = GatewaySettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

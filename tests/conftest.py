@@ -9,6 +9,7 @@ from tests.services.ceph import Ceph, running_ceph
 from tests.services.installed import bundles, catalogs, proofhouse, server
 from tests.services.nights import brief, night_house
 from tests.services.postgres import Postgres, running_postgres
+from tests.services.redis_server import RedisServer, running_redis
 
 __all__ = [
     "brief",
@@ -41,4 +42,10 @@ def s3_environment(ceph: Ceph, monkeypatch: pytest.MonkeyPatch) -> Ceph:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    with running_redis() as server:
         yield server

@@ -219,3 +219,15 @@ class EndpointBudgetError(EndpointError):
     """The queries or the time that the operator grants are used up."""
 
     code = "endpoint.budget"
+
+
+class GatewayUnavailableError(ProofhouseError):
+    """The gateway cannot answer now: its model, its limits or its store does not."""
+
+    code = "gateway.unavailable"
+
+
+class RequestRefusedError(ProofhouseError):
+    """A request to the gateway cannot be understood or is not allowed."""
+
+    code = "gateway.request"

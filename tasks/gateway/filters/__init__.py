@@ -1,0 +1,1 @@
+"""One file is one output filter: what an answer shows less of than the model said."""
