@@ -52,6 +52,46 @@ BatteryName = Annotated[
 ]
 
 
+ReferenceTable = Annotated[
+    str,
+    Field(
+        title="Reference",
+        description="Data that the model was judged on: a file, a folder of files, or the digest "
+        "of a kept sketch.",
+        min_length=1,
+        examples=["/srv/reference.parquet"],
+    ),
+]
+CurrentTable = Annotated[
+    str,
+    Field(
+        title="Current data",
+        description="What the model meets now: a file (parquet, csv, npz …) or a folder.",
+        min_length=1,
+        examples=["/srv/nightly/2026-11-27.parquet"],
+    ),
+]
+
+
+class TableRoles(Frozen):
+    """Which columns are what; all others are features."""
+
+    labels: str | None = Field(
+        default=None, title="Labels", description="Column of the true answers, where they arrived."
+    )
+    predictions: tuple[str, ...] = Field(
+        default=(),
+        title="Predictions",
+        description="Column of the predicted class, probability or value, or one score a class.",
+    )
+    series: str = Field(
+        default="",
+        title="Series",
+        description="Name under which nights add up; the reference's name when left out.",
+        max_length=150,
+    )
+
+
 class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""
 

@@ -205,6 +205,7 @@ def serve_deployments() -> None:
 
     from flows.assessment import assess_asset  # noqa: PLC0415
     from flows.dataset_review import review_dataset  # noqa: PLC0415
+    from flows.drift import watch_drift  # noqa: PLC0415
     from flows.onboarding import onboard_model  # noqa: PLC0415
     from flows.retraining import retrain_model  # noqa: PLC0415
 
@@ -227,6 +228,11 @@ def serve_deployments() -> None:
         retrain_model.to_deployment(
             name="retrain-model",
             description="A model's layers trained again under privacy budgets.",
+            tags=["proofhouse"],
+        ),
+        watch_drift.to_deployment(
+            name="watch-drift",
+            description="What a model meets now against what it was judged on.",
             tags=["proofhouse"],
         ),
     ]
