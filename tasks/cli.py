@@ -193,6 +193,7 @@ def drift(
     predictions: Annotated[
         str, typer.Option(help="Column of the outputs, or one a class with commas.")
     ] = "",
+    model: Annotated[str, typer.Option(help="Accepted asset that answers both tables.")] = "",
     series: Annotated[str, typer.Option(help="Name under which nights add up.")] = "",
     json_: Json = False,
 ) -> None:
@@ -203,7 +204,7 @@ def drift(
         from tasks.forms import TableRoles  # noqa: PLC0415
 
         outputs = tuple(name.strip() for name in predictions.split(",") if name.strip())
-        roles = TableRoles(labels=labels, predictions=outputs, series=series)
+        roles = TableRoles(labels=labels, predictions=outputs, model=model, series=series)
         return drift_answer(reference, current, roles, quiet=json_)
 
     _run(work, json_)

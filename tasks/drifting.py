@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.catalog.resolving import plan_checks
 from tasks.checks.drift.pair import CURRENT, REFERENCE, WATCH
@@ -32,6 +34,7 @@ from tasks.intake.comparison import SURVEYED_FILES, Roles, count, partitions, pl
 from tasks.ledger.seal import sealed_run
 from tasks.onboarding import Planned
 from tasks.runtime import services
+from tasks.scoring import accepted_subject, answered, counted_rows, layout_of
 from tasks.store.protocol import ObjectStore
 
 OCCASION = "drift"
@@ -68,13 +71,12 @@ def tables(
         InvalidInputError: A table cannot be read; the message says why.
     """
     counted = counted or count_here
+    if roles.model:
+        return _answered_tables(reference, current, roles)
     baseline = _reference(reference, roles, counted)
     cells = keep(empty(kept(baseline).layout))
     files = partitions(Path(current))
-    series = roles.series or (
-        hexadecimal(baseline)[:12] if is_digest(reference) else Path(reference).resolve().stem
-    )
-    return Tables(baseline, counted(files, cells), series[:150])
+    return Tables(baseline, counted(files, cells), _series(reference, baseline, roles))
 
 
 def count_here(files: tuple[Path, ...], cells: Digest) -> Digest:
@@ -127,7 +129,9 @@ def plan_drift(subject: Digest) -> Planned:
     here = services()
     described = Subject.parse(here.store.get(subject))
     catalog = Catalog()
-    policy = catalog.policy(policy_of(kept(_file(described, REFERENCE))))
+    policy = catalog.policy(
+        policy_of(*(kept(_file(described, name)) for name in (REFERENCE, CURRENT)))
+    )
     battery = catalog.battery(policy.battery)
     attempt = 1
     while True:
@@ -161,11 +165,14 @@ def plan_drift(subject: Digest) -> Planned:
         attempt += 1
 
 
-def policy_of(reference: Sketch) -> str:
-    """Returns which policy judges: by what the reference has, so that all it allows is asked."""
+def policy_of(reference: Sketch, current: Sketch) -> str:
+    """Returns which policy judges: by what came along, so that all it allows is asked."""
     if not reference.layout.reading.predictions:
         return "drift.inputs"
-    return "drift.labelled" if int(reference.answered.sum()) else "drift.outputs"
+    if int(reference.answered.sum()) and int(current.answered.sum()):
+        return "drift.labelled"
+    sure = np.count_nonzero(reference.answered) > 1
+    return "drift.unlabelled" if sure else "drift.outputs"
 
 
 def keep(sketch: Sketch) -> Digest:
@@ -188,6 +195,28 @@ def kept(digest: Digest) -> Sketch:
         raise InvalidInputError(
             f"{digest} is no sketch of a table. Give the data instead."
         ) from error
+
+
+def _answered_tables(reference: str, current: str, roles: TableRoles) -> Tables:
+    """Has an accepted model answer both tables, and counts inputs and outputs."""
+    subject = accepted_subject(roles.model)
+    if is_digest(reference):
+        baseline = Digest(reference)
+        layout = kept(baseline).layout
+    else:
+        rows = answered(partitions(Path(reference)), subject, labels=roles.labels)
+        layout = layout_of(rows)
+        baseline = keep(counted_rows(rows, layout, seed=SEED))
+    rows = answered(partitions(Path(current)), subject, labels=roles.labels)
+    now = keep(counted_rows(rows, layout, seed=SEED))
+    return Tables(baseline, now, (roles.series or roles.model)[:150])
+
+
+def _series(reference: str, baseline: Digest, roles: TableRoles) -> str:
+    if roles.series:
+        return roles.series
+    named = hexadecimal(baseline)[:12] if is_digest(reference) else Path(reference).resolve().stem
+    return named[:150]
 
 
 def _reference(reference: str, roles: TableRoles, counted: Counted) -> Digest:

@@ -84,6 +84,12 @@ class TableRoles(Frozen):
         title="Predictions",
         description="Column of the predicted class, probability or value, or one score a class.",
     )
+    model: str = Field(
+        default="",
+        title="Model",
+        description="An accepted asset of the inventory that answers the rows of both tables.",
+        max_length=400,
+    )
     series: str = Field(
         default="",
         title="Series",

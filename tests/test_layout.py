@@ -22,7 +22,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "intake"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
-    frozenset({"approving", "drifting", "dropping", "forms", "onboarding", "reviewing"}),
+    frozenset({"approving", "drifting", "dropping", "forms", "onboarding", "reviewing", "scoring"}),
     frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {

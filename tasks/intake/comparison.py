@@ -4,6 +4,7 @@ The data themselves are not kept: what becomes evidence are counts, the digests 
 at most 2,000 rows of numbers.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,13 +68,13 @@ def partitions(path: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def survey(path: Path, sandbox: Sandbox) -> tuple[Batch, tuple[str, ...]]:
+def survey(path: Path, sandbox: Sandbox, *, project: bool = True) -> tuple[Batch, tuple[str, ...]]:
     """Has a child read a file once; returns rows of it at even distances, and notes.
 
     Raises:
         InvalidInputError: The file cannot be read; the message says why.
     """
-    reply = _asked(path, sandbox, "intake.sketching.survey_table")
+    reply = _asked(path, sandbox, "intake.sketching.survey_table", project=project)
     rows = reply.arrays.get("rows")
     columns = reply.values.get("columns")
     if rows is None or not isinstance(columns, list) or rows.shape[1:] != (len(columns),):
@@ -99,7 +100,7 @@ def plan(surveys: Sequence[Batch], roles: Roles) -> Layout:
         raise InvalidInputError(f"The reference has no column {missing[0]!r}; it has {there}.")
     try:
         reading = _reading(batch, roles)
-        more, _, _ = derived(reading, batch)
+        more = derived(reading, batch).columns
     except Undecodable as reason:
         raise InvalidInputError(f"The predictions cannot be read: {reason}.") from reason
     described = [_described(name, _role(name, roles), values) for name, values in batch.items()]
@@ -165,7 +166,10 @@ def _disbelief(sketch: Sketch, layout: Layout, source: Digest) -> str:
         return "has negative counts"
     if any(int(counts.sum()) != sketch.rows for counts in sketch.counts):
         return "does not count every row once"
-    if bool((sketch.right > sketch.answered).any()) or int(sketch.answered.sum()) > sketch.rows:
+    ladder = (sketch.right, sketch.answered, sketch.shown)
+    if any(bool((a > b).any()) for a, b in itertools.pairwise(ladder)) or (
+        int(sketch.shown.sum()) > sketch.rows
+    ):
         return "has more right answers than rows"
     return ""
 
@@ -178,8 +182,7 @@ def _reading(batch: Batch, roles: Roles) -> Reading:
         count_ = max(2, len(roles.predictions))
         return reading.model_copy(update={"classes": class_names(labels, count_)})
     if kind == "value" and labels is not None:
-        more, _, _ = derived(reading, batch)
-        error = more.get(ERROR)
+        error = derived(reading, batch).columns.get(ERROR)
         if error is None or isinstance(error, Coded):
             raise Undecodable("predictions are numbers, and the labels are not")
         tolerance = float(np.nanquantile(error, RIGHT_SHARE))

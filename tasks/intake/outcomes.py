@@ -1,6 +1,6 @@
 """What a model's outputs say, and whether they were right: columns derived from each batch."""
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,15 @@ from tasks.statistics.two_sample import Counts
 
 CONFIDENCE, CLASS, ERROR = "model: confidence", "model: class", "model: absolute error"
 Kind = Literal["none", "scores", "probability", "class", "value"]
+
+
+class Outcomes(NamedTuple):
+    """Derived columns, and rows by confidence: all, with a label, and answered rightly."""
+
+    columns: Batch
+    right: Counts
+    answered: Counts
+    shown: Counts
 
 
 def kind_of(predictions: tuple[str, ...], batch: Batch) -> Kind:
@@ -53,40 +62,45 @@ def class_names(labels: Values | None, count: int) -> tuple[str, ...]:
     raise Undecodable(f"there are {count} scores a row, but the labels have {len(names)} values")
 
 
-def derived(reading: Reading, batch: Batch) -> tuple[Batch, Counts, Counts]:
-    """Returns derived columns, and rows by confidence: answered rightly, and with a label."""
-    right, answered = (np.zeros(CONFIDENCE_CELLS, dtype=np.int64) for _ in range(2))
+def derived(reading: Reading, batch: Batch) -> Outcomes:
+    """Returns what follows from the outputs of one batch, and from its labels."""
     if reading.kind == "none":
-        return {}, right, answered
+        return _outcomes({})
     labels = batch.get(reading.labels) if reading.labels else None
-    columns: Batch
     if reading.kind == "value":
         return _of_values(reading, batch, labels)
     guess, confidence = _guessed(reading, batch)
-    columns = {CLASS: guess}
+    columns: Batch = {CLASS: guess}
     if confidence is not None:
         columns[CONFIDENCE] = confidence
-    if labels is not None:
-        truth = _named(labels)
-        known = (truth.codes >= 0) & (guess.codes >= 0)
-        hit = _same(guess, truth) & known
-        cells = _cells(confidence if confidence is not None else np.ones(len(hit)))
-        right += np.bincount(cells[hit], minlength=CONFIDENCE_CELLS)
-        answered += np.bincount(cells[known], minlength=CONFIDENCE_CELLS)
-    return columns, right, answered
+    cells = _cells(confidence if confidence is not None else np.ones(len(guess.codes)))
+    given = guess.codes >= 0
+    if labels is None:
+        return _outcomes(columns, shown=cells[given])
+    truth = _named(labels)
+    known = (truth.codes >= 0) & given
+    hit = _same(guess, truth) & known
+    return _outcomes(columns, shown=cells[given], answered=cells[known], right=cells[hit])
 
 
-def _of_values(
-    reading: Reading, batch: Batch, labels: Values | None
-) -> tuple[Batch, Counts, Counts]:
-    right, answered = (np.zeros(CONFIDENCE_CELLS, dtype=np.int64) for _ in range(2))
+def _of_values(reading: Reading, batch: Batch, labels: Values | None) -> Outcomes:
     values = batch[reading.predictions[0]]
     if labels is None or isinstance(labels, Coded) or isinstance(values, Coded):
-        return {}, right, answered
+        return _outcomes({})
     error = np.abs(values - labels)
-    answered[-1] = int(np.isfinite(error).sum())
-    right[-1] = int((error <= reading.tolerance).sum())
-    return {ERROR: error}, right, answered
+    last = np.full(len(error), CONFIDENCE_CELLS - 1)
+    known, right = np.isfinite(error), error <= reading.tolerance
+    return _outcomes(
+        {ERROR: error}, shown=last[np.isfinite(values)], answered=last[known], right=last[right]
+    )
+
+
+def _outcomes(columns: Batch, **cells: NDArray[np.int64]) -> Outcomes:
+    counts = {
+        name: np.bincount(cells.get(name, np.zeros(0, np.int64)), minlength=CONFIDENCE_CELLS)
+        for name in ("right", "answered", "shown")
+    }
+    return Outcomes(columns, **counts)
 
 
 def _guessed(reading: Reading, batch: Batch) -> tuple[Coded, Floats | None]:
@@ -99,7 +113,7 @@ def _guessed(reading: Reading, batch: Batch) -> tuple[Coded, Floats | None]:
     scores = np.column_stack(numbers)
     if reading.kind == "probability":
         scores = np.column_stack([1 - scores[:, 0], scores[:, 0]])
-    elif not bool((np.abs(scores.sum(axis=1) - 1) < 1e-3).all()):
+    elif not bool((np.abs(scores.sum(axis=1) - 1) < 1e-3).all() and (scores >= 0).all()):
         shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
         scores = shifted / shifted.sum(axis=1, keepdims=True)
     broken = np.isnan(scores).any(axis=1)

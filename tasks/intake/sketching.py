@@ -36,8 +36,10 @@ MOST_SAMPLED_VALUES = 8_000_000
 MOST_NAMES = 5_000
 
 
-def survey_table(*, path: str, most_rows: int = SAMPLED) -> Reply:
+def survey_table(*, path: str, most_rows: int = SAMPLED, project: bool = True) -> Reply:
     """Reads a file once and returns rows at even distances.
+
+    With ``project``, arrays of many values an item come as projections.
 
     Returns:
         Array ``rows`` (k, columns) float64: numbers, or places in the column's ``names``, NaN where
@@ -47,7 +49,7 @@ def survey_table(*, path: str, most_rows: int = SAMPLED) -> Reply:
     notes: list[str] = []
     sample = _Sample(most_rows)
     try:
-        for batch in read_batches(Path(path), notes):
+        for batch in read_batches(Path(path), notes, project=project):
             sample.add(batch)
         rows, columns = sample.told()
     except Undecodable as reason:
@@ -120,8 +122,8 @@ class Counting:
     def add(self, batch: Batch) -> None:
         """Counts one batch."""
         layout, rows = self.sketch.layout, _length(batch)
-        more, right, answered = derived(layout.reading, batch)
-        batch = batch | more
+        outcomes = derived(layout.reading, batch)
+        batch = batch | outcomes.columns
         if strange := sorted(set(batch) - {column.name for column in layout.columns}):
             self.notes.add(f"columns that the reference lacks: {', '.join(strange[:10])}")
         draws = self._rng.random(rows)
@@ -148,7 +150,7 @@ class Counting:
                 cells = self._placed(at, values)
                 counts.append(np.bincount(cells, minlength=layout.cells(at)))
                 kept[:, at] = cells[keep]
-        found = Sketch(layout, rows, tuple(counts), kept, draws[keep], right, answered)
+        found = Sketch(layout, rows, tuple(counts), kept, draws[keep], *outcomes[1:])
         self.sketch = merged(self.sketch, found)
 
     def _numbers(self, name: str, values: Values) -> Floats:

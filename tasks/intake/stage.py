@@ -79,13 +79,25 @@ def count_files(files: list[str], cells: str, number: int) -> str:  # noqa: ARG0
     return count_here(tuple(Path(file) for file in files), Digest(cells))
 
 
+@task(name="answer", task_run_name="answer both tables")
+def answer_tables(reference: str, current: str, roles: TableRoles) -> list[str]:
+    """Has an accepted model answer both tables where this task lands; returns their sketches."""
+    from tasks.drifting import tables  # noqa: PLC0415 - as above
+
+    return list(tables(reference, current, roles))
+
+
 def take_in_comparison(reference: str, current: str, roles: TableRoles) -> Digest:
     """Has workers count both tables, adds the night to its series; returns the subject's digest.
 
     Files are shared out in as few groups as there are workers: a task of its own for each would
     cost more than counting it.
     """
-    from tasks.drifting import summed, tables, take_in_tables  # noqa: PLC0415 - see above
+    from tasks.drifting import Tables, summed, tables, take_in_tables  # noqa: PLC0415 - see above
+
+    if roles.model:
+        first, second, series = answer_tables.submit(reference, current, roles).result()
+        return take_in_tables(Tables(Digest(first), Digest(second), series))
 
     def counted(files: tuple[Path, ...], cells: Digest) -> Digest:
         groups = [files[at :: worker_places()] for at in range(min(len(files), worker_places()))]

@@ -38,12 +38,13 @@ Values = Floats | Coded
 Batch = dict[str, Values]
 
 
-def read_batches(path: Path, notes: list[str]) -> Iterator[Batch]:
+def read_batches(path: Path, notes: list[str], *, project: bool = True) -> Iterator[Batch]:
     """Yields the rows of a file, at most 65,536 at a time.
 
     Args:
         path: Parquet, csv, tsv, npz or safetensors, told by its content.
         notes: What was left out is added here.
+        project: Look at arrays with many values an item through projections.
 
     Raises:
         Undecodable: It cannot be read; the text says why.
@@ -55,9 +56,9 @@ def read_batches(path: Path, notes: list[str]) -> Iterator[Batch]:
     if start[:4] == b"PAR1":
         yield from _from_parquet(path, notes)
     elif start[:4] == b"PK\x03\x04":
-        yield from _from_arrays(_npz_arrays(path), notes)
+        yield from _from_arrays(_npz_arrays(path), notes, project=project)
     elif path.suffix.lower() == ".safetensors":
-        yield from _from_arrays(_safetensors_arrays(path), notes)
+        yield from _from_arrays(_safetensors_arrays(path), notes, project=project)
     elif path.suffix.lower() in {".csv", ".tsv", ".txt"}:
         yield from _from_csv(path, notes)
     else:
@@ -214,7 +215,7 @@ def _safetensors_arrays(path: Path) -> dict[str, Array]:
         return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118 - no dict
 
 
-def _from_arrays(arrays: dict[str, Array], notes: list[str]) -> Iterator[Batch]:
+def _from_arrays(arrays: dict[str, Array], notes: list[str], *, project: bool) -> Iterator[Batch]:
     inputs = next((name for name in arrays if name.lower() in INPUTS), None)
     if inputs is None:
         inputs = next((name for name, array in arrays.items() if array.ndim > 1), None)
@@ -231,16 +232,18 @@ def _from_arrays(arrays: dict[str, Array], notes: list[str]) -> Iterator[Batch]:
     for at in range(0, rows, BATCH):
         batch: Batch = {}
         for name, array in table.items():
-            batch |= flat_columns(name, array[at : at + BATCH], is_input=name == inputs)
+            batch |= flat_columns(
+                name, array[at : at + BATCH], is_input=name == inputs, project=project
+            )
         yield batch
 
 
-def flat_columns(name: str, array: Array, *, is_input: bool) -> Batch:
+def flat_columns(name: str, array: Array, *, is_input: bool, project: bool = True) -> Batch:
     """Returns an array (rows, …) as columns: its values, or projections where they are many."""
     flat = array.reshape(len(array), -1).astype(np.float64)
     if flat.shape[1] == 1 and not is_input:
         return {shown(name, LONGEST_NAME): flat[:, 0]}
-    if flat.shape[1] <= WIDE:
+    if flat.shape[1] <= WIDE or not project:
         return {f"{shown(name, 100)}{index}": flat[:, index] for index in range(flat.shape[1])}
     # Untrained projections keep most of the power of looking at many values at once
     # (Rabanser et al. 2019, arXiv 1810.11953).

@@ -119,6 +119,7 @@ def test_a_moved_table_fails_and_an_unmoved_one_passes(store: MemoryStore, tmp_p
     same = judged(store, night(reference, table(tmp_path, 1, rows=20_000)), tmp_path / "s")
     assert {name: one.outcome for name, one in same.items()} == {
         "drift.features": Outcome.PASS,
+        "drift.multivariate": Outcome.PASS,
         "drift.watch": Outcome.PASS,
     }
     moved = judged(store, night(reference, table(tmp_path, 2, 20_000, older=8)), tmp_path / "m")

@@ -7,7 +7,7 @@ planted moves a known share of the rows of one half.
 
 import numpy as np
 
-from tasks.detectors.drift.sketch import HASHED, Sketch
+from tasks.detectors.drift.sketch import Sketch
 from tasks.statistics.two_sample import Counts
 
 
@@ -43,11 +43,10 @@ def with_shift(sketch: Sketch, share: float, *, seed: int) -> Sketch:
 
 
 def _into(sketch: Sketch, at: int) -> int:
-    counts = sketch.counts[at]
+    counts = sketch.counts[at][:-1]
     if sketch.layout.columns[at].kind == "number":
-        return len(counts) - 2
-    named = counts[: -HASHED - 1]
-    return int(named.argmin()) if len(named) > 1 else len(named)
+        return len(counts) - 1
+    return int(counts.argmin())
 
 
 def _drawn(counts: Counts, rows: int, rng: np.random.Generator) -> Counts:

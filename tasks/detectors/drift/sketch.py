@@ -82,9 +82,9 @@ class Sketch(NamedTuple):
     """The counts of one table under a layout, and a few rows.
 
     ``counts`` has one array for each column. ``kept`` are rows (k, columns) as float32, categories
-    as cell numbers, with one random number each by which they were drawn. ``right`` and
-    ``answered`` count rows (100,) by the model's confidence: those answered rightly, and all with
-    a label.
+    as cell numbers, with one random number each by which they were drawn. ``shown``, ``answered``
+    and ``right`` count rows (100,) by the model's confidence: all, those with a label, and those
+    answered rightly.
     ``sources`` are the digests of the files.
     """
 
@@ -95,6 +95,7 @@ class Sketch(NamedTuple):
     draws: Floats
     right: Counts
     answered: Counts
+    shown: Counts
     sources: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -119,6 +120,7 @@ def empty(layout: Layout) -> Sketch:
         np.zeros(0),
         np.zeros(CONFIDENCE_CELLS, dtype=np.int64),
         np.zeros(CONFIDENCE_CELLS, dtype=np.int64),
+        np.zeros(CONFIDENCE_CELLS, dtype=np.int64),
     )
 
 
@@ -140,6 +142,7 @@ def merged(first: Sketch, second: Sketch) -> Sketch:
         draws[order],
         first.right + second.right,
         first.answered + second.answered,
+        first.shown + second.shown,
         tuple(sorted({*first.sources, *second.sources})),
         tuple(sorted({*first.notes, *second.notes})),
     )
@@ -152,6 +155,7 @@ def dumped(sketch: Sketch) -> bytes:
         "draws": sketch.draws,
         "right": sketch.right,
         "answered": sketch.answered,
+        "shown": sketch.shown,
         "counts": np.concatenate([*sketch.counts, np.zeros(0, dtype=np.int64)]),
         "edges": np.concatenate([*sketch.layout.edges, np.zeros(0)]),
     }
@@ -190,6 +194,7 @@ def loaded(data: bytes) -> Sketch:
             tensors["draws"],
             tensors["right"],
             tensors["answered"],
+            tensors["shown"],
             tuple(told["sources"]),
             tuple(told["notes"]),
         )

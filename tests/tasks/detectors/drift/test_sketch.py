@@ -1,15 +1,18 @@
 """Sketches: what partitions add up to, and how near they come to the exact answer."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from tasks.detectors.drift.features import Cells, compare, distance_of, largest
 from tasks.detectors.drift.sketch import KEPT_ROWS, dumped, empty, loaded, merged
+from tasks.sandbox.protocol import Array
 from tests.tasks.detectors.drift.tables import layout, people, sketch
 
 
-def cut(columns: dict[str, np.ndarray], rows: slice) -> dict[str, np.ndarray]:
+def cut(columns: dict[str, Array], rows: slice) -> dict[str, Array]:
     return {name: column[rows] for name, column in columns.items()}
 
 
@@ -50,7 +53,7 @@ def test_memory_does_not_grow_with_rows() -> None:
 @pytest.mark.parametrize("shape", ["normal", "few values", "zeros", "heavy"])
 def test_the_distance_is_the_exact_one_but_for_the_heaviest_cell(shape: str) -> None:
     rng = np.random.default_rng(4)
-    draws = {
+    draws: dict[str, Callable[[int], Array]] = {
         "normal": lambda n: rng.normal(size=n),
         "few values": lambda n: rng.integers(0, 40, n).astype(float),
         "zeros": lambda n: np.where(rng.random(n) < 0.6, 0.0, rng.normal(size=n)),
