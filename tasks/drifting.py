@@ -29,7 +29,7 @@ from tasks.domain.errors import InvalidInputError
 from tasks.domain.finding import Outcome
 from tasks.domain.frozen import canonical_json
 from tasks.domain.spec import RunPlan
-from tasks.forms import TableRoles
+from tasks.forms import Demands, TableRoles
 from tasks.intake.comparison import SURVEYED_FILES, Roles, count, partitions, plan, survey
 from tasks.ledger.seal import sealed_run
 from tasks.onboarding import Planned
@@ -41,7 +41,6 @@ OCCASION = "drift"
 OWNER = "Drift watch"
 SEED = 20_260_101
 """Which rows a sketch keeps never depends on settings: equal files give equal sketches."""
-ALPHA, TOLERANCE, RISK_TOLERANCE = 0.01, 0.05, 0.02
 
 
 class Tables(NamedTuple):
@@ -50,6 +49,7 @@ class Tables(NamedTuple):
     reference: Digest
     current: Digest
     series: str
+    demands: Demands = Demands()
 
 
 Counted = Callable[[tuple[Path, ...], Digest], Digest]
@@ -76,7 +76,9 @@ def tables(
     baseline = _reference(reference, roles, counted)
     cells = keep(empty(kept(baseline).layout))
     files = partitions(Path(current))
-    return Tables(baseline, counted(files, cells), _series(reference, baseline, roles))
+    return Tables(
+        baseline, counted(files, cells), _series(reference, baseline, roles), roles.demands
+    )
 
 
 def count_here(files: tuple[Path, ...], cells: Digest) -> Digest:
@@ -209,7 +211,7 @@ def _answered_tables(reference: str, current: str, roles: TableRoles) -> Tables:
         baseline = keep(counted_rows(rows, layout, seed=SEED))
     rows = answered(partitions(Path(current)), subject, labels=roles.labels)
     now = keep(counted_rows(rows, layout, seed=SEED))
-    return Tables(baseline, now, (roles.series or roles.model)[:150])
+    return Tables(baseline, now, (roles.series or roles.model)[:150], roles.demands)
 
 
 def _series(reference: str, baseline: Digest, roles: TableRoles) -> str:
@@ -271,9 +273,9 @@ def _next_state(found: Tables, store: ObjectStore) -> Digest:
                 reference,
                 found.reference,
                 series=found.series,
-                alpha=ALPHA,
-                tolerance=TOLERANCE,
-                risk_tolerance=RISK_TOLERANCE,
+                alpha=found.demands.alpha,
+                tolerance=found.demands.tolerance,
+                risk_tolerance=found.demands.risk_tolerance,
                 after=latest,
             )
         if (at := watch.place(found.current)) is not None:

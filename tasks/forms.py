@@ -73,6 +73,32 @@ CurrentTable = Annotated[
 ]
 
 
+class Demands(Frozen):
+    """What a series of nights may spend on false alarms, and what may move without one."""
+
+    alpha: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        title="False alarms",
+        description="Chance that the series ever alarms without reason, over all its references.",
+    )
+    tolerance: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        title="Tolerance",
+        description="By how much the share of rows below a value, or in a category, may move.",
+    )
+    risk_tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        title="Tolerance of the risk",
+        description="By how much the share of wrong answers may rise.",
+    )
+
+
 class TableRoles(Frozen):
     """Which columns are what; all others are features."""
 
@@ -95,6 +121,9 @@ class TableRoles(Frozen):
         title="Series",
         description="Name under which nights add up; the reference's name when left out.",
         max_length=150,
+    )
+    demands: Demands = Field(
+        default=Demands(), title="Demands", description="Used when a watch begins."
     )
 
 

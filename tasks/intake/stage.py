@@ -84,7 +84,7 @@ def answer_tables(reference: str, current: str, roles: TableRoles) -> list[str]:
     """Has an accepted model answer both tables where this task lands; returns their sketches."""
     from tasks.drifting import tables  # noqa: PLC0415 - as above
 
-    return list(tables(reference, current, roles))
+    return list(tables(reference, current, roles)[:3])
 
 
 def take_in_comparison(reference: str, current: str, roles: TableRoles) -> Digest:
@@ -97,7 +97,7 @@ def take_in_comparison(reference: str, current: str, roles: TableRoles) -> Diges
 
     if roles.model:
         first, second, series = answer_tables.submit(reference, current, roles).result()
-        return take_in_tables(Tables(Digest(first), Digest(second), series))
+        return take_in_tables(Tables(Digest(first), Digest(second), series, roles.demands))
 
     def counted(files: tuple[Path, ...], cells: Digest) -> Digest:
         groups = [files[at :: worker_places()] for at in range(min(len(files), worker_places()))]

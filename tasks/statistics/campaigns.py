@@ -6,9 +6,9 @@ rates do from night to night as long as they stay within. Its product depends on
 so nights are summed, not replayed.
 
 A change may come late, when a bet from the first night on has lost everything. So a new bet starts
-every night, with one share of the stake for each night of the horizon: still one e-process, at the
-price of the logarithm of the horizon. It ever reaches 1 / alpha with chance alpha at most (Ville
-1939), however often and for whatever reason somebody looks.
+every night with a share of the stake: half of it goes to all nights of a year evenly, half mostly
+to the first ones. That is still one e-process, and starting late costs a logarithm. It ever reaches
+1 / alpha with chance alpha at most (Ville 1939), however often and for whatever reason one looks.
 
 Sources: Waudby-Smith and Ramdas 2024 (bets); Shin, Ramdas and Rinaldo 2024, arXiv 2203.03532
 (starting anew); Vovk and Wang 2021, Annals of Statistics 49 (averages of e-values).
@@ -24,7 +24,7 @@ from tasks.statistics.betting import BETS
 from tasks.statistics.intervals import Floats
 
 HORIZON = 365
-"""Nights over which the stake of one watch is spread; no new bet starts after them."""
+"""Nights over which half of a watch's stake is spread evenly."""
 Counts = NDArray[np.int64]
 
 
@@ -60,7 +60,17 @@ def reference_band(successes: Counts, trials: Counts, *, alpha: float, tolerance
     return Band(np.clip(low - tolerance, 0, 1), np.clip(high + tolerance, 0, 1))
 
 
-def log_evidence(successes: Counts, trials: Counts, band: Band) -> Floats:
+def stakes(nights: int) -> Floats:
+    """Returns the share of the stake that the bet of each night gets (nights,); 1 in all.
+
+    The share of night s is half of 1 / (s (s + 1)), and half of 1 / 365 in the first 365 nights.
+    """
+    night = np.arange(1, nights + 1, dtype=np.float64)
+    shares: Floats = 0.5 / (night * (night + 1)) + np.where(night <= HORIZON, 0.5 / HORIZON, 0.0)
+    return shares
+
+
+def log_evidence(successes: Counts, trials: Counts, band: Band, *, falls: bool = True) -> Floats:
     """Returns the logarithm of the evidence against the band after each night (nights,).
 
     The evidence is the mean over rates and sides, so that it is of one e-process, whatever depends
@@ -70,13 +80,15 @@ def log_evidence(successes: Counts, trials: Counts, band: Band) -> Floats:
         successes: How often it happened (nights, k).
         trials: Rows (nights, k).
         band: Where the rates may be (k,).
+        falls: Whether a rate below its band counts, too.
     """
     nights, rates = successes.shape
     if not nights or not rates:
         return np.zeros(nights)
-    above = _started(successes, trials, band.high)
-    below = _started(trials - successes, trials, 1 - band.low)
-    both = np.concatenate([above, below], axis=1)
+    both = _started(successes, trials, band.high)
+    if falls:
+        below = _started(trials - successes, trials, 1 - band.low)
+        both = np.concatenate([both, below], axis=1)
     evidence: Floats = special.logsumexp(both, axis=1) - np.log(both.shape[1])
     return evidence
 
@@ -104,11 +116,11 @@ def _started(successes: Counts, trials: Counts, bound: Floats) -> Floats:
     gains = np.where(bound[None, :, None] >= 1, 0.0, gains)
     total = np.cumsum(gains, axis=0)
     before = np.concatenate([np.zeros((1, rates, len(BETS))), total[:-1]])
-    begun = np.where(np.arange(nights)[:, None, None] < HORIZON, -before, -np.inf)
+    shares = stakes(nights)
     # Wealth of a bet begun on night s is exp(total[t] - before[s]); summed over all s up to t.
+    begun = np.log(shares)[:, None, None] - before
     running = np.logaddexp.accumulate(begun, axis=0) + total
     started = special.logsumexp(running, axis=2) - np.log(len(BETS))
-    waiting = np.maximum(0, HORIZON - 1 - np.arange(nights))
-    idle = np.where(waiting > 0, np.log(np.maximum(waiting, 1)), -np.inf)
-    evidence: Floats = np.logaddexp(started, idle[:, None]) - np.log(HORIZON)
+    idle = np.log(np.maximum(1 - np.cumsum(shares), 1e-300))
+    evidence: Floats = np.logaddexp(started, idle[:, None])
     return evidence

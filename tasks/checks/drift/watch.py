@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from tasks.checks.drift.pair import WATCH, alarms, keep_json
 from tasks.checks.lab import Lab, NotAvailable
-from tasks.detectors.drift.watch import Evidence, Gate, Night, Watch, band_of, evidence
+from tasks.detectors.drift.watch import Evidence, Gate, Night, Watch, alpha_of, band_of, evidence
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Control, Measurement, Observation, Status
 from tasks.domain.severity import Severity
@@ -27,7 +27,7 @@ METHOD = (
 _LIMITS = (
     "Rows of one night are taken as independent of each other, given what went before.",
     "A change that stays within the tolerance is no alarm, however sure it is.",
-    "No new bet starts after 365 nights on one reference: take a new one within the year.",
+    "After a year on one reference new bets are small: take a new reference within the year.",
 )
 
 
@@ -153,7 +153,7 @@ def _first_alarm(watch: Watch, rng: np.random.Generator, *, planted: bool) -> in
     gate = watch.gates[at]
     part = _middle(gate)
     known = np.array([max(night.trials[at][part] for night in watch.nights)])
-    band = band_of(gate, watch.spends / (2 * len(watch.gates)))
+    band = band_of(gate, alpha_of(watch, gate))
     rate = gate.successes[part] / max(1, gate.trials[part])
     if planted:
         up, down = float(band.high[part]), float(band.low[part])

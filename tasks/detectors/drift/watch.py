@@ -39,6 +39,8 @@ class Gate(Frozen):
 
     name: str
     tolerance: float = Field(ge=0, le=1)
+    harm_only: bool = False
+    """Alarm only when a rate rises: it counts what is wrong."""
     parts: tuple[str, ...]
     successes: tuple[int, ...]
     trials: tuple[int, ...]
@@ -120,6 +122,7 @@ def opened(
             Gate(
                 name=RISK,
                 tolerance=risk_tolerance,
+                harm_only=True,
                 parts=("wrong",),
                 successes=(wrong,),
                 trials=(rows,),
@@ -158,23 +161,36 @@ def advanced(
 
 
 def evidence(watch: Watch) -> tuple[Evidence, ...]:
-    """Returns the evidence of every gate after every night.
-
-    Half of what the watch may spend is for the bands of the reference, half for the bets; both are
-    divided among the gates.
-    """
+    """Returns the evidence of every gate after every night."""
     found = []
-    count = len(watch.gates)
     for at, gate in enumerate(watch.gates):
-        band = band_of(gate, watch.spends / (2 * count))
+        alpha = alpha_of(watch, gate)
         shape = len(watch.nights), len(gate.parts)
         successes, trials = (
             np.array([getattr(night, name)[at] for night in watch.nights], dtype=np.int64)
             for name in ("successes", "trials")
         )
-        logs = log_evidence(successes.reshape(shape), trials.reshape(shape), band)
-        found.append(Evidence(gate.name, logs, float(np.log(2 * count / watch.spends))))
+        logs = log_evidence(
+            successes.reshape(shape),
+            trials.reshape(shape),
+            band_of(gate, alpha),
+            falls=not gate.harm_only,
+        )
+        found.append(Evidence(gate.name, logs, float(-np.log(alpha))))
     return tuple(found)
+
+
+def alpha_of(watch: Watch, gate: Gate) -> float:
+    """Returns what a gate may spend on its band, and again on its bets.
+
+    The risk, where it is watched, has half of the watch's alpha; the columns share the rest.
+    """
+    risks = sum(one.harm_only for one in watch.gates)
+    columns = len(watch.gates) - risks
+    share = watch.spends / 2
+    if risks and columns:
+        share /= 2
+    return share / (risks if gate.harm_only else columns)
 
 
 def band_of(gate: Gate, alpha: float) -> Band:
@@ -182,7 +198,8 @@ def band_of(gate: Gate, alpha: float) -> Band:
     return reference_band(
         np.array(gate.successes, dtype=np.int64),
         np.array(gate.trials, dtype=np.int64),
-        alpha=alpha,
+        # The unused side of a gate that only looks for harm costs nothing.
+        alpha=2 * alpha if gate.harm_only else alpha,
         tolerance=gate.tolerance,
     )
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tasks.statistics.campaigns import log_evidence, reference_band, share_of_alpha
+from tasks.statistics.campaigns import log_evidence, reference_band, share_of_alpha, stakes
 
 RNG_NIGHTS = 60
 
@@ -84,3 +84,15 @@ def test_all_watches_of_a_series_spend_no_more_than_alpha() -> None:
     assert 0.0099 < sum(spent) < 0.01
     with pytest.raises(ValueError, match="from 1"):
         share_of_alpha(0.01, 0)
+
+
+def test_the_stake_is_never_more_than_one() -> None:
+    shares = stakes(5000)
+    assert 0.9998 < shares.sum() < 1
+    assert shares[364] > shares[365]
+
+
+def test_a_one_sided_bet_ignores_falls() -> None:
+    band = reference_band(np.array([4000]), np.array([10_000]), alpha=0.025, tolerance=0.0)
+    wins = nights(6, 0.1, 200)
+    assert log_evidence(wins, np.full_like(wins, 200), band, falls=False)[-1] < 0.1
