@@ -195,6 +195,9 @@ def drift(
     ] = "",
     model: Annotated[str, typer.Option(help="Accepted asset that answers both tables.")] = "",
     series: Annotated[str, typer.Option(help="Name under which nights add up.")] = "",
+    peer: Annotated[
+        list[str] | None, typer.Option(help="Also ask *evidently* or *whylogs*.")
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Compare two tables, add the night to its series, and sign what drifted."""
@@ -205,7 +208,7 @@ def drift(
 
         outputs = tuple(name.strip() for name in predictions.split(",") if name.strip())
         roles = TableRoles(labels=labels, predictions=outputs, model=model, series=series)
-        return drift_answer(reference, current, roles, quiet=json_)
+        return drift_answer(reference, current, roles, peers=peer or (), quiet=json_)
 
     _run(work, json_)
 

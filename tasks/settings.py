@@ -74,6 +74,15 @@ class EndpointSettings(BaseModel):
     ca_file: str = ""
 
 
+class PeerSettings(BaseModel):
+    """Interpreters of environments in which other tools live, which clash with ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evidently: str = ""
+    whylogs: str = ""
+
+
 class Settings(BaseSettings):
     """All settings of one process. Secrets are never among them: keys are named, not held."""
 
@@ -95,6 +104,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    peers: PeerSettings = PeerSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

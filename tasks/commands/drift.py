@@ -1,6 +1,7 @@
 """``proofhouse drift``: what the model meets now against what it was judged on."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ from tasks.commands.onboard import EXIT_CODES, lines, prepare_home
 from tasks.commands.progressing import progress_on_stderr
 from tasks.commands.wording import visible
 from tasks.domain.digest import Digest, is_digest
-from tasks.domain.errors import InvalidInputError
+from tasks.domain.errors import InvalidInputError, PeerError
 from tasks.domain.finding import Verdict
 from tasks.forms import TableRoles
+from tasks.reports.peer_reports import interpreter_of, peer_report
 from tasks.settings import read_settings
 
 RANKED = 12
@@ -23,11 +25,26 @@ _WORDS = {
 }
 
 
-def drift_answer(reference: str, current: str, roles: TableRoles, *, quiet: bool = False) -> Answer:
+def drift_answer(
+    reference: str,
+    current: str,
+    roles: TableRoles,
+    *,
+    peers: Sequence[str] = (),
+    quiet: bool = False,
+) -> Answer:
     """Compares two tables and describes what moved.
 
+    Args:
+        reference: A data file, a folder of them, or the digest of a kept sketch.
+        current: A data file, or a folder of them.
+        roles: Which columns are what, and the name of the series.
+        peers: Other tools that are to report as well.
+        quiet: Only plain lines of progress.
+
     Raises:
-        InvalidInputError: A table is not there or cannot be read.
+        InvalidInputError: A table is not there or cannot be read, or there is no such peer.
+        SettingsError: A peer is not configured.
     """
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
     from tasks.runtime import start_workers, wind_down  # noqa: PLC0415
@@ -37,7 +54,11 @@ def drift_answer(reference: str, current: str, roles: TableRoles, *, quiet: bool
             raise InvalidInputError(
                 f"{path} does not exist. Give a data file, or a folder of them."
             )
-    home = read_settings().home
+    settings = read_settings()
+    interpreters = {peer: interpreter_of(peer, settings.peers.model_dump()) for peer in peers}
+    if interpreters and is_digest(reference):
+        raise InvalidInputError("A peer needs the reference's rows; a sketch has only counts.")
+    home = settings.home
     prepare_home(home)
     with (
         prefect_api(home, meanwhile=start_workers),
@@ -51,10 +72,49 @@ def drift_answer(reference: str, current: str, roles: TableRoles, *, quiet: bool
         finally:
             wind_down()
     document["columns"] = ranking(document)
+    document["peers"] = [
+        _asked(peer, place, reference, current, document) for peer, place in interpreters.items()
+    ]
     verdict = Verdict(document["verdict"])
     _, *told = lines(document)
     head = f"{visible(document['asset'])}: {_WORDS[verdict]}"
-    return Answer(document, [head, *told, *_table(document["columns"])], EXIT_CODES[verdict])
+    told += [*_table(document["columns"]), *map(_peer_line, document["peers"])]
+    return Answer(document, [head, *told], EXIT_CODES[verdict])
+
+
+def _asked(
+    peer: str, interpreter: Path, reference: str, current: str, document: dict[str, Any]
+) -> dict[str, Any]:
+    """Has a peer report on rows of both tables; keeps its page beside ours."""
+    from tasks.intake.comparison import partitions, survey  # noqa: PLC0415
+    from tasks.runtime import services  # noqa: PLC0415
+
+    here = services()
+    tables = [survey(partitions(Path(path))[0], here.sandbox)[0] for path in (reference, current)]
+    try:
+        report = peer_report(peer, interpreter, *tables)
+    except PeerError as error:
+        # The run is sealed whatever a peer does.
+        return {"tool": peer, "problem": error.message, "columns": [], "report": None}
+    page = None
+    if report.html is not None:
+        page = Path(document["report"]).with_name(f"{document['run']}-{peer}.html")
+        page.write_bytes(report.html)
+    return {
+        "tool": report.tool,
+        "version": report.version,
+        "columns": [column._asdict() for column in report.columns],
+        "report": str(page) if page else None,
+    }
+
+
+def _peer_line(peer: dict[str, Any]) -> str:
+    if "problem" in peer:
+        return f"{peer['tool']} gave no report: {visible(peer['problem'])}"
+    drifted = [visible(row["column"]) for row in peer["columns"] if row["drifted"]]
+    named = ", ".join(drifted[:8]) or "no column"
+    where = f"; {peer['report']}" if peer["report"] else ""
+    return f"{peer['tool']} {peer['version']} says of a sample of rows: {named} drifted{where}"
 
 
 def ranking(document: dict[str, Any]) -> list[dict[str, Any]]:
