@@ -221,6 +221,35 @@ def review_dataset(
     _run(work, json_)
 
 
+@app.command(epilog="Example: `proofhouse drift reference.parquet tonight.parquet`")
+def drift(
+    reference: Annotated[str, typer.Argument(help="File, folder, or digest of a kept sketch.")],
+    current: Annotated[str, typer.Argument(help="File or folder of what the model meets now.")],
+    *,
+    labels: Annotated[str | None, typer.Option(help="Column of the true answers.")] = None,
+    predictions: Annotated[
+        str, typer.Option(help="Column of the outputs, or one a class with commas.")
+    ] = "",
+    model: Annotated[str, typer.Option(help="Accepted asset that answers both tables.")] = "",
+    series: Annotated[str, typer.Option(help="Name under which nights add up.")] = "",
+    peer: Annotated[
+        list[str] | None, typer.Option(help="Also ask *evidently* or *whylogs*.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Compare two tables, add the night to its series, and sign what drifted."""
+
+    def work() -> Answer:
+        from tasks.commands.drift import drift_answer  # noqa: PLC0415
+        from tasks.forms import TableRoles  # noqa: PLC0415
+
+        outputs = tuple(name.strip() for name in predictions.split(",") if name.strip())
+        roles = TableRoles(labels=labels, predictions=outputs, model=model, series=series)
+        return drift_answer(reference, current, roles, peers=peer or (), quiet=json_)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse verify --all`")
 def verify(
     run: Annotated[str | None, typer.Argument(help="Run id; see *inventory runs*.")] = None,

@@ -83,6 +83,81 @@ OnlyAssets = Annotated[
 ]
 
 
+ReferenceTable = Annotated[
+    str,
+    Field(
+        title="Reference",
+        description="Data that the model was judged on: a file, a folder of files, or the digest "
+        "of a kept sketch.",
+        min_length=1,
+        examples=["/srv/reference.parquet"],
+    ),
+]
+CurrentTable = Annotated[
+    str,
+    Field(
+        title="Current data",
+        description="What the model meets now: a file (parquet, csv, npz …) or a folder.",
+        min_length=1,
+        examples=["/srv/nightly/2026-11-27.parquet"],
+    ),
+]
+
+
+class Demands(Frozen):
+    """What a series of nights may spend on false alarms, and what may move without one."""
+
+    alpha: float = Field(
+        default=0.01,
+        gt=0,
+        lt=1,
+        title="False alarms",
+        description="Chance that the series ever alarms without reason, over all its references.",
+    )
+    tolerance: float = Field(
+        default=0.05,
+        ge=0,
+        lt=1,
+        title="Tolerance",
+        description="By how much the share of rows below a value, or in a category, may move.",
+    )
+    risk_tolerance: float = Field(
+        default=0.01,
+        ge=0,
+        lt=1,
+        title="Tolerance of the risk",
+        description="By how much the share of wrong answers may rise.",
+    )
+
+
+class TableRoles(Frozen):
+    """Which columns are what; all others are features."""
+
+    labels: str | None = Field(
+        default=None, title="Labels", description="Column of the true answers, where they arrived."
+    )
+    predictions: tuple[str, ...] = Field(
+        default=(),
+        title="Predictions",
+        description="Column of the predicted class, probability or value, or one score a class.",
+    )
+    model: str = Field(
+        default="",
+        title="Model",
+        description="An accepted asset of the inventory that answers the rows of both tables.",
+        max_length=400,
+    )
+    series: str = Field(
+        default="",
+        title="Series",
+        description="Name under which nights add up; the reference's name when left out.",
+        max_length=150,
+    )
+    demands: Demands = Field(
+        default=Demands(), title="Demands", description="Used when a watch begins."
+    )
+
+
 class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""
 

@@ -205,6 +205,7 @@ def serve_deployments() -> None:
 
     from flows.assessment import assess_asset  # noqa: PLC0415
     from flows.dataset_review import review_dataset  # noqa: PLC0415
+    from flows.drift import watch_drift  # noqa: PLC0415
     from flows.hardening import harden_model  # noqa: PLC0415
     from flows.onboarding import onboard_model  # noqa: PLC0415
     from flows.retraining import retrain_model  # noqa: PLC0415
@@ -233,6 +234,11 @@ def serve_deployments() -> None:
         harden_model.to_deployment(
             name="harden-model",
             description="What each defence adds against an attacker who knows of it.",
+            tags=["proofhouse"],
+        ),
+        watch_drift.to_deployment(
+            name="watch-drift",
+            description="What a model meets now against what it was judged on.",
             tags=["proofhouse"],
         ),
     ]

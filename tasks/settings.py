@@ -88,6 +88,15 @@ class GatewaySettings(BaseModel):
     """Sandbox children of each model."""
 
 
+class PeerSettings(BaseModel):
+    """Interpreters of environments in which other tools live, which clash with ours."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    evidently: str = ""
+    whylogs: str = ""
+
+
 class Settings(BaseSettings):
     """All settings of one process. Secrets are never among them: keys are named, not held."""
 
@@ -114,6 +123,7 @@ class Settings(BaseSettings):
     storage: StoreSettings = StoreSettings()
     endpoints: EndpointSettings = EndpointSettings()
     gateway: GatewaySettings = GatewaySettings()
+    peers: PeerSettings = PeerSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

@@ -23,11 +23,32 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"code", "progress", "serving", "planning", "runtime"}),
-    frozenset({"approving", "casework", "dropping", "forms", "nightly", "onboarding", "reviewing"}),
-    frozenset({
-        "answering", "assuring", "governing", "guarding", "responding", "demo", "orchestration",
-        "commands", "cli",
-    }),
+    frozenset(
+        {
+            "approving",
+            "casework",
+            "drifting",
+            "dropping",
+            "forms",
+            "nightly",
+            "onboarding",
+            "reviewing",
+            "scoring",
+        }
+    ),
+    frozenset(
+        {
+            "answering",
+            "assuring",
+            "governing",
+            "guarding",
+            "responding",
+            "demo",
+            "orchestration",
+            "commands",
+            "cli",
+        }
+    ),
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",

@@ -119,6 +119,8 @@ def measure_plan(plan: RunPlan, subject: Digest) -> list[Execution]:
     apart, gatekeepers, opening = waves(plan, Catalog())
     crew = Crew(subject, total=len(plan.checks))
     gates: list[Execution] = []
+    if not gatekeepers:
+        crew.ask(apart)
     for spec in gatekeepers:
         crew.ask_first(spec, blocked=blocked_reason(gates))
         if spec is gatekeepers[0]:

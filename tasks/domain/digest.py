@@ -1,6 +1,7 @@
 """Digests: the names under which bytes are stored and referred to."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, NewType
 
@@ -12,6 +13,11 @@ Digest = NewType("Digest", str)
 PATTERN = r"^sha256:[0-9a-f]{64}$"
 DigestField = Annotated[Digest, StringConstraints(pattern=PATTERN)]
 CHUNK_BYTES = 1 << 20
+
+
+def is_digest(text: str) -> bool:
+    """Answers whether ``text`` has the form of a digest."""
+    return re.fullmatch(PATTERN, text) is not None
 
 
 def digest_of(data: bytes) -> Digest:

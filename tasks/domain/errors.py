@@ -185,6 +185,12 @@ class InventoryError(ProofhouseError):
     code = "inventory.failed"
 
 
+class PeerError(ProofhouseError):
+    """Another tool that was asked for its opinion failed."""
+
+    code = "peer.failed"
+
+
 class EndpointError(ProofhouseError):
     """A model behind an address could not be asked."""
 

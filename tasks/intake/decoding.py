@@ -98,10 +98,11 @@ def _from_npz(path: Path, inputs: str, labels: str, most: int) -> tuple[Array, A
         if len(set(names)) != len(names):
             raise Undecodable("an array name appears twice")
         _named(names, inputs, labels)
-        return (_from_member(archive, inputs, most), _from_member(archive, labels, most))
+        return (npz_member(archive, inputs, most), npz_member(archive, labels, most))
 
 
-def _from_member(archive: zipfile.ZipFile, name: str, most: int) -> Array:
+def npz_member(archive: zipfile.ZipFile, name: str, most: int) -> Array:
+    """Reads one array of an npz, at most ``most`` bytes of it. Raises :class:`Undecodable`."""
     item = next(i for i in archive.infolist() if i.filename.removesuffix(".npy") == name)
     with archive.open(item) as stream:
         shape, dtype, header = _npy_header(stream, name)

@@ -11,7 +11,7 @@ from pydantic import create_model
 
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
-from tasks.forms import BareData
+from tasks.forms import BareData, TableRoles
 from tasks.intake.bare_data import UNNAMED_VENDOR, Named
 from tasks.intake.filling import (
     answers_of,
@@ -24,7 +24,7 @@ from tasks.intake.questionnaire import read_questionnaire
 from tasks.intake.subject import build_subject
 from tasks.intake.trust import trust_files
 from tasks.inventory.vendors import VendorRegister
-from tasks.runtime import services
+from tasks.runtime import services, worker_places
 
 PATIENCE_SECONDS = 7 * 24 * 3600
 
@@ -69,6 +69,45 @@ def take_in_dataset(data: str, bare: BareData) -> Digest:
         reference=Path(bare.reference) if bare.reference else None,
     )
     return take_in_data(Path(data), named)
+
+
+@task(name="count", task_run_name="count {number} files")
+def count_files(files: list[str], cells: str, number: int) -> str:  # noqa: ARG001 - for the name
+    """Counts files in the cells of a kept sketch where this task lands; returns a sketch."""
+    from tasks.drifting import count_here  # noqa: PLC0415 - it builds on this room
+
+    return count_here(tuple(Path(file) for file in files), Digest(cells))
+
+
+@task(name="answer", task_run_name="answer both tables")
+def answer_tables(reference: str, current: str, roles: TableRoles) -> list[str]:
+    """Has an accepted model answer both tables where this task lands; returns their sketches."""
+    from tasks.drifting import tables  # noqa: PLC0415 - as above
+
+    return list(tables(reference, current, roles)[:3])
+
+
+def take_in_comparison(reference: str, current: str, roles: TableRoles) -> Digest:
+    """Has workers count both tables, adds the night to its series; returns the subject's digest.
+
+    Files are shared out in as few groups as there are workers: a task of its own for each would
+    cost more than counting it.
+    """
+    from tasks.drifting import Tables, summed, tables, take_in_tables  # noqa: PLC0415 - see above
+
+    if roles.model:
+        first, second, series = answer_tables.submit(reference, current, roles).result()
+        return take_in_tables(Tables(Digest(first), Digest(second), series, roles.demands))
+
+    def counted(files: tuple[Path, ...], cells: Digest) -> Digest:
+        groups = [files[at :: worker_places()] for at in range(min(len(files), worker_places()))]
+        pending = [
+            count_files.submit([str(file.resolve()) for file in group], cells, len(group))
+            for group in groups
+        ]
+        return summed(Digest(one.result()) for one in pending)
+
+    return take_in_tables(tables(reference, current, roles, counted=counted))
 
 
 def take_in_here(bundle: Path) -> Digest:

@@ -16,6 +16,9 @@ import safetensors.numpy
 
 from tasks.domain.finding import Finding, Outcome
 from tasks.domain.measurement import Artifact
+from tasks.reports import drift_pictures
+from tasks.reports.figures import ACCENT, ALARM, INK, SOFT
+from tasks.reports.figures import figure as _figure
 from tasks.sandbox.protocol import Array
 
 if TYPE_CHECKING:
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _log = logging.getLogger(__name__)
-INK, ACCENT, ALARM, SOFT = "#1d2733", "#1f6f8b", "#b3261e", "#9db4c0"
 
 
 class Picture(NamedTuple):
@@ -210,18 +212,6 @@ def _label(tensors: dict[str, Array], name: str, row: int) -> str:
     return str(int(tensors[name][row])) if name in tensors else "?"
 
 
-def _figure(width: float = 4.8, height: float = 2.8) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure  # noqa: PLC0415 - half a second, only for reports
-
-    figure = Figure(figsize=(width, height), dpi=130, layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=8, colors=INK)
-    axes.xaxis.label.set_fontsize(8)
-    axes.yaxis.label.set_fontsize(8)
-    return figure, axes
-
-
 def _grid(cells: list[tuple[Array, str]], columns: int = 8) -> "Figure":
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -267,4 +257,7 @@ _DRAWINGS: dict[tuple[str, str], Drawing] = {
     ("*", "classes.json"): _classes,
     ("*", "samples.safetensors"): _samples,
     ("*", "spectra.json"): _spectra,
+    ("*", "shifts.json"): drift_pictures.ranking,
+    ("*", "distributions.json"): drift_pictures.distributions,
+    ("drift.watch", "evidence.json"): drift_pictures.evidence,
 }
