@@ -19,6 +19,7 @@ from tasks.answering import (
 )
 from tasks.answering import run as _run
 from tasks.governing import approve_app, intake_app, vendors_app
+from tasks.responding import register as register_responses
 
 __all__ = [
     "EXIT_BAD_INPUT", "EXIT_OK", "EXIT_REFUSED", "EXIT_UNDECIDED", "Answer", "Json", "app", "main",
@@ -41,6 +42,7 @@ app.add_typer(inventory_app, name="inventory")
 app.add_typer(vendors_app, name="vendors")
 app.add_typer(approve_app, name="approve")
 app.add_typer(intake_app, name="intake")
+register_responses(app)
 
 Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
 Tier = Annotated[str | None, typer.Option(help="Risk tier: low, medium or high.")]

@@ -17,6 +17,7 @@ from pydantic_settings import (
 )
 
 from tasks.domain.errors import SettingsError
+from tasks.response.channels import Channels
 from tasks.targets.endpoint.addresses import reach_of
 from tasks.targets.endpoint.broker import Terms
 
@@ -95,6 +96,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    response: Channels = Channels()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

@@ -22,8 +22,8 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "intake"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"code", "progress", "settings", "serving", "planning", "runtime"}),
-    frozenset({"approving", "dropping", "forms", "onboarding", "reviewing"}),
-    frozenset({"answering", "governing", "demo", "orchestration", "commands", "cli"}),
+    frozenset({"approving", "casework", "dropping", "forms", "onboarding", "reviewing"}),
+    frozenset({"answering", "governing", "responding", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",
