@@ -14,7 +14,7 @@ from tasks.domain.ids import EntryId
 Minutes = Annotated[float, Field(ge=0, le=60 * 24 * 30)]
 Answer = str | bool | float
 Milestone = Literal["declare", "contain", "notify"]
-"""The three moments that are timed: it is an incident; it can do no more harm; who must know does."""
+"""The moments that are timed: it is an incident; it can do no more harm; who must know does."""
 
 
 class Inject(Frozen):

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from tasks.answering import EXIT_OK, EXIT_REFUSED, Answer
 from tasks.casework import MOST_BYTES, world_of
 from tasks.catalog.reading import Catalog
+from tasks.commands.wording import visible
 from tasks.domain.drill import Answers, DrillResult
 from tasks.domain.errors import InvalidInputError
 from tasks.intake.strict_yaml import parse_yaml
@@ -126,7 +127,7 @@ def _played(name: str, faster: float, team: str) -> Answers:
             "A drill without --answers is played at a terminal, and this is none. Give the "
             f"players' answers in a file: proofhouse drill {name} --answers answers.yaml"
         )
-    table = Table(time.monotonic, time.sleep, lambda text: print(text, file=sys.stderr), input)
+    table = Table(time.monotonic, time.sleep, _say, input)
     held = datetime.now(UTC).replace(microsecond=0)
     given = play(Catalog().drill(name), table, faster=faster)
     answers = Answers(
@@ -135,8 +136,13 @@ def _played(name: str, faster: float, team: str) -> Answers:
     kept = read_settings().home / "drills" / f"answers-{held:%Y%m%dT%H%M%SZ}.yaml"
     kept.parent.mkdir(parents=True, exist_ok=True)
     kept.write_text(yaml.safe_dump(answers.model_dump(mode="json"), sort_keys=False))
-    print(f"answers kept: {kept}", file=sys.stderr)
+    _say(f"answers kept: {kept}")
     return answers
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.flush()
 
 
 def _lines(result: DrillResult, place: Path) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks.answering import EXIT_OK, EXIT_UNDECIDED, Answer
 from tasks.casework import read_incident, take_up, take_up_known, world_of
+from tasks.catalog.playbooks import ClockEntry
 from tasks.catalog.reading import Catalog
 from tasks.domain.case import Said
 from tasks.domain.errors import InvalidInputError
@@ -146,22 +147,23 @@ def _clocks(work: Following, now: datetime) -> list[dict[str, Any]]:
         rows.append(
             {"clock": name, "law": clock.law, "to": clock.to, "runs": runs,
              "due": due.isoformat() if due else None,
-             "told": _clock_line(clock.law, clock.to, clock.fact, runs, due, now)}
+             "told": _clock_line(clock, runs, due, now)}
         )  # fmt: skip
     return rows
 
 
-def _clock_line(
-    law: str, to: str, fact: str, runs: Said | None, due: datetime | None, now: datetime
-) -> str:
+def _clock_line(clock: ClockEntry, runs: Said | None, due: datetime | None, now: datetime) -> str:
     if runs is False:
-        return f"  clock  {law}: does not run ({fact} is false)"
+        return f"  clock  {clock.law}: does not run ({clock.fact} is false)"
     if due is None:
-        return f"  clock  {law}: starts when the incident file says since when you are aware"
-    word = "runs" if runs else f"MAY RUN: nobody said {fact} (--fact {fact}=true or false)"
+        return f"  clock  {clock.law}: starts when the incident file says since when you are aware"
+    unsaid = f"MAY RUN: nobody said {clock.fact} (--fact {clock.fact}=true or false)"
     left = due - now
     when = f"{left.days * 24 + left.seconds // 3600} h left" if left > timedelta(0) else "PAST"
-    return f"  clock  {law}: {word}; tell the {to} by {due:%Y-%m-%d %H:%M} UTC ({when})"
+    return (
+        f"  clock  {clock.law}: {'runs' if runs else unsaid}; "
+        f"tell the {clock.to} by {due:%Y-%m-%d %H:%M} UTC ({when})"
+    )
 
 
 def _summary(state: CaseState) -> str:

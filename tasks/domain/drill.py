@@ -95,7 +95,7 @@ class DrillResult(Frozen):
     score: float = Field(ge=0, le=1)
     """Sum of weight times worth, over the sum of weights."""
     order: float | None = Field(default=None, ge=0, le=1)
-    """Share of pairs of playbook steps that were decided in the playbook's order; None below two."""
+    """Share of pairs of steps that were decided in the playbook's order; None below two steps."""
     decisions: tuple[Scored, ...]
     milestones: tuple[Milestoned, ...]
     improvements: tuple[Improvement, ...]

@@ -39,6 +39,8 @@ class CaseState(NamedTuple):
     playbook: PlaybookEntry
     incident: Incident
     events: tuple[CaseEvent, ...]
+    assuming: bool = False
+    """In a dry run conditions that rest on unknown values are taken to hold."""
 
     @property
     def next_number(self) -> int:
@@ -73,13 +75,15 @@ class CaseState(NamedTuple):
         before = (self.playbook.step(name) for name in self.playbook.before(step))
         if any(self.standing(other) not in _PASSED for other in before):
             return Standing.WAITING
-        if step.when is not None and self.value(step.when.value) is None:
-            return Standing.UNKNOWN
-        return Standing.READY
+        unknown = step.when is not None and self.value(step.when.value) is None
+        return Standing.UNKNOWN if unknown and not self.assuming else Standing.READY
 
     def holds(self, step: Step) -> bool:
         """Answers whether the condition of a ready step holds."""
-        return step.when is None or self.value(step.when.value) == step.when.equals
+        if step.when is None:
+            return True
+        value = self.value(step.when.value)
+        return self.assuming if value is None else value == step.when.equals
 
     def value(self, name: str) -> Said | None:
         """Returns ``incident.<field>`` or ``<step>.<word>``; the latest word counts.

@@ -10,7 +10,7 @@ Address = Annotated[str, StringConstraints(max_length=500)]
 
 
 class Channels(Frozen):
-    """How to reach the outside. Empty means: not set up, and a step that needs it fails and says so.
+    """How to reach the outside. What is empty is not set up: a step that needs it fails.
 
     ``webhook`` is an http(s) URL; ``smtp`` is ``host:port``; ``siem`` is ``file:<path>``,
     ``udp://host:port`` or ``tcp://host:port`` (syslog, RFC 5424) or an http(s) URL.

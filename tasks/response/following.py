@@ -25,7 +25,7 @@ from tasks.response.case_state import CaseState, Standing
 MACHINE = "proofhouse"
 Clock = Callable[[], datetime]
 Approved = Callable[[str, Step], tuple[bool, str, str] | None]
-"""Looks for a signed approval of a gate: (granted, by whom, in words), or None when there is none."""
+"""Looks for a signed answer to a gate: (granted, by whom, in words), or None when there is none."""
 
 
 def now_utc() -> datetime:
@@ -50,7 +50,9 @@ class Following(NamedTuple):
 
     def state(self) -> CaseState:
         """Reads where the case stands."""
-        return CaseState(self.playbook, self.incident, self.log.events())
+        return CaseState(
+            self.playbook, self.incident, self.log.events(), assuming=self.log.head.dry_run
+        )
 
 
 def open_case(
@@ -184,11 +186,17 @@ def _do(work: Following, step: Step, state: CaseState) -> None:
 
 def _acted(work: Following, step: Step, state: CaseState) -> Acted:
     assert step.action is not None, "only actions are done"
-    order = _order(work, step, state)
     member = action(step.action.name)
-    if work.log.head.dry_run:
-        return Acted(f"would: {member.preview(order, work.world)}", getattr(member, "ASSUMED", {}))
-    return member.act(order, work.world)
+    if not work.log.head.dry_run:
+        return member.act(_order(work, step, state), work.world)
+    assumed: dict[str, Said] = getattr(member, "ASSUMED", {})
+    try:
+        would = member.preview(_order(work, step, state), work.world)
+    except KeyError as missing:
+        return Acted(f"would need {missing.args[0]}", assumed)
+    except ProofhouseError as error:
+        return Acted(f"would fail as things are: {error.message}", assumed)
+    return Acted(f"would: {would}", assumed)
 
 
 def _order(work: Following, step: Step, state: CaseState) -> Order:

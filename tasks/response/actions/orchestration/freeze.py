@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-import httpx
-
 from tasks.domain.case import Said
 from tasks.response.acting import Acted, ActionError, Order, World
+from tasks.response.prefect_api import call, deployments
 
 ASSUMED: dict[str, Said] = {"paused": ()}
 
@@ -23,13 +22,13 @@ def act(order: Order, world: World) -> Acted:
         ActionError: The API does not answer, or a deployment is unknown.
     """
     wanted = set(order.texts("deployments"))
-    found = {row["name"]: row for row in _call(world, "POST", "/deployments/filter", {})}
+    found = {row["name"]: row for row in deployments(world)}
     if missing := sorted(wanted - set(found)):
         raise ActionError(f"no deployment is called {', '.join(missing)}. Known: {sorted(found)}.")
     paused = [row for name, row in found.items() if not wanted or name in wanted]
     running = [row["id"] for row in paused if not row.get("paused")]
     for row in paused:
-        _call(world, "PATCH", f"/deployments/{row['id']}", {"paused": True})
+        call(world, "PATCH", f"/deployments/{row['id']}", {"paused": True})
     names = ", ".join(sorted(row["name"] for row in paused)) or "none there"
     return Acted(f"paused: {names}", said={"paused": names}, undo={"ids": tuple(running)})
 
@@ -39,20 +38,5 @@ def undo(order: Order, told: Mapping[str, Said], world: World) -> str:  # noqa: 
     ids = told["ids"]
     assert isinstance(ids, tuple), "the action keeps a list of ids"
     for each in ids:
-        _call(world, "PATCH", f"/deployments/{each}", {"paused": False})
+        call(world, "PATCH", f"/deployments/{each}", {"paused": False})
     return f"{len(ids)} deployments run again"
-
-
-def _call(world: World, method: str, path: str, body: dict[str, object]) -> list[dict[str, str]]:
-    if not world.prefect_url:
-        raise ActionError("no Prefect API is known here: set PREFECT_API_URL or start serve")
-    try:
-        answer = httpx.request(
-            method, world.prefect_url.rstrip("/") + path, json=body,
-            timeout=world.channels.timeout_seconds,
-        )  # fmt: skip
-        answer.raise_for_status()
-        rows: list[dict[str, str]] = answer.json() if answer.content else []
-    except (httpx.HTTPError, ValueError) as error:
-        raise ActionError(f"the Prefect API did not do {method} {path}: {error}") from error
-    return rows
