@@ -82,6 +82,17 @@ class Order(NamedTuple):
         return value if isinstance(value, tuple) else (str(value),)
 
 
+def first_seen(order: Order, world: World, value: str) -> str:
+    """Returns what this step saw when it was tried first: ``value``, unless it was tried before.
+
+    A process may die after it changed the world and before that was written down. The next try
+    sees the changed world; undoing must go back to the one before.
+    """
+    name = f"cases/{order.case}/before/{order.step}"
+    world.store.claim(name, value.encode())
+    return (world.store.claimed(name) or value.encode()).decode()
+
+
 class Acted(NamedTuple):
     """What came of it: a sentence, words for later steps, evidence, and how to put it back."""
 

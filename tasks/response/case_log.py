@@ -1,6 +1,7 @@
 """Where a case is kept: write-once claims, so that events survive crashes and never change.
 
-``cases/<case>/head`` is what the case is about, ``cases/<case>/000000`` … are its events. Two
+``cases/<case>/head`` is what the case is about, ``cases/<case>/000000`` … are its events, and
+``cases/<case>/before/<step>`` is what an action saw before it changed anything. Two
 processes that write the same number race for one claim; the loser reads the winner's event and
 looks again at what is to be done.
 """

@@ -1,4 +1,4 @@
-"""Takes an asset out of use: its state becomes ``quarantined``, so that nothing serves it."""
+"""Takes an asset out of use: its state becomes ``withdrawn``, which no later verdict changes."""
 
 from collections.abc import Mapping
 from typing import cast
@@ -6,22 +6,22 @@ from typing import cast
 from tasks.domain.case import Said
 from tasks.inventory.database import Inventory
 from tasks.inventory.rows import State
-from tasks.response.acting import Acted, ActionError, Order, World
+from tasks.response.acting import Acted, ActionError, Order, World, first_seen
 
-QUARANTINED: State = "quarantined"
+WITHDRAWN: State = "withdrawn"
 
 
 def preview(order: Order, world: World) -> str:
     """Says which asset would be taken out of use."""
-    return f"quarantine {order.text('asset')}, now {_state(order, world)}"
+    return f"withdraw {order.text('asset')}, now {_state(order, world)}"
 
 
 def act(order: Order, world: World) -> Acted:
-    """Quarantines ``parameters["asset"]``."""
-    before = _state(order, world)
-    Inventory(world.database).set_state(order.text("asset"), QUARANTINED)
+    """Withdraws ``parameters["asset"]``; done twice, it still knows the state before."""
+    before = first_seen(order, world, _state(order, world))
+    Inventory(world.database).set_state(order.text("asset"), WITHDRAWN)
     return Acted(
-        f"{order.text('asset')} is quarantined, it was {before}",
+        f"{order.text('asset')} is withdrawn, it was {before}",
         said={"state_before": before},
         undo={"state": before},
     )

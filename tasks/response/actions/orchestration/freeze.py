@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tasks.domain.case import Said
-from tasks.response.acting import Acted, ActionError, Order, World
+from tasks.response.acting import Acted, ActionError, Order, World, first_seen
 from tasks.response.prefect_api import call, deployments
 
 ASSUMED: dict[str, Said] = {"paused": ()}
@@ -26,11 +26,14 @@ def act(order: Order, world: World) -> Acted:
     if missing := sorted(wanted - set(found)):
         raise ActionError(f"no deployment is called {', '.join(missing)}. Known: {sorted(found)}.")
     paused = [row for name, row in found.items() if not wanted or name in wanted]
-    running = [row["id"] for row in paused if not row.get("paused")]
+    found_running = ",".join(row["id"] for row in paused if not row.get("paused"))
+    running = tuple(first_seen(order, world, found_running).split(","))
     for row in paused:
         call(world, "PATCH", f"/deployments/{row['id']}", {"paused": True})
     names = ", ".join(sorted(row["name"] for row in paused)) or "none there"
-    return Acted(f"paused: {names}", said={"paused": names}, undo={"ids": tuple(running)})
+    return Acted(
+        f"paused: {names}", said={"paused": names}, undo={"ids": tuple(filter(None, running))}
+    )
 
 
 def undo(order: Order, told: Mapping[str, Said], world: World) -> str:  # noqa: ARG001

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from tasks.domain.case import Said
 from tasks.domain.vendor import BARRED, VendorState
 from tasks.inventory.vendors import VendorRegister
-from tasks.response.acting import Acted, Order, World
+from tasks.response.acting import Acted, Order, World, first_seen
 
 
 def preview(order: Order, world: World) -> str:
@@ -19,15 +19,15 @@ def act(order: Order, world: World) -> Acted:
     """Suspends ``parameters["vendor"]``, unless it is barred already."""
     register = VendorRegister(world.database)
     found = register.vendor(order.text("vendor"))
+    before = first_seen(order, world, found.state.value)
     if found.state in BARRED:
-        return Acted(f"{found.name} is {found.state.value} already", undo={"state": ""})
+        undo_to = "" if VendorState(before) in BARRED else before
+        return Acted(f"{found.name} is {found.state.value} already", undo={"state": undo_to})
     reason = f"{order.incident.title} ({order.case})"
     register.move(
         found.name, VendorState.SUSPENDED, reason=reason, who=order.case, now=datetime.now(UTC)
     )
-    return Acted(
-        f"{found.name} is suspended, it was {found.state.value}", undo={"state": found.state.value}
-    )
+    return Acted(f"{found.name} is suspended, it was {before}", undo={"state": before})
 
 
 def undo(order: Order, told: Mapping[str, Said], world: World) -> str:
