@@ -101,6 +101,8 @@ def _of_asset(
         approval = one.approval
         if approval is None:
             yield one, None, one.problem  # unreadable: nobody knows whom it was for
+        elif approval.kind == "step":
+            continue  # a gate of a case says nothing about a verdict
         elif approval.asset == asset and approval.subject in {None, subject}:
             yield one, approval, one.problem or standing_problem(approval, now)
 

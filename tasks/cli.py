@@ -21,6 +21,7 @@ from tasks.answering import run as _run
 from tasks.assuring import nightly, registry_app
 from tasks.governing import approve_app, intake_app, vendors_app
 from tasks.guarding import gateway_app
+from tasks.responding import register as register_responses
 
 __all__ = [
     "EXIT_BAD_INPUT", "EXIT_OK", "EXIT_REFUSED", "EXIT_UNDECIDED", "Answer", "Json", "app", "main",
@@ -46,6 +47,7 @@ app.add_typer(intake_app, name="intake")
 app.add_typer(registry_app, name="registry")
 app.command("nightly", epilog="Example: `proofhouse nightly --zone Europe/Berlin`")(nightly)
 app.add_typer(gateway_app, name="gateway")
+register_responses(app)
 
 Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
 Tier = Annotated[str | None, typer.Option(help="Risk tier: low, medium or high.")]

@@ -174,6 +174,34 @@ def approve_finding(
     run(work, json_)
 
 
+@approve_app.command(
+    "step",
+    epilog="Example: `proofhouse approve step case-0123456789abcdef0123 vendor_gate "
+    "--reason 'delivery was hostile' --expires 7d --by 'Eve, CISO'`",
+)
+def approve_step(
+    case: Annotated[str, typer.Argument(help="Case id; see *cases list*.")],
+    step: Annotated[str, typer.Argument(help="Gate of its playbook.")],
+    *,
+    reason: Why,
+    expires: Expires = "7d",
+    deny: Annotated[bool, typer.Option("--deny", help="Say no instead.")] = False,
+    by: By = "",
+    signer: Signer = "",
+    json_: Json = False,
+) -> None:
+    """Answer a gate of a case, signed. Then resume the case: proofhouse respond."""
+
+    def work() -> Answer:
+        from tasks.commands.approve import step_answer  # noqa: PLC0415
+
+        return step_answer(
+            case, step, granted=not deny, reason=reason, expires=expires, by=by, signer=signer
+        )
+
+    run(work, json_)
+
+
 @approve_app.command("list", epilog="Example: `proofhouse approve list`")
 def approve_list(json_: Json = False) -> None:
     """List approvals with who gave them, and whether each counts now."""

@@ -16,6 +16,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tasks.domain.channels import Channels
 from tasks.domain.errors import SettingsError
 from tasks.targets.endpoint.addresses import reach_of
 from tasks.targets.endpoint.broker import Terms
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     endpoints: EndpointSettings = EndpointSettings()
     gateway: GatewaySettings = GatewaySettings()
     peers: PeerSettings = PeerSettings()
+    response: Channels = Channels()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

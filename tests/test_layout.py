@@ -35,7 +35,7 @@ ROWS: tuple[frozenset[str], ...] = (
             "reviewing",
             "scoring",
         }
-    ),
+    ),  # fmt: skip
     frozenset(
         {
             "answering",
@@ -48,7 +48,7 @@ ROWS: tuple[frozenset[str], ...] = (
             "commands",
             "cli",
         }
-    ),
+    ),  # fmt: skip
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",

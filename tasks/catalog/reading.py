@@ -2,13 +2,16 @@
 
 import functools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from tasks.catalog.drills import DrillEntry
 from tasks.catalog.papers import PapersEntry
+from tasks.catalog.playbooks import ClockEntry, PlaybookEntry
 from tasks.catalog.questionnaires import QuestionnaireEntry
 from tasks.catalog.schema import BatteryEntry, CheckEntry, Entry, PolicyEntry, RuleEntry
 from tasks.catalog.tiers import TierEntry
@@ -16,7 +19,10 @@ from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import CatalogError
 from tasks.domain.ids import is_entry_id
 
-Kind = Literal["checks", "batteries", "policies", "documents", "questionnaires", "rules", "tiers"]
+Kind = Literal[
+    "checks", "batteries", "policies", "documents", "questionnaires", "rules", "tiers",
+    "playbooks", "clocks", "drills",
+]  # fmt: skip
 KINDS: dict[Kind, type[Entry]] = {
     "checks": CheckEntry,
     "batteries": BatteryEntry,
@@ -25,6 +31,9 @@ KINDS: dict[Kind, type[Entry]] = {
     "tiers": TierEntry,
     "rules": RuleEntry,
     "documents": PapersEntry,
+    "playbooks": PlaybookEntry,
+    "clocks": ClockEntry,
+    "drills": DrillEntry,
 }
 E_ = TypeVar("E_", bound=Entry)
 
@@ -98,6 +107,18 @@ class Catalog:
         """Returns what papers must say, by this id. Raises :class:`CatalogError`."""
         return self._entry("documents", entry_id, PapersEntry)
 
+    def playbook(self, entry_id: str) -> PlaybookEntry:
+        """Returns the playbook of this id, or of this last part. Raises :class:`CatalogError`."""
+        return self._entry("playbooks", self._full_id("playbooks", entry_id), PlaybookEntry)
+
+    def clock(self, entry_id: str) -> ClockEntry:
+        """Returns the legal clock of this id. Raises :class:`CatalogError`."""
+        return self._entry("clocks", entry_id, ClockEntry)
+
+    def drill(self, entry_id: str) -> DrillEntry:
+        """Returns the drill of this id, or of this last part. Raises :class:`CatalogError`."""
+        return self._entry("drills", self._full_id("drills", entry_id), DrillEntry)
+
     def ids(self, kind: Kind) -> tuple[str, ...]:
         """Returns the ids of every file of a kind, sorted, whether or not it is valid."""
         folder = self.root / kind
@@ -132,11 +153,25 @@ class Catalog:
                 for rule in policy.rules
                 if rule.check not in checks
             ]
+        found += [
+            f"{kind}/{name}: no {what} is called {missing}"
+            for kind, name, what, missing in self._dangling_responses()
+        ]
         return found + [
             f"tiers/{name}: {problem}"
             for name in self.ids("tiers")
             for problem in self._tier_problems(self.tiers(name))
         ]
+
+    def _dangling_responses(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yields kind and name of an entry, and which other entry it names in vain."""
+        clocks, playbooks = set(self.ids("clocks")), set(self.ids("playbooks"))
+        for name in self.ids("playbooks"):
+            for clock in set(self.playbook(name).clocks) - clocks:
+                yield "playbooks", name, "clock", clock
+        for name in self.ids("drills"):
+            if (playbook := self.drill(name).playbook) not in playbooks:
+                yield "drills", name, "playbook", playbook
 
     def _tier_problems(self, table: TierEntry) -> list[str]:
         if table.questionnaire not in self.ids("questionnaires"):

@@ -57,6 +57,26 @@ def finding_answer(
     return _sealed(Approval.model_validate(made), signer)
 
 
+def step_answer(
+    case: str, step: str, *, granted: bool, reason: str, expires: str, by: str, signer: str
+) -> Answer:
+    """Answers a gate of a case that waits for it."""
+    from tasks.casework import take_up_known, world_of  # noqa: PLC0415
+
+    work = take_up_known(case, world_of(read_settings()))
+    gates = [one.id for one in work.playbook.steps if one.gate is not None]
+    if step not in gates:
+        raise InvalidInputError(f"{case} has no gate called {step!r}. It has: {', '.join(gates)}.")
+    made = _decision(reason, by, expires) | {
+        "kind": "step",
+        "asset": work.incident.asset or work.incident.name,
+        "case": case,
+        "step": step,
+        "granted": granted,
+    }
+    return _sealed(Approval.model_validate(made), signer)
+
+
 def list_answer() -> Answer:
     """Lists every approval in the ledger, and why it does not count if so."""
     settings = read_settings()
@@ -139,10 +159,13 @@ def _sealed(approval: Approval, signer: str) -> Answer:
         "evidence": sealed.model_dump(mode="json"),
     }
     _inventory().record_approval(_row(document))
+    word = "denied" if approval.granted is False else "approved"
     told = [
-        f"{approval.name}: approved by {approval.by} until {approval.expires:%Y-%m-%d}",
+        f"{approval.name}: {word} by {approval.by} until {approval.expires:%Y-%m-%d}",
         f"ledger   entry {sealed.ledger_index}, {sealed.statement}",
-        "next     proofhouse onboard the bundle again; what was measured is not measured anew",
+        "next     resume the case with: proofhouse respond"
+        if approval.kind == "step"
+        else "next     proofhouse onboard the bundle again; what was measured is not measured anew",
     ]
     return Answer(document, told)
 
@@ -155,7 +178,12 @@ def _row(document: dict[str, Any]) -> ApprovalRow:
 def _line(row: dict[str, Any]) -> str:
     if not row.get("kind"):
         return f"{row['name']}  DOES NOT COUNT: {row['problem']}"
-    what = f"tier {row['tier']}" if row["kind"] == "tier" else f"{row['check']} of {row['run']}"
+    what = {
+        "tier": f"tier {row['tier']}",
+        "finding": f"{row['check']} of {row['run']}",
+        "step": f"{'grants' if row.get('granted') else 'denies'} {row.get('step')} "
+        f"of {row.get('case')}",
+    }[row["kind"]]
     counts = f"DOES NOT COUNT: {row['problem']}" if row["problem"] else f"until {row['expires']}"
     return f"{row['name']}  {row['asset']}  {what}  by {row['by']}  {counts}"
 

@@ -13,22 +13,26 @@ Words = Annotated[str, StringConstraints(min_length=1, max_length=2000, strip_wh
 
 
 class Approval(Frozen):
-    """One decision: a risk tier for an asset, or a finding of a run that is accepted.
+    """One decision: a risk tier for an asset, a finding that is accepted, a gate of a case.
 
     A finding is accepted as it was measured: ``measurement`` is the digest of exactly that, and
-    ``subject`` of exactly that bundle. Both kinds end at ``expires``.
+    ``subject`` of exactly that bundle. A gate is answered by ``granted``. All end at ``expires``.
     """
 
     schema_: Literal["proofhouse.approval/1"] = Field(
         default="proofhouse.approval/1", alias="schema"
     )
-    kind: Literal["tier", "finding"]
+    kind: Literal["tier", "finding", "step"]
     asset: Words
     tier: RiskTier | None = None
     run: str = ""
     check: EntryId | None = None
     measurement: DigestField | None = None
     subject: DigestField | None = None
+    # Left out of the bytes where they say nothing, so that approvals made before keep their names.
+    case: str = Field(default="", exclude_if=lambda case: not case)
+    step: str = Field(default="", exclude_if=lambda step: not step)
+    granted: bool | None = Field(default=None, exclude_if=lambda granted: granted is None)
     reason: Words
     by: Words
     issued: AwareDatetime
@@ -41,6 +45,8 @@ class Approval(Frozen):
         named = (self.run, self.check, self.measurement, self.subject)
         if self.kind == "finding" and not all(named):
             raise ValueError("an approval of a finding names run, check, measurement and subject")
+        if self.kind == "step" and not (self.case and self.step and self.granted is not None):
+            raise ValueError("an approval of a step names case, step and whether it is granted")
         if self.expires <= self.issued:
             raise ValueError("an approval expires after it was issued")
         return self
@@ -65,7 +71,7 @@ class Grant(Frozen):
 
     name: str
     statement: DigestField
-    kind: Literal["tier", "finding"]
+    kind: Literal["tier", "finding", "step"]
     tier: RiskTier | None = None
     check: EntryId | None = None
     measurement: DigestField | None = None

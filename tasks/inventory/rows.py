@@ -6,9 +6,9 @@ from tasks.domain.bundle import BundleSpec
 from tasks.domain.frozen import Frozen
 from tasks.domain.vendor import VendorState
 
-State = Literal["quarantined", "approved", "live", "retired"]
+State = Literal["quarantined", "approved", "live", "retired", "withdrawn"]
 """``quarantined`` and ``approved`` follow the latest verdict; people set ``live`` and ``retired``,
-and no verdict changes those: that is what the response is for."""
+responses to incidents set ``withdrawn``, and no verdict changes those three."""
 
 
 class Asset(Frozen):

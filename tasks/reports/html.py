@@ -59,7 +59,7 @@ class Section(NamedTuple):
 
 def render_html(story: Story) -> str:
     """Returns the report as HTML text."""
-    style = _packaged("report.css")
+    style = packaged("report.css")
     sections = sorted(_sections(story), key=_urgency)
     environment = jinja2.Environment(
         autoescape=True,
@@ -69,13 +69,13 @@ def render_html(story: Story) -> str:
     )
     environment.filters["number"] = number
     environment.filters["shown"] = shown
-    template = environment.from_string(_packaged("run.html.j2"))
+    template = environment.from_string(packaged("run.html.j2"))
     return template.render(
         story=story,
         run=story.plan.run,
         sections=sections,
         style=style,
-        style_hash=_hash(style),
+        style_hash=style_hash(style),
         counts=_counts(story.findings),
         unrun=[part for part in sections if part.finding.outcome in _ORDER[1:4]],
         most_observations=MOST_OBSERVATIONS,
@@ -131,9 +131,11 @@ def _counts(findings: tuple[Finding, ...]) -> dict[str, int]:
     }
 
 
-def _packaged(name: str) -> str:
+def packaged(name: str) -> str:
+    """Returns a text file of the templates folder."""
     return resources.files("tasks.reports").joinpath("templates", name).read_text("utf-8")
 
 
-def _hash(style: str) -> str:
+def style_hash(style: str) -> str:
+    """Returns what a content security policy calls this style sheet: SHA-256, base64."""
     return base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

@@ -9,7 +9,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from tasks.detectors.drift.sketch import Layout, Sketch
-from tasks.detectors.drift.watch import RISK, Watch, advanced, evidence, opened
+from tasks.detectors.drift.watch import RISK, advanced, evidence, opened
 from tasks.domain.digest import Digest
 from tasks.intake.comparison import Roles, plan
 from tasks.intake.sketching import Counting

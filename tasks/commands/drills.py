@@ -1,0 +1,157 @@
+"""``proofhouse drill`` and ``drills``: tabletop exercises, scored, and what they taught."""
+
+import getpass
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from tasks.answering import EXIT_OK, EXIT_REFUSED, Answer
+from tasks.casework import MOST_BYTES, world_of
+from tasks.catalog.reading import Catalog
+from tasks.commands.wording import visible
+from tasks.domain.drill import Answers, DrillResult
+from tasks.domain.errors import InvalidInputError
+from tasks.intake.strict_yaml import parse_yaml
+from tasks.response.after_action import render_after_action
+from tasks.response.playing import Table, play
+from tasks.response.rehearsals import Closing, close_item, items, keep_result
+from tasks.response.tabletop import score
+from tasks.settings import read_settings
+
+PASSED = 0.8
+"""Score from which a drill counts as passed."""
+
+
+def drill_answer(
+    name: str, answers: Path | None, *, faster: float, team: str, out: Path | None
+) -> Answer:
+    """Plays a drill at this terminal, or scores an answers file; keeps and reports the result."""
+    drill = Catalog().drill(name)
+    given = read_answers(answers) if answers else _played(drill.id, faster, team)
+    result = score(drill, Catalog().playbook(drill.playbook), given)
+    world = world_of(read_settings())
+    world.store.put(given.canonical())
+    statement = keep_result(result, store=world.store, signer=world.signer())
+    report = render_after_action(drill, result)
+    kept = world.store.put(report.encode()).digest
+    place = (out or world.home / "drills") / f"{result.name}.html"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(report, encoding="utf-8")
+    document = result.model_dump(mode="json") | {
+        "name": result.name,
+        "passed": result.score >= PASSED,
+        "evidence": {"statement": statement, "report": kept},
+        "report": str(place),
+    }
+    code = EXIT_OK if result.score >= PASSED else EXIT_REFUSED
+    return Answer(document, _lines(result, place), code)
+
+
+def read_answers(path: Path) -> Answers:
+    """Reads an answers file.
+
+    Raises:
+        InvalidInputError: Missing, too large, no plain YAML, or no answers; names every fault.
+    """
+    if not path.is_file():
+        raise InvalidInputError(f"The answers file {path} does not exist. Correct the path.")
+    if path.stat().st_size > MOST_BYTES:
+        raise InvalidInputError(f"{path} is larger than {MOST_BYTES} bytes: no answers file.")
+    try:
+        return Answers.model_validate(parse_yaml(path.read_bytes(), place=str(path)))
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InvalidInputError(f"{path} is no answers file: {faults}") from error
+
+
+def list_answer() -> Answer:
+    """Lists the drills of the catalog."""
+    catalog = Catalog()
+    drills = [catalog.drill(name) for name in catalog.ids("drills")]
+    rows = [
+        {"drill": one.id, "title": one.title, "playbook": one.playbook, "minutes": one.minutes,
+         "decisions": len(one.decisions), "controls": list(one.controls)}
+        for one in drills
+    ]  # fmt: skip
+    lines = [f"{row['drill']}  {row['minutes']:g} min  {row['title']}" for row in rows]
+    return Answer({"drills": rows}, lines)
+
+
+def items_answer() -> Answer:
+    """Lists what drills taught, the open ones first."""
+    now = datetime.now(UTC)
+    found = sorted(items(world_of(read_settings()).store), key=lambda one: one.improvement.due)
+    rows: list[dict[str, Any]] = [
+        one.improvement.model_dump(mode="json")
+        | {
+            "item": one.improvement.name,
+            "closed": one.closing.model_dump(mode="json") if one.closing else None,
+            "overdue": one.overdue(now),
+        }
+        for one in found
+    ]
+    rows.sort(key=lambda row: row["closed"] is not None)
+    lines = [
+        f"{row['item']}  {'closed' if row['closed'] else 'OVERDUE' if row['overdue'] else 'open'}  "
+        f"{row['due']}  {row['owner']}: {row['lesson'].strip()}"
+        for row in rows
+    ]
+    overdue = any(row["overdue"] for row in rows)
+    return Answer({"items": rows}, lines or ["no items"], EXIT_REFUSED if overdue else EXIT_OK)
+
+
+def close_answer(item: str, *, reason: str, by: str) -> Answer:
+    """Closes an improvement item."""
+    if not reason.strip():
+        raise InvalidInputError("--reason is empty. Say what was changed.")
+    now = datetime.now(UTC).replace(microsecond=0)
+    closing = Closing(by=by.strip() or getpass.getuser(), reason=reason, at=now)
+    closed = close_item(world_of(read_settings()).store, item, closing)
+    document = closed.improvement.model_dump(mode="json") | {
+        "item": item,
+        "closed": closing.model_dump(mode="json"),
+    }
+    return Answer(document, [f"{item} closed by {closing.by}"])
+
+
+def _played(name: str, faster: float, team: str) -> Answers:
+    if not sys.stdin.isatty():
+        raise InvalidInputError(
+            "A drill without --answers is played at a terminal, and this is none. Give the "
+            f"players' answers in a file: proofhouse drill {name} --answers answers.yaml"
+        )
+    table = Table(time.monotonic, time.sleep, _say, input)
+    held = datetime.now(UTC).replace(microsecond=0)
+    given = play(Catalog().drill(name), table, faster=faster)
+    answers = Answers(
+        schema_="proofhouse.answers/1", drill=name, team=team, held=held, answers=given
+    )
+    kept = read_settings().home / "drills" / f"answers-{held:%Y%m%dT%H%M%SZ}.yaml"
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(yaml.safe_dump(answers.model_dump(mode="json"), sort_keys=False))
+    _say(f"answers kept: {kept}")
+    return answers
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(visible(text) + "\n")
+    sys.stderr.flush()
+
+
+def _lines(result: DrillResult, place: Path) -> list[str]:
+    lines = [f"{result.drill}: {result.score * 100:.0f} of 100 ({result.team})"]
+    for one in result.milestones:
+        when = "never" if one.at is None else f"after {one.at:g} min"
+        lines.append(f"  {one.name:<8} {when} (due by {one.due:g} min)")
+    if result.order is not None:
+        lines.append(f"  order    {result.order * 100:.0f} % of the playbook's")
+    lines += [f"  improve  {one.name}  {one.due}  {one.owner}: {one.lesson.strip()}"
+              for one in result.improvements]  # fmt: skip
+    return [*lines, f"report: {place}"]

@@ -1,0 +1,1 @@
+"""Actions on: the gateway in front of models."""

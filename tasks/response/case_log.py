@@ -1,0 +1,63 @@
+"""Where a case is kept: write-once claims, so that events survive crashes and never change.
+
+``cases/<case>/head`` is what the case is about, ``cases/<case>/000000`` … are its events, and
+``cases/<case>/before/<step>`` is what an action saw before it changed anything. Two
+processes that write the same number race for one claim; the loser reads the winner's event and
+looks again at what is to be done.
+"""
+
+from collections.abc import Iterator
+
+from pydantic import ValidationError
+
+from tasks.domain.case import CaseEvent, CaseHead
+from tasks.domain.errors import EvidenceError
+from tasks.store.protocol import ObjectStore
+
+CASES = "cases/"
+MOST_EVENTS = 10_000
+
+
+class CaseLog:
+    """The events of one case."""
+
+    def __init__(self, store: ObjectStore, head: CaseHead) -> None:
+        """Opens the case; the first to open it writes its head."""
+        self._store = store
+        self.head = head
+        self._place = f"{CASES}{head.name}/"
+        store.claim(self._place + "head", head.canonical())
+
+    def events(self) -> tuple[CaseEvent, ...]:
+        """Returns all events in order.
+
+        Raises:
+            EvidenceError: What is claimed is no event of this case.
+        """
+        return tuple(self._read())
+
+    def append(self, event: CaseEvent) -> bool:
+        """Adds an event at its number; False when somebody else wrote that number first."""
+        return self._store.claim(self._name(event.number), event.canonical())
+
+    def _read(self) -> Iterator[CaseEvent]:
+        for number in range(MOST_EVENTS):
+            data = self._store.claimed(self._name(number))
+            if data is None:
+                return
+            try:
+                event = CaseEvent.parse(data)
+            except ValidationError as error:
+                raise EvidenceError(f"{self._name(number)} is no event of a case") from error
+            if event.number != number:
+                raise EvidenceError(f"{self._name(number)} holds event {event.number}")
+            yield event
+
+    def _name(self, number: int) -> str:
+        return f"{self._place}{number:06d}"
+
+
+def known_cases(store: ObjectStore) -> tuple[CaseHead, ...]:
+    """Returns the heads of all cases in the store, by name."""
+    heads = (name for name in store.claims(CASES) if name.endswith("/head"))
+    return tuple(CaseHead.parse(store.claimed(name) or b"") for name in sorted(heads))

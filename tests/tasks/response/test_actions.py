@@ -1,0 +1,224 @@
+"""What actions do to the world, twice and undone, and what they say when they cannot."""
+
+import importlib
+import json
+import pkgutil
+from email import message_from_string
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.catalog.reading import Catalog
+from tasks.domain.case import Said
+from tasks.inventory.vendors import VendorRegister
+from tasks.ledger.envelope import Moment, verify_envelope
+from tasks.ledger.keys import trusted_keys
+from tasks.ledger.statement import moment_of
+from tasks.response import actions
+from tasks.response.acting import Acted, ActionError, Order, World, action, undoing
+from tasks.response.actions.evidence.snapshot import PAYLOAD_TYPE
+from tests.services.processes import wait_until
+from tests.tasks.inventory.records import ASSET
+from tests.tasks.response.cases import DETECTED, incident, world
+from tests.tasks.response.receivers import Receiver, mail_server, serving, syslog_server
+
+MODULES = sorted(
+    name.removeprefix("tasks.response.actions.")
+    for _, name, package in pkgutil.walk_packages(actions.__path__, "tasks.response.actions.")
+    if not package
+)
+
+
+def order(step: str = "step", **parameters: Said) -> Order:
+    return Order(
+        key=f"case-1/{step}",
+        case="case-1",
+        step=step,
+        incident=incident(title="A trigger\r\nBcc: everyone@example.org"),
+        parameters=parameters,
+        by="test",
+    )
+
+
+def done(name: str, order_: Order, place: World) -> Acted:
+    assert action(name).preview(order_, place)
+    return action(name).act(order_, place)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_action_has_the_face_of_one(name: str) -> None:
+    module = importlib.import_module(f"tasks.response.actions.{name}")
+    assert callable(module.preview)
+    assert callable(module.act)
+    assert action(name) is module
+
+
+def test_every_playbook_calls_actions_that_exist() -> None:
+    catalog = Catalog()
+    called = {
+        step.action.name
+        for name in catalog.ids("playbooks")
+        for step in catalog.playbook(name).steps
+        if step.action
+    }
+    assert called <= set(MODULES)
+
+
+@pytest.mark.parametrize("name", ["os.system", "inventory.nothing", "..acting", "inventory"])
+def test_nothing_else_is_an_action(name: str) -> None:
+    with pytest.raises(ActionError, match="there is no action"):
+        action(name)
+
+
+def test_a_vendor_is_suspended_once_and_back(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    register = VendorRegister(place.database)
+    register.register("Acme Vision", now=DETECTED)
+    called = order(vendor="Acme Vision")
+    first, again = done("vendors.suspend", called, place), done("vendors.suspend", called, place)
+    assert register.vendor("Acme Vision").state.value == "suspended"
+    assert first.undo == again.undo == {"state": "prospective"}
+    back = undoing("vendors.suspend")
+    assert back is not None
+    assert "approved again" in back(called, again.undo, place)
+
+
+def test_a_key_is_rotated_once_for_a_step(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    before = place.signer().public_key.keyid
+    said = done("keys.rotate", order(), place).said["keyid"]
+    assert done("keys.rotate", order(), place).said["keyid"] == said
+    assert place.signer().public_key.keyid == said != before
+    assert undoing("keys.rotate") is None
+
+
+def test_a_key_that_is_kept_elsewhere_is_not_rotated_from_here(tmp_path: Path) -> None:
+    with pytest.raises(ActionError, match="Rotate it there"):
+        done("keys.rotate", order(), world(tmp_path))
+
+
+def _taken(payload: bytes) -> Moment:
+    return Moment(moment_of(json.loads(payload)["custody"]["taken"], place="the snapshot"))
+
+
+def test_a_snapshot_names_what_there_is_and_is_signed(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    first = done("evidence.snapshot", order(asset=ASSET), place)
+    again = done("evidence.snapshot", order(asset=ASSET), place)
+    assert first.evidence == again.evidence
+    opened = verify_envelope(
+        place.store.get(first.evidence[0]),
+        payload_type=PAYLOAD_TYPE,
+        trust=trusted_keys(place.home),
+        dated=_taken,
+        place="the snapshot",
+    )
+    document = json.loads(opened.payload)
+    assert document["asset"]["asset"] == ASSET
+    assert [run["asset"] for run in document["runs"]] == [ASSET]
+    assert {"taken", "by", "on"} == set(document["custody"])
+
+
+def test_a_mail_is_the_same_mail_each_time(tmp_path: Path) -> None:
+    with serving(mail_server()) as server:
+        host = f"127.0.0.1:{server.server_address[1]}"
+        place = world(tmp_path, smtp=host, mail_from="p@example.org", mail_to=("soc@example.org",))
+        for _ in range(2):
+            done("notify.email", order(text="Look at this."), place)
+    first, again = (message_from_string(text) for text in server.mails)
+    assert first["Message-ID"] == again["Message-ID"]
+    assert first["Bcc"] is None
+    assert first["To"] == "soc@example.org"
+    assert "partner-1, partner-2" in first.get_payload()
+
+
+def test_a_webhook_is_told_with_the_key_of_the_step(tmp_path: Path) -> None:
+    with serving(Receiver()) as server:
+        place = world(tmp_path, webhook=f"{server.url}/hook")
+        done("notify.webhook", order(text="Look at this."), place)
+        server.status = 503
+        with pytest.raises(ActionError, match="did not take the message"):
+            done("notify.webhook", order(text="Look at this."), place)
+    _, path, headers, body = server.heard[0]
+    assert (path, headers["Idempotency-Key"]) == ("/hook", "case-1/step")
+    assert body["asset"] == ASSET
+
+
+def test_deployments_are_frozen_and_only_those_that_ran_are_thawed(tmp_path: Path) -> None:
+    with serving(Receiver()) as server:
+        place = world(tmp_path)._replace(prefect_url=server.url)
+        done("orchestration.freeze", order(), place)
+        again = done("orchestration.freeze", order(), place)
+        assert [row["paused"] for row in server.deployments] == [True, True]
+        back = undoing("orchestration.freeze")
+        assert back is not None
+        back(order(), again.undo, place)
+        assert [row["paused"] for row in server.deployments] == [False, True]
+        with pytest.raises(ActionError, match="no deployment is called nightly"):
+            done("orchestration.freeze", order(deployments=("nightly",)), place)
+
+
+def test_a_flow_is_started_once_for_a_step(tmp_path: Path) -> None:
+    called = order(deployment="assess-asset", target=ASSET, settings='{"battery": "privacy"}')
+    with serving(Receiver()) as server:
+        place = world(tmp_path)._replace(prefect_url=server.url)
+        assert done("orchestration.start", called, place).said == {"flow_run": "f-1"}
+        with pytest.raises(ActionError, match="no deployment is called nothing"):
+            done("orchestration.start", order(deployment="nothing"), place)
+        with pytest.raises(ActionError, match="no JSON object"):
+            done("orchestration.start", order(deployment="assess-asset", settings="{"), place)
+    asked = next(body for _, path, _, body in server.heard if path.endswith("create_flow_run"))
+    assert asked["idempotency_key"] == "case-1/step"
+    assert asked["parameters"] == {"target": ASSET, "battery": "privacy"}
+
+
+EVENT = {"activity": "create", "severity": "critical", "text": "A model is compromised."}
+
+
+def test_the_siem_is_told_in_a_file_once(tmp_path: Path) -> None:
+    log = tmp_path / "siem" / "events.jsonl"
+    place = world(tmp_path, siem=f"file:{log}")
+    for step in ("create", "create", "other"):
+        done("siem.ocsf", order(step, **EVENT, techniques=("AML.T0018.000",)), place)
+    (line,) = {*log.read_text().splitlines()}
+    event = json.loads(line)
+    assert (event["class_uid"], event["type_uid"], event["severity_id"]) == (2005, 200501, 5)
+    assert event["metadata"]["correlation_uid"] == "case-1"
+
+
+def test_the_siem_is_told_by_syslog_and_http(tmp_path: Path) -> None:
+    with serving(syslog_server()) as server:
+        place = world(tmp_path, siem=f"tcp://127.0.0.1:{server.server_address[1]}")
+        done("siem.ocsf", order(**EVENT), place)
+        wait_until(lambda: bool(server.lines), what="the line")
+    size, _, frame = server.lines[0].partition(b" ")
+    assert int(size) == len(frame)
+    assert frame.startswith(b"<109>1 ")
+    with serving(Receiver()) as receiver:
+        done("siem.ocsf", order(**EVENT), world(tmp_path, siem=receiver.url))
+    assert receiver.heard[0][3]["class_uid"] == 2005
+
+
+UNREACHABLE: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no relay": ("notify.email", {}, "mail is not set up"),
+    "no webhook": ("notify.webhook", {}, "there is no webhook"),
+    "no siem": ("siem.ocsf", {}, "there is no SIEM"),
+    "a siem of no kind": ("siem.ocsf", {"siem": "carrier:pigeon"}, "needed"),
+    "a siem that is away": ("siem.ocsf", {"siem": "tcp://127.0.0.1:1"}, "did not take"),
+    "a webhook that is away": ("notify.webhook", {"webhook": "http://127.0.0.1:1"}, "did not take"),
+    "no API": ("orchestration.freeze", {}, "no Prefect API"),
+    "a relay that is away": (
+        "notify.email",
+        {"smtp": "127.0.0.1:1", "mail_from": "p@example.org", "mail_to": ("s@example.org",)},
+        "did not take the mail",
+    ),
+}
+
+
+@pytest.mark.parametrize(("name", "channels", "words"), UNREACHABLE.values(), ids=UNREACHABLE)
+def test_what_cannot_be_reached_is_said(
+    tmp_path: Path, name: str, channels: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ActionError, match=words):
+        action(name).act(order(**EVENT), world(tmp_path, **channels))
