@@ -1,11 +1,14 @@
 """What the catalog's playbooks and drills promise: one can follow them; they tell teams apart."""
 
+import csv
 import importlib.util
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
@@ -24,6 +27,7 @@ from tasks.response.tabletop import score
 from tasks.settings import read_settings
 
 CATALOG = Catalog()
+REFERENCE = os.environ.get("PROOFHOUSE_TEST_REFERENCE", "")
 FILES = Path(__file__).parent / "rehearsals"
 PLAYBOOKS = pytest.mark.parametrize("name", CATALOG.ids("playbooks"))
 DRILLS = pytest.mark.parametrize("name", CATALOG.ids("drills"))
@@ -163,6 +167,28 @@ def test_playbooks_cite_well_formed_ids(name: str) -> None:
         assert step.action is not None
         technique = step.action.parameters.get("techniques")
         assert technique is None or re.fullmatch(IDS["atlas"], str(technique)), step.id
+
+
+@pytest.mark.skipif(not REFERENCE, reason="PROOFHOUSE_TEST_REFERENCE names no reference data")
+@pytest.mark.parametrize("kind", ["playbooks", "drills"])
+def test_every_id_that_is_cited_exists(kind: Literal["playbooks", "drills"]) -> None:
+    known = (known_in("mitre-atlas/ATLAS.yaml") | known_in("owasp-index.yaml")
+             | known_in("nist-ai-rmf/ai-rmf-1.0-core.json")
+             | known_in("nist-ai-100-2/ai-100-2-e2025-taxonomy.yaml"))  # fmt: skip
+    with (Path(REFERENCE) / "control-map.csv").open(encoding="utf-8", newline="") as rows:
+        controls = {row["id"] for row in csv.DictReader(rows)}
+    for name in CATALOG.ids(kind):
+        entry = CATALOG.playbook(name) if kind == "playbooks" else CATALOG.drill(name)
+        cited = {one for catalog in IDS for one in getattr(entry.references, catalog)}
+        assert cited <= known, name
+        assert set(getattr(entry, "controls", ())) <= controls, name
+
+
+def known_in(place: str) -> set[str]:
+    """Returns every id of a file of the reference data, by the forms of :data:`IDS`."""
+    text = (Path(REFERENCE) / place).read_text(encoding="utf-8")
+    patterns = "|".join(pattern.replace("(", "(?:") for pattern in IDS.values())
+    return set(re.findall(rf"(?<![\w.])(?:{patterns})(?![\w.]|\.\d)", text))
 
 
 def rehearsed(name: str, kind: str) -> DrillResult:
