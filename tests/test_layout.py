@@ -23,32 +23,10 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"code", "progress", "serving", "planning", "runtime"}),
-    frozenset(
-        {
-            "approving",
-            "casework",
-            "drifting",
-            "dropping",
-            "forms",
-            "nightly",
-            "onboarding",
-            "reviewing",
-            "scoring",
-        }
-    ),  # fmt: skip
-    frozenset(
-        {
-            "answering",
-            "assuring",
-            "governing",
-            "guarding",
-            "responding",
-            "demo",
-            "orchestration",
-            "commands",
-            "cli",
-        }
-    ),  # fmt: skip
+    frozenset({"approving", "casework", "drifting", "dropping", "forms", "nightly"})
+    | {"onboarding", "reviewing", "scoring"},
+    frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
+    | {"orchestration", "responding"},
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",
