@@ -13,6 +13,7 @@ from tasks.domain.incident import Incident
 from tasks.intake.strict_yaml import parse_yaml
 from tasks.ledger.approvals import held_approvals, standing_problem
 from tasks.ledger.keys import open_signer, trusted_keys
+from tasks.registry.place import RegistryPlace
 from tasks.response.acting import World
 from tasks.response.case_log import CaseLog, known_cases
 from tasks.response.following import Following, open_case
@@ -34,6 +35,7 @@ def world_of(settings: Settings, *, prefect_url: str = "") -> World:
         trust=lambda: trusted_keys(home),
         prefect_url=prefect_url,
         channels=settings.response,
+        registry=RegistryPlace.here(settings),
     )
 
 

@@ -21,6 +21,7 @@ from tasks.domain.errors import ProofhouseError
 from tasks.domain.ids import is_entry_id
 from tasks.domain.incident import Incident
 from tasks.ledger.trust import Trust
+from tasks.registry.place import RegistryPlace
 from tasks.store.protocol import ObjectStore
 
 
@@ -41,6 +42,7 @@ class World(NamedTuple):
     trust: Callable[[], Trust]
     prefect_url: str = ""
     channels: Channels = Channels()
+    registry: RegistryPlace | None = None
 
 
 class Order(NamedTuple):
