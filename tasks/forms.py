@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from tasks.domain.frozen import Frozen
 
@@ -174,4 +174,40 @@ class BareData(Frozen):
         default=None,
         title="Trusted reference",
         description="Data of the same kind that you trust; poison is looked for against it.",
+    )
+
+
+PlaybookName = Annotated[
+    str,
+    Field(
+        title="Playbook",
+        description="See: proofhouse catalog list.",
+        pattern=r"^[a-z][a-z0-9_.]*$",
+        examples=["incident.model_extraction"],
+    ),
+]
+DryRun = Annotated[
+    bool, Field(title="Dry run", description="Say what would be done, and do nothing.")
+]
+
+
+class IncidentForm(Frozen):
+    """What happened, as somebody reports it in a form or an automation in an event."""
+
+    title: str = Field(title="What happened", min_length=1, max_length=300)
+    detected: AwareDatetime = Field(title="Seen first", description="With time zone.")
+    aware: AwareDatetime | None = Field(
+        default=None,
+        title="Known to be an incident since",
+        description="Legal clocks count from here.",
+    )
+    asset: str = Field(default="", title="Asset", description="Id as in the inventory.")
+    vendor: str = Field(default="", title="Vendor")
+    accounts: tuple[str, ...] = Field(default=(), title="Accounts", description="At the gateway.")
+    reported_by: str = Field(default="unknown", title="Reported by", min_length=1)
+    summary: str = Field(default="", title="What is known", max_length=4000)
+    facts: dict[str, bool | int | float | str] = Field(
+        default={},
+        title="Facts",
+        description="What playbooks and legal clocks ask for, for example personal_data: true.",
     )

@@ -2,28 +2,19 @@
 
 import getpass
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 from tasks.answering import EXIT_OK, EXIT_UNDECIDED, Answer
 from tasks.casework import read_incident, take_up, take_up_known, world_of
-from tasks.catalog.playbooks import ClockEntry
-from tasks.catalog.reading import Catalog
 from tasks.domain.case import Said
 from tasks.domain.errors import InvalidInputError
 from tasks.orchestration import served_address
 from tasks.response.acting import World
 from tasks.response.case_log import known_cases
-from tasks.response.case_state import CaseState, Standing
+from tasks.response.case_state import CaseState
 from tasks.response.following import Following, alone, follow, tell, undo
+from tasks.response.telling import case_document, case_lines, summary
 from tasks.settings import read_settings
-
-_MARK = {
-    Standing.DONE: "done", Standing.SKIPPED: "skipped", Standing.FAILED: "FAILED",
-    Standing.DENIED: "DENIED", Standing.UNDONE: "undone", Standing.READY: "waits for",
-    Standing.RUNNING: "running", Standing.WAITING: "later", Standing.UNKNOWN: "needs to know",
-}  # fmt: skip
 
 
 def respond_answer(
@@ -52,7 +43,7 @@ def cases_answer() -> Answer:
     for head in known_cases(world.store):
         try:
             work = take_up_known(head.name, world)
-            title, standing = work.incident.title, _summary(work.state())
+            title, standing = work.incident.title, summary(work.state())
         except InvalidInputError as error:
             title, standing = "", error.message
         rows.append(
@@ -87,111 +78,5 @@ def _facts(given: Sequence[str]) -> dict[str, Said]:
 
 
 def _told(work: Following, state: CaseState) -> Answer:
-    now = datetime.now(UTC)
-    late = {step.id for step in state.late(now)}
-    rows = [_row(state, step.id, late) for step in work.playbook.steps]
-    clocks = _clocks(work, now)
-    document = {
-        "case": work.name,
-        "playbook": work.playbook.id,
-        "incident": work.incident.model_dump(mode="json"),
-        "dry_run": work.log.head.dry_run,
-        "closed": state.closed,
-        "steps": rows,
-        "clocks": clocks,
-        "timeline": [event.model_dump(mode="json") for event in state.events],
-    }
-    lines = [
-        f"{work.name}: {work.playbook.title}{' (dry run)' if work.log.head.dry_run else ''}",
-        "",
-    ]
-    lines += [_line(row) for row in rows]
-    lines += ["", *(clock["told"] for clock in clocks)] if clocks else []
-    lines += ["", *_next(work, state)]
-    return Answer(document, lines, EXIT_OK if state.closed else EXIT_UNDECIDED)
-
-
-def _row(state: CaseState, step_id: str, late: set[str]) -> dict[str, Any]:
-    step = state.playbook.step(step_id)
-    last, due = state.last(step), state.due(step)
-    return {
-        "step": step.id,
-        "phase": step.phase.value,
-        "role": step.role,
-        "kind": step.kind,
-        "title": step.title,
-        "standing": state.standing(step).value,
-        "detail": last.detail if last else "",
-        "by": last.by if last else "",
-        "due": due.isoformat() if due else None,
-        "late": step.id in late,
-        "evidence": list(last.evidence) if last else [],
-    }
-
-
-def _line(row: dict[str, Any]) -> str:
-    mark = _MARK[Standing(row["standing"])]
-    who = f" {row['role']}" if row["standing"] == "ready" else ""
-    late = "  LATE" if row["late"] else ""
-    detail = f"\n{'':>26}{row['detail']}" if row["detail"] else ""
-    return f"  {row['phase']:<14} {mark + who:<26} {row['title']} ({row['step']}){late}{detail}"
-
-
-def _clocks(work: Following, now: datetime) -> list[dict[str, Any]]:
-    rows = []
-    for name in work.playbook.clocks:
-        clock = Catalog().clock(name)
-        runs = work.state().value(f"incident.{clock.fact}")
-        start = work.incident.detected if clock.starts == "detection" else work.incident.aware
-        due = start + timedelta(hours=clock.hours) if start else None
-        rows.append(
-            {"clock": name, "law": clock.law, "to": clock.to, "runs": runs,
-             "due": due.isoformat() if due else None,
-             "told": _clock_line(clock, runs, due, now)}
-        )  # fmt: skip
-    return rows
-
-
-def _clock_line(clock: ClockEntry, runs: Said | None, due: datetime | None, now: datetime) -> str:
-    if runs is False:
-        return f"  clock  {clock.law}: does not run ({clock.fact} is false)"
-    if due is None:
-        return f"  clock  {clock.law}: starts when the incident file says since when you are aware"
-    unsaid = f"MAY RUN: nobody said {clock.fact} (--fact {clock.fact}=true or false)"
-    left = due - now
-    when = f"{left.days * 24 + left.seconds // 3600} h left" if left > timedelta(0) else "PAST"
-    return (
-        f"  clock  {clock.law}: {'runs' if runs else unsaid}; "
-        f"tell the {clock.to} by {due:%Y-%m-%d %H:%M} UTC ({when})"
-    )
-
-
-def _summary(state: CaseState) -> str:
-    if state.closed:
-        return "closed"
-    waiting = [step.id for step in state.to_do()]
-    return f"open, to do: {', '.join(waiting) or 'nothing now'}"
-
-
-def _next(work: Following, state: CaseState) -> list[str]:
-    if state.closed:
-        return ["closed: every step is done or skipped"]
-    told = []
-    for step in state.to_do():
-        if step.kind == "gate":
-            assert step.gate is not None, "a gate has a question"
-            told.append(
-                f"{step.gate.question}  proofhouse approve step {work.name} {step.id} "
-                "--reason '…' --expires 7d [--deny]"
-            )
-        elif step.kind == "manual":
-            told.append(f"{step.role}: {step.instruction.strip()}  (then: --done {step.id})")
-        else:
-            told.append(f"{step.id} failed; resume the case when what it needs is there")
-    unknown = [one for one in work.playbook.steps if state.standing(one) is Standing.UNKNOWN]
-    told += [
-        f"{one.id} needs to know {one.when.value}: --fact {one.when.value.partition('.')[2]}=…"
-        for one in unknown
-        if one.when
-    ]
-    return told
+    code = EXIT_OK if state.closed else EXIT_UNDECIDED
+    return Answer(case_document(work, state), case_lines(work, state), code)

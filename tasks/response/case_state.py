@@ -121,6 +121,10 @@ class CaseState(NamedTuple):
         again = {Standing.READY, Standing.FAILED, Standing.RUNNING}
         yield from (step for step in self.playbook.steps if self.standing(step) in again)
 
+    def unknown(self) -> tuple[Step, ...]:
+        """Returns the steps whose condition rests on something that nobody has said."""
+        return tuple(one for one in self.playbook.steps if self.standing(one) is Standing.UNKNOWN)
+
     def due(self, step: Step) -> datetime | None:
         """Returns until when a step should have ended."""
         if step.within_minutes is None:

@@ -1,16 +1,30 @@
 """Responses as Prefect tasks on Dask workers."""
 
+import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
+from prefect.flow_runs import pause_flow_run, suspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import deployment
+from pydantic import Field, create_model
 
+from tasks.casework import take_up, world_of
 from tasks.checks.lab import Lab
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
+from tasks.domain.incident import Incident
+from tasks.forms import IncidentForm
+from tasks.response.following import Following, alone, follow, tell
 from tasks.response.private_retraining import keep, retrain
+from tasks.response.telling import case_document, case_lines
 from tasks.runtime import services
+from tasks.settings import read_settings
+
+PATIENCE_SECONDS = 30 * 24 * 3600
 
 
 @task(name="retrain-privately", task_run_name="retrain privately")
@@ -44,3 +58,62 @@ def retrain_here(
                 lab, epsilons=epsilons, max_gradient_norm=max_gradient_norm, secure=secure
             )
             return keep(lab, trained)
+
+
+def follow_case(playbook: str, report: IncidentForm, *, dry_run: bool) -> dict[str, Any]:
+    """Follows a playbook until it is closed; waits for people in between.
+
+    Every turn shows the case as an artifact. A run of a deployment is suspended while it waits and
+    starts again from its top: the case tells what was done, so nothing is done twice.
+    """
+    incident = Incident(schema_="proofhouse.incident/1", **report.model_dump())
+    world = world_of(read_settings(), prefect_url=os.environ.get("PREFECT_API_URL", ""))
+    work = take_up(playbook, incident, world, dry_run=dry_run)
+    while True:
+        with alone(world.home, work.name):
+            state = follow(work, by="flow")
+        document, told = case_document(work, state), "\n".join(case_lines(work, state))
+        create_markdown_artifact(f"```\n{told}\n```", key=work.name, description=incident.title)
+        waiting = [step.id for step in state.to_do() if step.kind == "manual"]
+        if state.closed or not (waiting or state.unknown()):
+            return document
+        # Named after where the case stands: the answer given to this question is not taken for
+        # the answer to the next one when the run starts again.
+        given = _waited(_form_of(waiting), key=f"{work.name}-{state.next_number}")
+        with alone(world.home, work.name):
+            _noted(work, given.model_dump())
+
+
+def _form_of(waiting: list[str]) -> type[RunInput]:
+    done = Literal[tuple(waiting)] if waiting else Literal["nothing"]  # type: ignore[valid-type]
+    who = Field(title="Your name", description="Kept in the timeline.", min_length=1)
+    step = Field(default=None, title="Step that was done")
+    note = Field(default="", title="What was done or found", max_length=4000)
+    facts = Field(default={}, title="Facts", description="What is known now, by name.")
+    return create_model(
+        "WhatWasDone",
+        __base__=RunInput,
+        by=(Annotated[str, who], ...),
+        done=(done | None, step),
+        note=(str, note),
+        facts=(dict[str, bool | int | float | str], facts),
+    )
+
+
+def _waited(form: type[RunInput], *, key: str) -> RunInput:
+    if deployment.id:
+        given = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_SECONDS, key=key)
+    else:
+        given = pause_flow_run(
+            wait_for_input=form, timeout=PATIENCE_SECONDS, poll_interval=2, key=key
+        )
+    assert given is not None, "a flow that waits for input goes on with it or not at all"
+    return given
+
+
+def _noted(work: Following, given: dict[str, Any]) -> None:
+    if given["facts"]:
+        detail = given["note"] or "said in a form"
+        tell(work, by=given["by"], said=given["facts"], detail=detail)
+    if given["done"]:
+        tell(work, by=given["by"], step=given["done"], detail=given["note"] or "done")
