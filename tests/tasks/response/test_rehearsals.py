@@ -221,7 +221,7 @@ def by_habit(drill: DrillEntry, choose: Habit, *, yes: bool) -> Answers:
         asked = drill.inject(one.after).at_minutes
         given[one.id] = PlayerAnswer(answer=answer, at_minutes=asked)
     return Answers(
-        schema="proofhouse.answers/1", drill=drill.id, held=datetime(2026, 11, 20, tzinfo=UTC),
+        schema_="proofhouse.answers/1", drill=drill.id, held=datetime(2026, 11, 20, tzinfo=UTC),
         answers=given,
     )  # fmt: skip
 
