@@ -16,6 +16,9 @@ from tasks.response.following import Following, alone, follow, tell, undo
 from tasks.response.telling import case_document, case_lines, summary
 from tasks.settings import read_settings
 
+_LISTS = {"accounts"}
+"""Fields of an incident that hold several values, told as ``accounts=one,two``."""
+
 
 def respond_answer(
     playbook: str, incident: Path, *, dry_run: bool, done: str, undone: str,
@@ -73,7 +76,9 @@ def _facts(given: Sequence[str]) -> dict[str, Said]:
         name, sign, value = text.partition("=")
         if not sign or not name.isidentifier():
             raise InvalidInputError(f"--fact {text!r} is no name=value, for example leaked=true")
-        found[name] = {"true": True, "false": False}.get(value.casefold(), value)
+        listed = tuple(part.strip() for part in value.split(",") if part.strip())
+        plain = {"true": True, "false": False}.get(value.casefold(), value)
+        found[name] = listed if name in _LISTS else plain
     return found
 
 

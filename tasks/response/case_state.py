@@ -30,7 +30,8 @@ class Standing(StrEnum):
     UNDONE = "undone"
 
 
-_PASSED = {Standing.DONE, Standing.SKIPPED}
+_PASSED = {Standing.DONE, Standing.SKIPPED, Standing.UNDONE}
+"""What was undone had been done: what came after it stays, and the case can end."""
 
 
 class CaseState(NamedTuple):
@@ -54,7 +55,7 @@ class CaseState(NamedTuple):
 
     @property
     def finished(self) -> bool:
-        """Whether every step is done or skipped."""
+        """Whether every step is done, undone or skipped."""
         return all(self.standing(step) in _PASSED for step in self.playbook.steps)
 
     def last(self, step: Step) -> CaseEvent | None:
@@ -117,8 +118,9 @@ class CaseState(NamedTuple):
         """Yields the steps that can be worked at now, in reading order.
 
         Steps whose action failed, or whose process died, are among them: actions can be repeated.
+        So are gates that were denied: whoever denied may think again.
         """
-        again = {Standing.READY, Standing.FAILED, Standing.RUNNING}
+        again = {Standing.READY, Standing.FAILED, Standing.RUNNING, Standing.DENIED}
         yield from (step for step in self.playbook.steps if self.standing(step) in again)
 
     def unknown(self) -> tuple[Step, ...]:

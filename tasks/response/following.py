@@ -105,7 +105,7 @@ def follow(work: Following, *, by: str) -> CaseState:
         if step is None or state.closed:
             break
         tried.add(step.id)
-        if not state.holds(step) and state.standing(step) is Standing.READY:
+        if not state.holds(step) and state.standing(step) in {Standing.READY, Standing.DENIED}:
             told = f"{step.when.value} is {state.value(step.when.value)!r}" if step.when else ""
             _end(work, step, Ending.SKIPPED, by=MACHINE, detail=told)
         elif step.action is not None:
@@ -114,6 +114,8 @@ def follow(work: Following, *, by: str) -> CaseState:
             _end(work, step, Ending.DONE, by=MACHINE, detail="taken as done in a dry run")
         elif step.gate is not None and (answer := work.approved(work.name, step)) is not None:
             granted, who, words = answer
+            if not granted and state.standing(step) is Standing.DENIED:
+                continue
             _end(work, step, Ending.DONE if granted else Ending.DENIED, by=who, detail=words)
     return _closed_when_finished(work, by)
 
@@ -220,7 +222,7 @@ def _end(
 def _closed_when_finished(work: Following, by: str) -> CaseState:
     state = work.state()
     if state.finished and not state.closed:
-        _write(work, kind="closed", by=by, detail="every step is done or skipped")
+        _write(work, kind="closed", by=by, detail="every step is done, undone or skipped")
     return work.state()
 
 

@@ -19,6 +19,8 @@ from tasks.domain.errors import InvalidInputError
 LATE = 0.5
 """What a good answer is worth when it comes too late."""
 GOOD_ENOUGH = 0.99
+REACHED = 0.5
+"""Share of an answer from which it reaches its milestone: watching is not containing."""
 HIGH_DAYS, MEDIUM_DAYS = 14, 45
 _GAPS = re.compile(r"[\W_]+")
 
@@ -43,7 +45,9 @@ def score(drill: DrillEntry, playbook: PlaybookEntry, answers: Answers) -> Drill
         order=_order(drill, playbook, scored),
         decisions=scored,
         milestones=tuple(
-            Milestoned(name=decision.milestone, at=one.at, due=one.due)
+            Milestoned(
+                name=decision.milestone, at=one.at if one.share >= REACHED else None, due=one.due
+            )
             for decision, one in zip(drill.decisions, scored, strict=True)
             if decision.milestone
         ),

@@ -108,7 +108,7 @@ def _clock_line(clock: ClockEntry, runs: Said | None, due: datetime | None, now:
 
 def _next(work: Following, state: CaseState) -> list[str]:
     if state.closed:
-        return ["closed: every step is done or skipped"]
+        return ["closed: every step is done, undone or skipped"]
     told = []
     for step in state.to_do():
         if step.kind == "gate":

@@ -160,7 +160,9 @@ def test_deployments_are_frozen_and_only_those_that_ran_are_thawed(tmp_path: Pat
 
 
 def test_a_flow_is_started_once_for_a_step(tmp_path: Path) -> None:
-    called = order(deployment="assess-asset", target=ASSET, settings='{"battery": "privacy"}')
+    called = order(
+        deployment="assess-asset", target=ASSET, named="data", settings='{"battery": "privacy"}'
+    )
     with serving(Receiver()) as server:
         place = world(tmp_path)._replace(prefect_url=server.url)
         assert done("orchestration.start", called, place).said == {"flow_run": "f-1"}
@@ -170,7 +172,7 @@ def test_a_flow_is_started_once_for_a_step(tmp_path: Path) -> None:
             done("orchestration.start", order(deployment="assess-asset", settings="{"), place)
     asked = next(body for _, path, _, body in server.heard if path.endswith("create_flow_run"))
     assert asked["idempotency_key"] == "case-1/step"
-    assert asked["parameters"] == {"target": ASSET, "battery": "privacy"}
+    assert asked["parameters"] == {"data": ASSET, "battery": "privacy"}
 
 
 EVENT = {"activity": "create", "severity": "critical", "text": "A model is compromised."}

@@ -81,6 +81,27 @@ def test_a_failed_action_is_written_down_and_tried_again(tmp_path: Path) -> None
     assert len(again.events) > len(state.events)
 
 
+def test_a_denied_gate_may_be_thought_over(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    denied = following(place, granted=False, facts={"hostile": True})
+    follow(denied, by="Eve")
+    tell(denied, by="Eve", step="declare", detail="seen")
+    count = len(follow(denied, by="Eve").events)
+    assert len(follow(denied, by="Eve").events) == count, "one no is written down once"
+    granted = denied._replace(approved=lambda *_: (True, "Eve", "approval: thought over"))
+    assert standings(follow(granted, by="Eve"))["gate"] == "done"
+
+
+def test_a_case_with_something_undone_can_end(tmp_path: Path) -> None:
+    work = following(world(tmp_path), facts={"hostile": False})
+    follow(work, by="Eve")
+    tell(work, by="Eve", step="declare", detail="seen")
+    follow(work, by="Eve")
+    undo(work, "quarantine", by="Eve")
+    tell(work, by="Eve", step="review", detail="held")
+    assert follow(work, by="Eve").closed
+
+
 def test_an_action_is_undone_once(tmp_path: Path) -> None:
     place = world(tmp_path)
     work = following(place)

@@ -67,6 +67,11 @@ def test_late_is_half_and_silence_is_nothing() -> None:
     assert silent.improvements[0].severity == "high"
 
 
+def test_a_wrong_answer_reaches_no_milestone() -> None:
+    result = scored(contain=("It goes on until the vendor answers", -1))
+    assert {one.name: one.at for one in result.milestones}["contain"] is None
+
+
 def test_an_answer_in_words_is_judged_by_what_it_mentions() -> None:
     result = scored(money=("We call the FRAUD-desk.", -1))
     row = next(one for one in result.decisions if one.decision == "money")

@@ -17,8 +17,9 @@ def preview(order: Order, world: World) -> str:  # noqa: ARG001 - the face of an
 def act(order: Order, world: World) -> Acted:
     """Starts ``parameters["deployment"]``; the same step is the same flow run.
 
-    ``parameters["target"]`` is the flow's parameter of that name; ``parameters["settings"]`` holds
-    further ones as a JSON object.
+    ``parameters["target"]`` is what the flow is about, by the name ``parameters["named"]`` (the
+    flow's own parameter, "target" when left out); ``parameters["settings"]`` holds further ones as
+    a JSON object.
 
     Raises:
         ActionError: The API does not answer, there is no such deployment, or bad settings.
@@ -45,4 +46,5 @@ def _parameters(order: Order) -> dict[str, object]:
     except ValueError as error:
         raise ActionError(f"step {order.step}: settings is no JSON object: {error}") from error
     target = order.parameters.get("target")
-    return settings | ({"target": target} if target is not None else {})
+    named = str(order.parameters.get("named", "target"))
+    return settings | ({named: target} if target is not None else {})
