@@ -36,7 +36,7 @@ class Incident(Frozen):
 
     def value(self, field: str) -> Fact | tuple[str, ...] | None:
         """Returns a field or a fact by name; None when nobody said."""
-        told = {
+        told: dict[str, Fact | tuple[str, ...]] = {
             "title": self.title,
             "asset": self.asset,
             "vendor": self.vendor,
