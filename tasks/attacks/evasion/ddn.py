@@ -4,20 +4,22 @@ Source: Rony et al. 2019, arXiv 1811.09600, algorithm 1. Ours descends on the le
 that looks nearest instead of cross-entropy, whose other classes pull the direction aside.
 """
 
+from typing import Any
+
 import torch
 
 from tasks.attacks.evasion.nearest import (
     Closest,
     Jobs,
+    Standing,
     annealed,
     downhill,
-    slopes,
     smallest_changes,
     wide,
 )
-from tasks.attacks.evasion.norms import lengths
+from tasks.attacks.evasion.norms import Norm, lengths
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 FIRST_RADIUS = 1.0
 """epsilon 0, in input ranges."""
@@ -28,34 +30,38 @@ GROWTH = 0.05
 
 
 def ddn(
-    target: Target,
-    *,
-    inputs: Images,
-    labels: Labels,
-    steps: int = 100,
-    targets: int = 2,
-    seed: int = 0,
+    target: Target, *, steps: int = 100, targets: int = 2, seed: int = 0, **points: Any
 ) -> Reply:
     """Searches the change of smallest L2 length for each point.
 
-    Arguments, results and errors are those of :func:`tasks.attacks.evasion.fmn.fmn`.
+    Arguments (``inputs``, ``labels``, ``steps``, ``targets``, ``seed``), results and errors are
+    those of :func:`tasks.attacks.evasion.nearest.smallest_changes`.
     """
-    scale = target.bounds[1] - target.bounds[0]
+    way = _Decoupled(target.bounds[1] - target.bounds[0], steps)
+    return smallest_changes(target, way=way, steps=steps, targets=targets, seed=seed, **points)
 
-    def descend(jobs: Jobs, closest: Closest) -> None:
-        change = torch.zeros_like(jobs.clean)
-        radius = torch.full((len(jobs.labels),), FIRST_RADIUS * scale)
-        for step in range(steps):
-            found = slopes(target, jobs, change)
-            closest.note(change, found.broken)
-            way = downhill(found, jobs)
-            way = way / wide(lengths(way, "l2").clamp_min(1e-30), way)
-            change = change + scale * annealed(FIRST_STRIDE, LAST_STRIDE, step, steps) * way
-            radius = radius * torch.where(found.broken, 1 - GROWTH, 1 + GROWTH)
-            onto = radius / lengths(change, "l2").clamp_min(1e-30)
-            change = jobs.kept_in_range(change * wide(onto, change))
-        closest.note(change, slopes(target, jobs, change).broken)
 
-    return smallest_changes(
-        target, inputs, labels, norm="l2", targets=targets, seed=seed, descend=descend
-    )
+class _Decoupled:
+    """A step downhill, then onto a sphere whose radius is the memory."""
+
+    norm: Norm = "l2"
+
+    def __init__(self, scale: float, steps: int) -> None:
+        self.scale, self.steps = scale, steps
+
+    def begin(self, jobs: Jobs) -> torch.Tensor:
+        """Starts with the same radius everywhere."""
+        return torch.full((len(jobs.labels),), FIRST_RADIUS * self.scale)
+
+    def step(self, jobs: Jobs, here: Standing, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Shrinks the sphere where the class was lost, grows it elsewhere."""
+        way = downhill(here.found, jobs)
+        way = way / wide(lengths(way, "l2").clamp_min(1e-30), way)
+        stride = self.scale * annealed(FIRST_STRIDE, LAST_STRIDE, step, self.steps)
+        change = here.change + stride * way
+        radius = here.memory * torch.where(here.found.broken, 1 - GROWTH, 1 + GROWTH)
+        onto = radius / lengths(change, "l2").clamp_min(1e-30)
+        return jobs.kept_in_range(change * wide(onto, change)), radius
+
+    def finish(self, target: Target, jobs: Jobs, closest: Closest) -> None:
+        """Leaves witnesses as they are."""

@@ -4,20 +4,22 @@ Source: Pintor et al. 2021, arXiv 2102.12827, algorithm 1 and section 2.2. Ours 
 that look nearest instead of the highest scored one, and walks every witness back at the end.
 """
 
+from typing import Any
+
 import torch
 
 from tasks.attacks.evasion.nearest import (
     Closest,
     Jobs,
+    Standing,
     annealed,
     downhill,
-    slopes,
     smallest_changes,
     wide,
 )
 from tasks.attacks.evasion.norms import Norm, dual_lengths, lengths, projected
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 FIRST_STRIDE, LAST_STRIDE = 1.0, 0.01
 """alpha: length of a step, in input ranges."""
@@ -28,48 +30,47 @@ FIRST_GROWTH, LAST_GROWTH = 0.05, 0.001
 def fmn(
     target: Target,
     *,
-    inputs: Images,
-    labels: Labels,
     norm: Norm = "l2",
     steps: int = 100,
     targets: int = 2,
     seed: int = 0,
+    **points: Any,
 ) -> Reply:
-    """Searches the smallest change of each point.
+    """Searches the smallest change of each point in ``norm``.
 
-    Args:
-        target: Victim that reveals gradients.
-        inputs: (n, …) float32, raw values within ``target.bounds``, correctly classified.
-        labels: (n,) true classes.
-        norm: What to make small.
-        steps: Steps per point and aim; each costs one forward and one backward.
-        targets: Most wrong classes to aim at.
-        seed: Equal seeds give equal outputs, whatever else is in the batch.
-
-    Returns:
-        See :func:`tasks.attacks.evasion.nearest.smallest_changes`.
+    Arguments (``inputs``, ``labels``, ``steps``, ``targets``, ``seed``), results and errors are
+    those of :func:`tasks.attacks.evasion.nearest.smallest_changes`.
     """
-    scale = target.bounds[1] - target.bounds[0]
+    way = _FastMinimum(norm, target.bounds[1] - target.bounds[0], steps)
+    return smallest_changes(target, way=way, steps=steps, targets=targets, seed=seed, **points)
 
-    def descend(jobs: Jobs, closest: Closest) -> None:
-        change = torch.zeros_like(jobs.clean)
-        radius = torch.full((len(jobs.labels),), torch.inf)
-        for step in range(steps):
-            found = slopes(target, jobs, change)
-            closest.note(change, found.broken)
-            growth = annealed(FIRST_GROWTH, LAST_GROWTH, step, steps)
-            reach = found.lead.abs() / dual_lengths(found.gradient, norm).clamp_min(1e-30)
-            first_order = lengths(change, norm) + reach
-            radius = _resized(radius, closest, found.broken, growth, first_order)
-            way = downhill(found, jobs)
-            way = way / wide(lengths(way, "l2").clamp_min(1e-30), way)
-            stride = scale * annealed(FIRST_STRIDE, LAST_STRIDE, step, steps)
-            change = jobs.kept_in_range(projected(change + stride * way, radius, norm))
-        closest.note(change, slopes(target, jobs, change).broken)
 
-    return smallest_changes(
-        target, inputs, labels, norm=norm, targets=targets, seed=seed, descend=descend
-    )
+class _FastMinimum:
+    """A step downhill, then into a ball whose radius is the memory."""
+
+    def __init__(self, norm: Norm, scale: float, steps: int) -> None:
+        self.norm: Norm = norm
+        self.scale, self.steps = scale, steps
+
+    def begin(self, jobs: Jobs) -> torch.Tensor:
+        """Starts without a ball."""
+        return torch.full((len(jobs.labels),), torch.inf)
+
+    def step(self, jobs: Jobs, here: Standing, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Shrinks the ball where the class was lost, grows it elsewhere."""
+        found = here.found
+        growth = annealed(FIRST_GROWTH, LAST_GROWTH, step, self.steps)
+        reach = found.lead.abs() / dual_lengths(found.gradient, self.norm).clamp_min(1e-30)
+        first_order = lengths(here.change, self.norm) + reach
+        radius = _resized(here.memory, here.closest, found.broken, growth, first_order)
+        way = downhill(found, jobs)
+        way = way / wide(lengths(way, "l2").clamp_min(1e-30), way)
+        stride = self.scale * annealed(FIRST_STRIDE, LAST_STRIDE, step, self.steps)
+        moved = projected(here.change + stride * way, radius, self.norm)
+        return jobs.kept_in_range(moved), radius
+
+    def finish(self, target: Target, jobs: Jobs, closest: Closest) -> None:
+        """Leaves witnesses as they are."""
 
 
 def _resized(

@@ -4,20 +4,24 @@ Source: Cinà et al. 2025 (ICLR), arXiv 2402.01879, algorithm 1, equations 5 and
 the class that looks nearest, and at the end takes back every change that is not needed.
 """
 
+from typing import Any
+
 import torch
 
 from tasks.attacks.evasion.nearest import (
     Closest,
     Jobs,
     Slopes,
+    Standing,
     annealed,
     lost,
     slopes,
     smallest_changes,
     wide,
 )
+from tasks.attacks.evasion.norms import Norm
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 SMOOTHING = 1e-3
 """sigma: how sharply a value counts as changed, in squared input ranges."""
@@ -30,38 +34,42 @@ TAKEN_BACK = 64
 
 
 def sigma_zero(
-    target: Target,
-    *,
-    inputs: Images,
-    labels: Labels,
-    steps: int = 200,
-    targets: int = 2,
-    seed: int = 0,
+    target: Target, *, steps: int = 200, targets: int = 2, seed: int = 0, **points: Any
 ) -> Reply:
     """Searches the fewest values to change for each point, each as far as the range allows.
 
-    Arguments, results and errors are those of :func:`tasks.attacks.evasion.fmn.fmn`.
+    Arguments (``inputs``, ``labels``, ``steps``, ``targets``, ``seed``), results and errors are
+    those of :func:`tasks.attacks.evasion.nearest.smallest_changes`.
     """
-    scale = target.bounds[1] - target.bounds[0]
+    way = _Sparse(target.bounds[1] - target.bounds[0], steps)
+    return smallest_changes(target, way=way, steps=steps, targets=targets, seed=seed, **points)
 
-    def descend(jobs: Jobs, closest: Closest) -> None:
-        change = torch.zeros_like(jobs.clean)
-        threshold = torch.full((len(jobs.labels),), FIRST_THRESHOLD)
-        for step in range(steps):
-            found = slopes(target, jobs, change)
-            closest.note(change, found.broken)
-            stride = annealed(FIRST_STRIDE, 0.0, step, steps)
-            threshold = threshold + torch.where(found.broken, 1.0, -1.0) * THRESHOLD_STEP * stride
-            way = _objective_slope(found, jobs, change / scale)
-            moved = jobs.kept_in_range(change - scale * stride * way)
-            dropped = moved.abs() < wide(threshold.clamp_min(0) * scale, moved)
-            change = torch.where(dropped, 0.0, moved)
-        closest.note(change, slopes(target, jobs, change).broken)
+
+class _Sparse:
+    """A step downhill, then without the changes below a threshold, which is the memory."""
+
+    norm: Norm = "l0"
+
+    def __init__(self, scale: float, steps: int) -> None:
+        self.scale, self.steps = scale, steps
+
+    def begin(self, jobs: Jobs) -> torch.Tensor:
+        """Starts with the same threshold everywhere."""
+        return torch.full((len(jobs.labels),), FIRST_THRESHOLD)
+
+    def step(self, jobs: Jobs, here: Standing, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Raises the threshold where the class was lost, lowers it elsewhere."""
+        stride = annealed(FIRST_STRIDE, 0.0, step, self.steps)
+        turn = torch.where(here.found.broken, 1.0, -1.0)
+        threshold = here.memory + turn * THRESHOLD_STEP * stride
+        way = _objective_slope(here.found, jobs, here.change / self.scale)
+        moved = jobs.kept_in_range(here.change - self.scale * stride * way)
+        dropped = moved.abs() < wide(threshold.clamp_min(0) * self.scale, moved)
+        return torch.where(dropped, 0.0, moved), threshold
+
+    def finish(self, target: Target, jobs: Jobs, closest: Closest) -> None:
+        """Takes back every change that is not needed."""
         _take_back(target, jobs, closest)
-
-    return smallest_changes(
-        target, inputs, labels, norm="l0", targets=targets, seed=seed, descend=descend
-    )
 
 
 def _objective_slope(found: Slopes, jobs: Jobs, change: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tasks.checks.evasion.controls import linear_controls
 from tasks.checks.evasion.defended import DEFENCES, NONE, measure_arm
 from tasks.checks.evasion.doubts import about_answers
 from tasks.checks.lab import Lab, NotAvailable
@@ -77,7 +78,7 @@ def measure(lab: Lab) -> Measurement:
             "clean_accuracy": _rate(bare.clean),
             "clean_accuracy_defended": _rate(best.clean),
         },
-        controls=_controls(bare),
+        controls=_controls(lab, bare),
         alarms=tuple(
             about_answers(lab.target())
             + [f"bare model: {alarm}" for alarm in bare.alarms]
@@ -197,17 +198,11 @@ def _facts(arms: list[Arm], gains: dict[str, Gain]) -> dict[str, str | float]:
     }
 
 
-def _controls(bare: Arm) -> tuple[Control, ...]:
-    """The bare model against itself: knowing of no defence is knowing all there is."""
-    fell = int((bare.clean & ~bare.aware).sum())
+def _controls(lab: Lab, bare: Arm) -> tuple[Control, ...]:
+    """The attack on what has a closed form, and the bare model against itself."""
     none = gained(bare.aware, bare.aware, CONFIDENCE)
     return (
-        Control(
-            name="attack on the bare model",
-            planted=True,
-            found=fell > 0 or not bare.clean.any(),
-            detail=f"{fell} of {int(bare.clean.sum())} inputs fell",
-        ),
+        *linear_controls(lab, norm="linf"),
         Control(
             name="bare model against itself, a gain",
             planted=False,

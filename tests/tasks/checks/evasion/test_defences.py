@@ -59,7 +59,7 @@ def test_training_helps_and_its_model_is_the_one_that_was_attacked(tmp_path: Pat
     after, before = rows["adversarial_training"], rows["none"]
     assert after["robust_accuracy"]["value"] > before["robust_accuracy"]["value"] + 0.1
     assert after["clean_accuracy"]["value"] > 0.85
-    assert [control.held for control in found.controls] == [True, True]
+    assert [control.name for control in found.controls if not control.held] == []
     assert after["curve"][0]["epsilon"] == 0
     finding = judge(Catalog().check("evasion.defences"), found)
     files = lay_out(found, finding, store.get, tmp_path / "out")
