@@ -91,6 +91,8 @@ class Settings(BaseSettings):
     signer: str = ""
     seed: int = 20_260_101
     advisories: str = ""
+    escrow: str = ""
+    """Folder of rows that may be looked at and not kept, see ``tasks/checks/escrow.py``."""
     compute: Compute = Compute()
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
@@ -101,6 +103,11 @@ class Settings(BaseSettings):
         if self.sandbox.gpu and self.compute.kind != "gpu":
             raise ValueError("sandbox.gpu needs compute.kind = 'gpu' (PROOFHOUSE_PROFILE=gpu)")
         return self
+
+    @property
+    def escrow_folder(self) -> Path | None:
+        """Where rows under escrow lie on this machine, if anywhere."""
+        return Path(self.escrow).resolve() if self.escrow else None
 
     @property
     def store_url(self) -> str:

@@ -20,6 +20,7 @@ from tasks.checks.privacy.audit_set import (
     Audit,
     blind_baseline,
     drawn_audit,
+    escrow_told,
     overlap_seen,
 )
 from tasks.checks.privacy.curves import keep_curves
@@ -76,6 +77,7 @@ def measure(lab: Lab) -> Measurement:
         limits=(
             "Success here is a witness; failure says only that these attacks failed.",
             f"{best.accuracy.n} items were counted; leaks of fewer than 1 in 100 are not seen.",
+            *escrow_told(lab),
         ),
         method="best of correctness, class-wise loss, class-wise modified entropy and calibrated "
         "confidence, chosen and tuned on one half, counted on the other",

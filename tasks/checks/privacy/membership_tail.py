@@ -12,6 +12,7 @@ from tasks.checks.privacy.audit_set import (
     Blind,
     blind_baseline,
     drawn_audit,
+    escrow_told,
     overlap_seen,
 )
 from tasks.checks.privacy.curves import keep_curves
@@ -55,7 +56,7 @@ def measure(lab: Lab) -> Measurement:
         observations=overlap_seen(audit),
         controls=(planted, _by_lot(audit, signal, lab), blind.control(found.best.tail, blind.tail)),
         alarms=tuple(_alarms(audit, found)),
-        limits=_limits(audit, bank),
+        limits=_limits(audit, bank) + escrow_told(lab),
         method=f"{found.chosen} at 1 % false positives; intervals over items and over shadow "
         f"models; {bank.told}",
         facts=_facts(audit, found, blind, bank),
