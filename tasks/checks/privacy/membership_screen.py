@@ -26,6 +26,8 @@ CHECK, VERSION = "privacy.membership_screen", 1
 CHOSEN = "quantile regression"
 """Named before anything is measured, so its interval needs no correction for a choice."""
 FEWEST_EXPECTED = 5
+SUSPICIOUS = 0.6
+"""An area surely above this shows memorisation whose low tail only shadow models see."""
 LEAK = 3.0
 """By how many usual spreads the planted members are surer."""
 
@@ -35,14 +37,13 @@ def measure(lab: Lab) -> Measurement:
     audit = drawn_audit(lab)
     blind = blind_baseline(audit, seed=lab.seed)
     if lab.target().get("access") == "labels":
-        raise NotApplicable(
-            "the model answers labels only, so nothing can be said of its confidence"
-        )
+        raise NotApplicable("the model answers labels only and says nothing of its confidence")
     scores = lab.run("targets.querying.scores", {"inputs": audit.inputs}).arrays["scores"]
     sure = confidence(scores, audit.labels)
     signals = {CHOSEN: _screened(lab, audit, sure), "loss": loss(scores, audit.labels)}
     tails = {name: _tail(signal, audit.members) for name, signal in signals.items()}
     found, signal = tails[CHOSEN], signals[CHOSEN]
+    area = auc(signal[audit.members], signal[~audit.members])
     others = int((~audit.members).sum())
     return Measurement(
         check=CHECK,
@@ -53,7 +54,7 @@ def measure(lab: Lab) -> Measurement:
         estimates={
             "tpr_at_1_percent_fpr": found,
             "tpr_at_1_percent_fpr_of_loss": tails["loss"],
-            "auc": auc(signal[audit.members], signal[~audit.members]),
+            "auc": area,
             "blind_tpr_at_1_percent_fpr": blind.tail,
             "overlap": audit.overlap,
         },
@@ -63,9 +64,7 @@ def measure(lab: Lab) -> Measurement:
             _by_lot(lab, audit, signal),
             blind.control(found, blind.tail),
         ),
-        alarms=()
-        if is_supported(others, LOW_RATE, FEWEST_EXPECTED)
-        else (f"{others} non-members cannot speak about 1 % false accusations, 500 can",),
+        alarms=tuple(_alarms(others, area)),
         limits=(
             "A screen: what it finds is there; what it misses, shadow models may find.",
             *escrow_told(lab),
@@ -84,6 +83,19 @@ def measure(lab: Lab) -> Measurement:
         ),
         cost=lab.cost,
     )
+
+
+def _alarms(others: int, area: Estimate) -> list[str]:
+    """Keeps a screen from acquitting: what shows on average may be sharp for shadow models."""
+    alarms = []
+    if area.low > SUSPICIOUS:
+        alarms.append(
+            f"members are surer than others on average (area {area.value:.3f}): whether single "
+            "ones can be named takes shadow models, ask privacy.membership_tail"
+        )
+    if not is_supported(others, LOW_RATE, FEWEST_EXPECTED):
+        alarms.append(f"{others} non-members cannot speak about 1 % false accusations, 500 can")
+    return alarms
 
 
 def _screened(lab: Lab, audit: Audit, sure: Floats) -> Floats:

@@ -38,9 +38,11 @@ def outcome(found: Measurement) -> Outcome:
     return judge(Catalog().check(CHECK), found).outcome
 
 
-def test_one_pass_over_the_audit_set_names_who_was_learnt_by_heart(tmp_path: Path) -> None:
+def test_one_pass_raises_its_hand_where_people_were_learnt_by_heart(tmp_path: Path) -> None:
     found = measured(tmp_path, steps=300)
-    assert outcome(found) is Outcome.FAIL
+    # Half of the people are as sure as members, so only shadow models can name single ones.
+    assert outcome(found) is Outcome.UNDECIDED
+    assert "ask privacy.membership_tail" in found.alarms[0]
     assert all(control.held for control in found.controls)
     assert found.cost.queries == found.facts["members"] + found.facts["others"]  # type: ignore[operator]
 
