@@ -15,7 +15,7 @@ from tasks.checks.privacy.audit_set import (
     escrow_told,
     overlap_seen,
 )
-from tasks.checks.privacy.curves import keep_curves
+from tasks.checks.privacy.curves import keep_comparison, keep_curves
 from tasks.checks.privacy.shadow_bank import Bank, bank_part, shadow_bank
 from tasks.checks.privacy.tail_attacks import TINY_RATE, Attacked, attacked
 from tasks.domain.measurement import Control, Measurement, Status
@@ -63,6 +63,12 @@ def measure(lab: Lab) -> Measurement:
         artifacts=(
             keep_curves(
                 lab, found.signals, audit.members, chosen=found.chosen, counted=found.learnt_apart
+            ),
+            keep_comparison(
+                lab,
+                {name: worth.tail for name, worth in found.worth.items()},
+                chosen=found.chosen,
+                what="members named at 1 % false accusations",
             ),
         ),
         cost=lab.cost,
