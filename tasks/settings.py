@@ -119,6 +119,8 @@ class Settings(BaseSettings):
     advisories: str = ""
     mlflow: str = ""
     """Tracking URI of the MLflow server or database that mirrors the registry; empty: none."""
+    escrow: str = ""
+    """Folder of rows that may be looked at and not kept, see ``tasks/checks/escrow.py``."""
     compute: Compute = Compute()
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
@@ -132,6 +134,11 @@ class Settings(BaseSettings):
         if self.sandbox.gpu and self.compute.kind != "gpu":
             raise ValueError("sandbox.gpu needs compute.kind = 'gpu' (PROOFHOUSE_PROFILE=gpu)")
         return self
+
+    @property
+    def escrow_folder(self) -> Path | None:
+        """Where rows under escrow lie on this machine, if anywhere."""
+        return Path(self.escrow).resolve() if self.escrow else None
 
     @property
     def store_url(self) -> str:

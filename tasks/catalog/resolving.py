@@ -110,6 +110,8 @@ def _inputs(entry: CheckEntry, subject: Subject, catalog: Catalog) -> dict[str, 
     for role in ("evaluation", "training"):
         if (dataset := subject.dataset(role)) and dataset.digest:
             bound[role] = dataset.digest
+    if entry.needs.data and subject.spec.data.escrow is not None:
+        bound["escrow"] = digest_of(subject.spec.data.escrow.canonical())
     return bound
 
 

@@ -11,11 +11,12 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 import safetensors.numpy
 
+from tasks.checks.escrow import Escrow, EscrowError
 from tasks.checks.parts import kept_part
 from tasks.domain.bundle import Endpoint, FileEntry, Subject
 from tasks.domain.digest import Digest
@@ -87,6 +88,7 @@ class Lab:
         terms: Terms = Terms(),
         spread: Spread | None = None,
         opening: Opening = PLAINLY,
+        escrow: Path | None = None,
     ) -> None:
         self.subject = subject
         self.parameters = parameters
@@ -100,6 +102,7 @@ class Lab:
         self._spread = spread
         self._opening = opening
         self._charged: Counter[str] = Counter()
+        self._folder = escrow
         self._broker: Broker | None = None
         self._trouble: EndpointError | None = None
         self._session: Session | None = None
@@ -150,6 +153,34 @@ class Lab:
             raise NotAvailable(f"the {role} data cannot be read: {dataset.problem}")
         tensors = safetensors.numpy.load(self._store.get(dataset.digest))
         return Examples(tensors["inputs"], tensors["labels"])
+
+    def people(self, role: Literal["training", "evaluation"]) -> Examples:
+        """Returns members (``training``) or others (``evaluation``) for a question about members.
+
+        Rows under escrow go before those of the bundle: no check may keep any of these.
+
+        Raises:
+            NotAvailable: No such data came, or it could not be decoded.
+        """
+        if self.subject.spec.data.escrow is None:
+            return self.examples(role)
+        try:
+            rows = self._escrow().rows(
+                role, self.subject.spec, sandbox=self._sandbox, workspace=self._workspace
+            )
+        except EscrowError as reason:
+            raise NotAvailable(str(reason)) from None
+        return Examples(*rows)
+
+    def _escrow(self) -> Escrow:
+        told = self.subject.spec.data.escrow
+        assert told is not None, "asked only where the bundle names an escrow"
+        return Escrow(self._folder, told)
+
+    @property
+    def _memory(self) -> ObjectStore:
+        """Where that is kept which is derived from people's rows."""
+        return self._store if self.subject.spec.data.escrow is None else self._escrow().store
 
     def sample(self, role: str, most: int) -> Examples:
         """Returns at most ``most`` examples, drawn without replacement by the check's seed."""
@@ -303,6 +334,7 @@ class Lab:
             limits=self._limits,
             terms=self._terms,
             opening=opening,
+            escrow=self._folder,
         )
 
     def charge(self, other: "Lab") -> None:
@@ -315,14 +347,16 @@ class Lab:
 
     def remembered(self, name: str) -> bytes | None:
         """Returns what an earlier check kept under ``name`` for later ones, or None."""
-        claimed = self._store.claimed(name)
-        if claimed is None or not self._store.has(digest := Digest(claimed.decode())):
+        store = self._memory
+        claimed = store.claimed(name)
+        if claimed is None or not store.has(digest := Digest(claimed.decode())):
             return None
-        return self._store.get(digest)
+        return store.get(digest)
 
     def remember(self, name: str, data: bytes) -> None:
         """Keeps ``data`` for later checks; the first to keep something under a name wins."""
-        self._store.claim(name, self._store.put(data).digest.encode())
+        store = self._memory
+        store.claim(name, store.put(data).digest.encode())
 
     def _fetched(self, digest: Digest, suffix: str) -> Path:
         place = self._workspace / (digest.removeprefix("sha256:") + suffix)

@@ -39,6 +39,7 @@ def run_check(
     scratch: Path,
     limits: Limits = Limits(),
     terms: Terms = Terms(),
+    escrow: Path | None = None,
     blocked: str = "",
     spread: Spread | None = None,
 ) -> Execution:
@@ -46,7 +47,7 @@ def run_check(
 
     ``terms`` bound what a model behind an address may be asked. ``blocked`` says why the model must
     not be opened; checks that need it are then not available. ``spread`` has parts of the check
-    measured elsewhere, if it has parts.
+    measured elsewhere, if it has parts. ``escrow`` is the folder of rows that may not be kept.
 
     Never raises for anything the bundle did: a check that breaks is a measurement with status
     ``error``. Raises ``StoreError`` when the store fails, because then nothing can be kept.
@@ -70,8 +71,8 @@ def run_check(
         scratch=scratch,
         limits=limits,
         terms=terms,
-        # Whoever answers at an address allows so many questions in all, not to each worker.
-        spread=spread if subject.spec.model.endpoint is None else None,
+        escrow=escrow,
+        spread=spread if _may_spread(subject) else None,
     ) as lab:
         measurement = _guarded(entry, lab)
     # The bytes behind an address can change: what was measured there is not known for good.
@@ -90,6 +91,7 @@ def run_part(
     scratch: Path,
     limits: Limits = Limits(),
     terms: Terms = Terms(),
+    escrow: Path | None = None,
 ) -> Digest:
     """Measures one part of a check in a child of its own; returns where it is stored.
 
@@ -105,6 +107,7 @@ def run_part(
             scratch=scratch,
             limits=limits,
             terms=terms,
+            escrow=escrow,
         ) as lab,
         lab,
     ):
@@ -164,6 +167,7 @@ def _lab(
     scratch: Path,
     limits: Limits,
     terms: Terms,
+    escrow: Path | None,
     spread: Spread | None = None,
 ) -> Iterator[Lab]:
     scratch.mkdir(parents=True, exist_ok=True)
@@ -177,8 +181,18 @@ def _lab(
             seed=spec.seed,
             limits=limits,
             terms=terms,
+            escrow=escrow,
             spread=spread,
         )
+
+
+def _may_spread(subject: Subject) -> bool:
+    """Answers whether other workers may measure parts.
+
+    Whoever answers at an address allows so many questions in all, not to each worker; and what is
+    under escrow is only on this machine, its parts must not travel through the store.
+    """
+    return subject.spec.model.endpoint is None and subject.spec.data.escrow is None
 
 
 def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:

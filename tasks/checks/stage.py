@@ -51,6 +51,7 @@ def run_here(spec: dict[str, Any], subject: str, blocked: str) -> dict[str, Any]
         scratch=here.settings.home.resolve() / "scratch",
         limits=here.limits,
         terms=here.settings.terms,
+        escrow=here.settings.escrow_folder,
         blocked=blocked,
         spread=spread_over_workers(spec, subject),
     )
@@ -69,6 +70,7 @@ def part_here(spec: dict[str, Any], subject: str, index: int) -> str:
         scratch=here.settings.home.resolve() / "scratch",
         limits=here.limits,
         terms=here.settings.terms,
+        escrow=here.settings.escrow_folder,
     )
 
 

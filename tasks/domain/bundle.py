@@ -222,11 +222,22 @@ class DataSpec(Frozen):
     labels: Name = "y"
 
 
+class EscrowSpec(Frozen):
+    """Members of the training data and others, named by digest; the files stay where they are."""
+
+    members: DigestField
+    others: DigestField
+    inputs: Name = "x"
+    labels: Name = "y"
+
+
 class DataSpecs(Frozen):
-    """Which data came along."""
+    """Which data came along, and which the assessor may look at without keeping it."""
 
     evaluation: DataSpec | None = None
     training: DataSpec | None = None
+    escrow: EscrowSpec | None = Field(default=None, exclude_if=lambda told: told is None)
+    """Used in place of training and evaluation data by the checks that ask about members."""
 
 
 class Documents(Frozen):

@@ -135,6 +135,23 @@ def _roc(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one signa
     return figure
 
 
+def _attacks(finding: Finding, data: bytes) -> "Figure":
+    """One line for each attack: what it reaches, and between which ends that lies."""
+    found = json.loads(data)
+    attacks = sorted(found["attacks"], key=lambda one: one["value"])
+    figure, axes = _figure(height=0.9 + 0.22 * len(attacks))
+    for place, one in enumerate(attacks):
+        color = ACCENT if one["name"] == found["chosen"] else SOFT
+        axes.plot([one["low"], one["high"]], [place, place], color=color, linewidth=2)
+        axes.plot([one["value"]], [place], "o", color=color, markersize=4)
+    if finding.threshold is not None:
+        axes.axvline(finding.threshold, color=ALARM, linestyle="--", linewidth=1)
+    axes.set_yticks(range(len(attacks)), [one["name"] for one in attacks], fontsize=7)
+    axes.set(xlabel=found["what"])
+    axes.set_xlim(left=0)
+    return figure
+
+
 def _trigger(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
     tensors = safetensors.numpy.load(data)
     wanted = [
@@ -253,6 +270,7 @@ _DRAWINGS: dict[tuple[str, str], Drawing] = {
     ("evasion.defences", "defences.json"): _defences,
     ("extraction.fidelity", "curve.json"): _fidelity,
     ("*", "roc.json"): _roc,
+    ("*", "attacks.json"): _attacks,
     ("*", "trigger.safetensors"): _trigger,
     ("*", "classes.json"): _classes,
     ("*", "samples.safetensors"): _samples,

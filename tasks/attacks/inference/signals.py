@@ -4,6 +4,8 @@ Every signal is higher for items that look more like members. Numpy only: the tr
 them itself, from scores that came out of the sandbox.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special
@@ -119,6 +121,14 @@ def halves(models: int, items: int, *, seed: int) -> NDArray[np.bool_]:
         members[pair, rng.permutation(items)[: items // 2]] = True
         members[pair + 1] = ~members[pair]
     return members
+
+
+def pairs_drawn(models: int, times: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Yields draws of models with replacement, pair by pair: partners share the items out."""
+    rng = np.random.default_rng(seed)
+    for _ in range(times):
+        drawn = rng.integers(0, models // 2, models // 2)
+        yield np.concatenate([2 * drawn, 2 * drawn + 1])
 
 
 def _of_label(values: Floats, labels: Array) -> Floats:

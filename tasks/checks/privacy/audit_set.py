@@ -38,7 +38,7 @@ def drawn_audit(lab: Lab) -> Audit:
     Raises:
         NotAvailable: One of the sets is missing, or too few rows lie in one set only.
     """
-    training, evaluation = lab.examples("training"), lab.examples("evaluation")
+    training, evaluation = lab.people("training"), lab.people("evaluation")
     inside, outside = fingerprints(training.inputs), fingerprints(evaluation.inputs)
     shared = np.isin(outside, inside)
     overlap = Estimate.exact(float(shared.mean()), n=len(shared))
@@ -82,6 +82,14 @@ def _matched(first: Array, second: Array, most: int) -> NDArray[np.int64]:
 
 def _taken(examples: Examples, rows: NDArray[np.int64]) -> Examples:
     return Examples(examples.inputs[rows], examples.labels[rows])
+
+
+def escrow_told(lab: Lab) -> tuple[str, ...]:
+    """Says which rows were looked at and not kept."""
+    told = lab.subject.spec.data.escrow
+    if told is None:
+        return ()
+    return (f"Under escrow lie members ({told.members}) and others ({told.others}).",)
 
 
 def overlap_seen(audit: Audit) -> tuple[Observation, ...]:

@@ -7,11 +7,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.checks.lab import Lab
+from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Artifact
 from tasks.statistics.intervals import Floats
 from tasks.statistics.roc import roc_curve
 
 CURVE_POINTS = 200
+
+
+def keep_comparison(lab: Lab, worth: Mapping[str, Estimate], *, chosen: str, what: str) -> Artifact:
+    """Stores what each attack reaches with its interval; ``what`` names the axis."""
+    attacks = [
+        {"name": name, **{end: round(getattr(one, end), 6) for end in ("value", "low", "high")}}
+        for name, one in sorted(worth.items())
+    ]
+    return lab.keep(
+        "attacks.json",
+        title="What each attack reaches, with its interval",
+        media_type="application/json",
+        data=json.dumps({"chosen": chosen, "what": what, "attacks": attacks}).encode(),
+    )
 
 
 def keep_curves(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from tasks.attacks.inference.imputing import neighbours
 from tasks.checks.lab import Lab, NotAvailable
-from tasks.checks.privacy.audit_set import Audit, drawn_audit, overlap_seen
+from tasks.checks.privacy.audit_set import Audit, drawn_audit, escrow_told, overlap_seen
 from tasks.domain.measurement import Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.gains import gain_over
@@ -63,6 +63,7 @@ def measure(lab: Lab) -> Measurement:
         limits=(
             "The attacker knows half of the record and the label; generative priors are not tried.",
             "What helps with strangers as well is statistics; it is taken off here.",
+            *escrow_told(lab),
         ),
         method="hidden half completed by gradient ascent from an imputation, and by labels alone "
         "among neighbours; sign of the change in squared error, members minus strangers",

@@ -12,9 +12,10 @@ from tasks.checks.privacy.audit_set import (
     Blind,
     blind_baseline,
     drawn_audit,
+    escrow_told,
     overlap_seen,
 )
-from tasks.checks.privacy.curves import keep_curves
+from tasks.checks.privacy.curves import keep_comparison, keep_curves
 from tasks.checks.privacy.shadow_bank import Bank, bank_part, shadow_bank
 from tasks.checks.privacy.tail_attacks import TINY_RATE, Attacked, attacked
 from tasks.domain.measurement import Control, Measurement, Status
@@ -55,13 +56,19 @@ def measure(lab: Lab) -> Measurement:
         observations=overlap_seen(audit),
         controls=(planted, _by_lot(audit, signal, lab), blind.control(found.best.tail, blind.tail)),
         alarms=tuple(_alarms(audit, found)),
-        limits=_limits(audit, bank),
+        limits=_limits(audit, bank) + escrow_told(lab),
         method=f"{found.chosen} at 1 % false positives; intervals over items and over shadow "
         f"models; {bank.told}",
         facts=_facts(audit, found, blind, bank),
         artifacts=(
             keep_curves(
                 lab, found.signals, audit.members, chosen=found.chosen, counted=found.learnt_apart
+            ),
+            keep_comparison(
+                lab,
+                {name: worth.tail for name, worth in found.worth.items()},
+                chosen=found.chosen,
+                what="members named at 1 % false accusations",
             ),
         ),
         cost=lab.cost,

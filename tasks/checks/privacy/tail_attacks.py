@@ -1,7 +1,7 @@
 """Every attack that names single members, run on one audit set, with intervals on two levels."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from tasks.attacks.inference.signals import (
     log_probabilities,
     loss,
     modified_entropy,
+    pairs_drawn,
 )
 from tasks.checks.lab import Lab
 from tasks.checks.privacy.audit_set import LOW_RATE, Audit
@@ -155,14 +156,6 @@ def _resampled(
         for name, signal in shadowed(bank.models(drawn)).items():
             found.setdefault(name, []).append(worth_of(signal, audit))
     return found
-
-
-def pairs_drawn(models: int, times: int, seed: int) -> Iterator[NDArray[np.int64]]:
-    """Yields draws of models with replacement, pair by pair: partners share the items out."""
-    rng = np.random.default_rng(seed)
-    for _ in range(times):
-        drawn = rng.integers(0, models // 2, models // 2)
-        yield np.concatenate([2 * drawn, 2 * drawn + 1])
 
 
 def _widened(worth: Worth, draws: list[Worth]) -> Worth:

@@ -10,10 +10,14 @@ import torch
 import yaml
 from sklearn.datasets import load_digits
 
+from tasks.attacks.inference.deciding import decide, low_tail, split
+from tasks.attacks.inference.signals import calibrated, halves
 from tasks.catalog.reading import Catalog
 from tasks.checks.lab import NotAvailable
-from tasks.checks.privacy.membership import measure
+from tasks.checks.privacy.audit_set import Audit
+from tasks.checks.privacy.membership import Shadows, _over_models, measure
 from tasks.domain.bundle import Claims
+from tasks.domain.estimate import Estimate
 from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement
 from tasks.judging.gates import judge
@@ -144,3 +148,28 @@ def test_sets_that_differ_in_kind_accuse_nobody(tmp_path: Path) -> None:
     assert found.controls[2].estimate is not None
     assert found.controls[2].estimate.low > 0.8
     assert outcome(found) is Outcome.UNDECIDED
+
+
+def test_few_shadow_models_widen_the_interval() -> None:
+    rng = np.random.default_rng(4)
+    items, classes = 400, 3
+    labels = rng.integers(0, classes, items)
+    members = np.arange(items) < items // 2
+    audit = Audit(np.zeros((items, 1)), labels, members, Estimate.exact(0.0, n=1))
+    difficulty = rng.normal(size=(items, 1)) * np.eye(classes)[labels]
+    drawn = halves(4, items, seed=1)
+    told = 3 * difficulty + 2 * drawn[..., None] * np.eye(classes)[labels]
+    shadows = Shadows(drawn, (told + rng.normal(size=(4, items, classes))).astype(np.float32))
+    scores = (3 * difficulty + 2 * members[:, None] * np.eye(classes)[labels]).astype(np.float32)
+    learning = split(members, seed=0)
+    signal = calibrated(scores, labels, shadows.scores, shadows.members)
+    before = decide({"calibrated": signal}, labels, members, learning).results["calibrated"]
+    tail = low_tail(signal, members, learning, rate=0.01)
+    after, wider = _over_models(audit, scores, shadows, learning, (before, tail))
+    for one, other in (
+        (before.accuracy, after.accuracy),
+        (before.area, after.area),
+        (tail.true_positive, wider.true_positive),
+    ):
+        assert other.value == one.value
+        assert other.high - other.low > one.high - one.low
