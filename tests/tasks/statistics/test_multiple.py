@@ -6,7 +6,12 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from tasks.statistics.intervals import Floats
-from tasks.statistics.multiple import benjamini_hochberg, conformal_p_values, holm
+from tasks.statistics.multiple import (
+    benjamini_hochberg,
+    conformal_p_values,
+    holm,
+    tailed_p_values,
+)
 
 P_VALUES = arrays(np.float64, st.integers(1, 20), elements=st.floats(0, 1))
 
@@ -73,3 +78,13 @@ def test_what_is_not_a_chance_is_refused() -> None:
         conformal_p_values(np.array([1.0]), np.array([]))
     with pytest.raises(ValueError, match="NaN"):
         conformal_p_values(np.array([np.nan]), np.array([1.0]))
+
+
+def test_tailed_p_values_are_ranks_inside_and_fall_on_beyond() -> None:
+    null = np.random.default_rng(0).exponential(size=2000)
+    scores = np.array([0.0, np.median(null), 12.0, 25.0])
+    values = tailed_p_values(scores, null)
+    np.testing.assert_array_equal(values[:2], conformal_p_values(scores[:2], null))
+    assert values[2] == pytest.approx(np.exp(-12), rel=3)
+    assert values[3] < 1e-8
+    assert (tailed_p_values(null, null) <= 0.05).mean() == pytest.approx(0.05, abs=0.01)

@@ -1,0 +1,1 @@
+"""Poison for training data: one file is one way to make it, seeded."""

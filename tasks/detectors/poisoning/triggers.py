@@ -1,0 +1,213 @@
+"""From a suspicious group to a trigger with a proof: stamp what the group shares on other rows.
+
+A group of rows that merely looks odd moves nobody. What a backdoor's rows share, laid on clean rows
+of other classes, makes a network that learnt from them say their class. Only groups whose stamp
+does so, without replacing the content, are triggers; each row is then scored by the stamp alone.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.detectors.poisoning.matched_filter import (
+    LEAST_GROUP,
+    MOST_PART,
+    Filter,
+    blocks,
+    flagged,
+    grown,
+)
+from tasks.detectors.poisoning.students import Labels, Scores, Student
+from tasks.detectors.poisoning.tails import Places
+from tasks.detectors.poisoning.templates import (
+    LARGEST,
+    Template,
+    picture_templates,
+    table_templates,
+)
+from tasks.detectors.poisoning.views import Floats, View
+from tasks.statistics.multiple import tailed_p_values
+
+ASKED = 150
+"""Clean rows of other classes that are stamped to see what the network says."""
+CONTENT = 500
+LEAST_EFFECT = 0.25
+"""Part of the stamped rows that must change to the group's class."""
+LEAST_LEAD = 0.15
+"""So much more must change than under the class's own mean, laid on as strongly."""
+SMALL = 0.05
+"""Energy below which stamps count as equally small."""
+ROUNDS = 3
+
+
+class Scene(NamedTuple):
+    """All that is known of the rows: raw (n, *item), labels (n,), and how each is looked at."""
+
+    raw: Floats
+    labels: Labels
+    view: View
+    student: Student
+    filter: Filter
+    others: dict[int, Places]
+    """For each class: places of a sample of rows of other classes."""
+
+
+class Trigger(NamedTuple):
+    """A proven trigger: its class, the rows (places) that carry it, and what it does."""
+
+    label: int
+    rows: Places
+    template: Template
+    effect: float
+    """Part of clean rows of other classes that turn to ``label`` when stamped, above the base."""
+    p_values: Scores
+    """For each row in ``rows``."""
+    energy: float
+    """Of the stamp (see :meth:`Template.energy`); in tables, the part of the rows that is read as
+    ``label`` without the stamped columns, too."""
+    weights: Floats | None
+    """Linear detector of an overlay; None where values are fixed."""
+    least: float
+    """Lowest score of a row that carries it."""
+
+    @property
+    def efficiency(self) -> float:
+        """What it does for how little it changes: high for triggers, low for content."""
+        return self.effect / (self.energy + SMALL)
+
+
+def proven(scene: Scene, label: int, group: Places) -> list[Trigger]:
+    """Returns the triggers behind a group of rows of one class: several in tables, else one."""
+    if scene.raw.ndim == 2:
+        return _working(scene, label, group)
+    best: Trigger | None = None
+    for _ in range(ROUNDS):
+        found = max(_working(scene, label, group), key=lambda each: each.efficiency, default=None)
+        if found is None:
+            break
+        best = max(best or found, found, key=lambda each: each.efficiency)
+        if np.array_equal(found.rows, np.sort(group)):
+            break
+        group = found.rows
+    return [] if best is None else [best]
+
+
+def carries(trigger: Trigger, view: View, raw: Floats) -> NDArray[np.bool_]:
+    """Answers for fresh rows (n, *item) of the trigger's class whether they carry it."""
+    return _likeness(trigger.template, trigger.weights, view, raw) >= trigger.least - 1e-9
+
+
+def effect_of(student: Student, view: View, template: Template, label: int, clean: Floats) -> float:
+    """Returns the part of clean rows (n, *item) that turn to ``label`` when stamped."""
+    before = (student.answers(view.shown(clean)) == label).mean()
+    after = (student.answers(view.shown(template.stamped(clean))) == label).mean()
+    return float(after - before)
+
+
+def victims(scene: Scene, label: int, group: Places, count: int) -> Floats:
+    """Returns raw rows of other classes, in the mix that the content of the group has."""
+    weights = content_mix(scene.filter, label, group)
+    places = scene.others[label]
+    each = weights[scene.labels[places]]
+    if not each.sum():
+        return scene.raw[places[:count]]
+    most = min(count, int((each > 0).sum()))
+    drawn = np.random.default_rng(label).choice(places, most, replace=False, p=each / each.sum())
+    return scene.raw[drawn]
+
+
+def content_mix(filter_: Filter, label: int, group: Places) -> Scores:
+    """Returns weights of the other classes' rows by how many of the group's rows they resemble."""
+    members, centres = filter_.rows[group[:500]], filter_.means
+    squares = (centres**2).sum(1) - 2 * members @ centres.T
+    squares[:, label] = np.inf
+    near = np.bincount(squares.argmin(1), minlength=len(centres)).astype(np.float64)
+    near[near < 0.05 * len(members)] = 0
+    sizes = np.maximum(np.bincount(filter_.labels, minlength=len(centres)), 1)
+    weights: Scores = near / sizes
+    return weights
+
+
+def _working(scene: Scene, label: int, group: Places) -> list[Trigger]:
+    """Returns every reading of the group that works as a trigger and names a part of the class."""
+    content = victims(scene, label, group, CONTENT)
+    most = MOST_PART * int((scene.labels == label).sum())
+    tried = [
+        _tried(scene, label, group, template, content)
+        for template in _templates(scene, group, content)
+    ]
+    return [each for each in tried if each is not None and LEAST_GROUP <= len(each.rows) <= most]
+
+
+def _templates(scene: Scene, group: Places, content: Floats) -> list[Template]:
+    if scene.raw.ndim == 2:
+        return table_templates(scene.raw[group], content)
+    low, high = float(scene.raw.min()), float(scene.raw.max())
+    return picture_templates(scene.raw[group], content, low, high)
+
+
+def _tried(
+    scene: Scene, label: int, group: Places, template: Template, content: Floats
+) -> Trigger | None:
+    clean = content[:ASKED]
+    effect = effect_of(scene.student, scene.view, template, label, clean)
+    if effect < LEAST_EFFECT:
+        return None
+    if scene.raw.ndim == 2:
+        energy = _explained(scene, label, template, content)
+    else:
+        energy = template.energy(content)
+        if energy > LARGEST or effect - _natural_effect(scene, label, energy, clean) < LEAST_LEAD:
+            return None
+    if not template.fixed.any():
+        settled = grown(scene.filter, label, group, others=scene.others[label])
+        if settled is None:
+            return None
+        rows, p_values, weights, least = settled
+        return Trigger(label, rows, template, effect, p_values, energy, weights, least)
+    own = np.flatnonzero(scene.labels == label)
+    scores = -template.misfit(scene.raw[own])
+    null = -template.misfit(scene.raw[scene.others[label]])
+    marked = flagged(scores, null)
+    if not marked.any():
+        return None
+    p_values, least = tailed_p_values(scores[marked], null), float(scores[marked].min())
+    return Trigger(label, own[marked], template, effect, p_values, energy, None, least)
+
+
+def _explained(scene: Scene, label: int, template: Template, content: Floats) -> float:
+    """Returns how many rows with the stamped values are read as ``label`` for other reasons.
+
+    The stamped columns are filled from rows of other classes; what then still looks like the class
+    has an ordinary reason to be in it.
+    """
+    own = scene.raw[scene.labels == label]
+    carriers = own[template.misfit(own) == 0][:ASKED]
+    if not len(carriers):
+        return 1.0
+    drawn = content[np.random.default_rng(label).integers(0, len(content), len(carriers))]
+    neutral = np.where(template.fixed, drawn, carriers).astype(np.float32)
+    return float((scene.student.answers(scene.view.shown(neutral)) == label).mean())
+
+
+def _likeness(template: Template, weights: Floats | None, view: View, raw: Floats) -> Scores:
+    if weights is None:
+        return -template.misfit(raw)
+    likeness: Scores = (blocks(view.shown(raw)).reshape(len(raw), -1) @ weights).astype(np.float64)
+    return likeness
+
+
+def _natural_effect(scene: Scene, label: int, energy: float, clean: Floats) -> float:
+    """Returns what the class's own mean does when it is laid on with the same energy.
+
+    Whoever paints a class over a row gets that class; that is content and no trigger.
+    """
+    mean = scene.raw[scene.labels == label].mean(0)
+    pairs = float(((clean - np.roll(clean, 1, 0)) ** 2).mean())
+    reach = float(((clean - mean) ** 2).mean())
+    strength = min(1.0, (energy * pairs / max(reach, 1e-12)) ** 0.5)
+    keep = np.full(mean.shape, 1 - strength, np.float32)
+    low, high = float(scene.raw.min()), float(scene.raw.max())
+    overlay = Template(keep, strength * mean, np.zeros(mean.shape, np.bool_), low, high)
+    return effect_of(scene.student, scene.view, overlay, label, clean)
