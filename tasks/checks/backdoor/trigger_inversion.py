@@ -34,7 +34,7 @@ from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "backdoor.trigger_inversion", 2
+CHECK, VERSION = "backdoor.trigger_inversion", 3
 SHAPES = ("patch", "blend")
 FOUND = 0.75
 """Success within the size limit from which a control counts as found; the gate's threshold."""

@@ -19,6 +19,7 @@ from tasks.detectors.backdoor import controls
 from tasks.detectors.backdoor.inversion import (
     AWAY,
     Job,
+    Pace,
     Pool,
     Shape,
     Triggers,
@@ -30,6 +31,8 @@ from tasks.detectors.backdoor.sizes import anomaly_indices, away_limit, size_lim
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
+PACE = Pace(learning_rate=0.3, harder=1.4)
+"""Three times as fast as the paper's: 100 descents rank classes as well as 300 slow ones did."""
 SUSPECTS = 2
 """Classes per shape that get the second, bounded search."""
 
@@ -169,6 +172,7 @@ def search_triggers(
         bounds=bounds,
         batch=effort.batch,
         generator=generator,
+        pace=PACE,
     )
     found = search(jobs, begin, steps=effort.steps)
     *sizes_of_classes, away = found.sizes.double().tolist()
@@ -184,7 +188,7 @@ def search_triggers(
         limits=torch.tensor(limits).clamp(max=effort.room),
     )
     mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
-    mappings[-1] = _mapping(module, pool, bounded.pick([len(suspects)]), bounds, classes)
+    mappings[-1] = mapping_of(module, pool, bounded.pick([len(suspects)]), bounds, classes)
     return {
         "sizes": sizes,
         "away": np.array([away]),
@@ -193,7 +197,7 @@ def search_triggers(
     } | _opened(bounded, bounds)
 
 
-def _mapping(
+def mapping_of(
     module: torch.nn.Module,
     pool: Pool,
     trigger: Triggers,

@@ -1,7 +1,8 @@
-"""Looks for a trigger that turns one class into another (source-specific backdoor). In the child.
+"""Looks for triggers that are far smaller in a model than in its honest twins. Runs in the child.
 
-The smallest trigger of every pair of classes is searched in the model, in two honest twins and in a
-twin with a planted backdoor; the few pairs that are smallest against the twins are searched again
+The smallest trigger of every pair of classes is searched in the model, in two honest twins and in
+a twin with a planted backdoor. The few pairs that are smallest against the twins, the classes whose
+pairs are (all to one), and the move of each class to another (all to all) are searched again
 without hurry, and last within the size that no ordinary pair works at. The trusted side paints
 those triggers on pictures that were not searched with.
 """
@@ -14,30 +15,32 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.detectors.backdoor import controls
-from tasks.detectors.backdoor.inversion import NEVER, Pace, Pool, Triggers
+from tasks.detectors.backdoor.inversion import NEVER, Job, Pace, Pool, Triggers
 from tasks.detectors.backdoor.pair_search import (
-    Pair,
     Searched,
     as_matrix,
+    jobs_of,
     pairs_of,
     promising,
     rightly_read,
     smallest,
 )
 from tasks.detectors.backdoor.pair_sizes import (
-    PAIR_STANDS_OUT,
+    STANDS_OUT,
     log_ratios,
     most_odd,
+    most_odd_targets,
     pair_indices,
-    pair_limit,
     scale_of,
+    size_limit,
 )
+from tasks.detectors.backdoor.trigger_inversion import mapping_of
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
-SUSPECTS = 3
-"""Pairs that are searched again."""
-FINE = Pace(learning_rate=0.25, harder=1.3)
+ALL = -1
+"""As a source: every class. As a target: each class to one of its own."""
+FINE = Pace(learning_rate=0.25, harder=1.3, works=0.9)
 FINE_BATCHES = 4
 """The second search sees so many times the pictures."""
 TWINS = ("twin_1", "twin_2")
@@ -59,7 +62,23 @@ class Case(NamedTuple):
     twins: Sequence["Case"] = ()
 
 
-def source_specific(
+class Suspects(NamedTuple):
+    """How many are searched again: pairs, classes as targets of all, moves of all to all."""
+
+    pairs: int
+    targets: int
+    away: int
+
+
+AGAIN = {
+    "target": Suspects(3, 2, 1),
+    "planted": Suspects(2, 0, 0),
+    TWINS[0]: Suspects(1, 1, 1),
+    TWINS[1]: Suspects(1, 1, 1),
+}
+
+
+def twin_inversion(
     target: Target,
     *,
     inputs: NDArray[np.float32],
@@ -69,7 +88,7 @@ def source_specific(
     batch: int,
     seed: int,
 ) -> Reply:
-    """Rebuilds triggers of pairs of classes in the target and in its control models.
+    """Rebuilds triggers in the target and in its control models.
 
     Args:
         target: The opened model; must reveal gradients.
@@ -83,11 +102,12 @@ def source_specific(
 
     Returns:
         For each ``c`` of ``target``, ``twin_1``, ``twin_2`` and ``planted``: ``c.sizes`` (classes,
-        classes); ``c.pairs`` (k, 2) source and target; ``c.fine`` (k,) sizes of the second search
-        and ``c.twins`` (twins, k) those of the twins it is held against; ``c.masks``,
-        ``c.patterns`` (k, *item) raw. For controls ``c.clean`` (m,) and ``c.answers`` (k, m),
-        classes given to ``held`` without and with the trigger. Values: ``learnt``; ``planted`` and
-        ``obeyed``, the planted pair and its obedience; ``tried`` of ``possible`` pairs; passes.
+        classes); ``c.suspects`` (k, 2) source and target, each perhaps ``ALL``; ``c.mappings``
+        (k, classes), where each class is sent; ``c.fine`` (k,) sizes of the second search and
+        ``c.twins`` (twins, k) those of the twins it is held against; ``c.masks``, ``c.patterns``
+        (k, *item) raw. For controls ``c.clean`` (m,) and ``c.answers`` (k, m), classes given to
+        ``held`` without and with the trigger. Values: ``learnt``; ``planted`` and ``obeyed``, the
+        planted pair and its obedience; ``tried`` of ``possible`` pairs; passes and queries.
     """
     module = target.module
     if module is None:
@@ -105,27 +125,24 @@ def source_specific(
     suspect = opened(module)
     possible = pairs_of(labels.tolist(), classes, seed=seed)
     pairs = promising(suspect, possible, steps=steps, batch=batch, seed=seed)
+
+    def case(one: Searched) -> Case:
+        found = smallest(one, jobs_of(pairs), steps=steps, batch=batch, seed=seed)
+        return Case(one, as_matrix(pairs, found.sizes, classes))
+
     lesson = controls.pair_lesson(target.input_shape, pairs, target.bounds[1], classes, seed=seed)
-    made = [
-        controls.honest(module, pool, classes, seed=seed + place)
-        for place in range(1, 1 + len(TWINS))
-    ]
     planted = controls.planted(module, pool, classes, [lesson], seed=seed)
-
-    def case(one: Searched, twins: Sequence[Case] = ()) -> Case:
-        found = smallest(one, pairs, steps=steps, batch=batch, seed=seed)
-        return Case(one, as_matrix(pairs, found.sizes, classes), twins)
-
-    twins = [case(opened(one.module)) for one in made]
+    made = [controls.honest(module, pool, classes, seed=seed + place) for place in (1, 2)]
+    first, second = (case(opened(one.module)) for one in made)
     cases = {
-        "target": case(suspect, twins),
-        "planted": case(opened(planted.module), twins),
-        TWINS[0]: twins[0]._replace(twins=twins[1:]),
-        TWINS[1]: twins[1]._replace(twins=twins[:1]),
+        "target": case(suspect)._replace(twins=(first, second)),
+        "planted": case(opened(planted.module))._replace(twins=(first, second)),
+        TWINS[0]: first._replace(twins=(second,)),
+        TWINS[1]: second._replace(twins=(first,)),
     }
     arrays: dict[str, NDArray[Any]] = {}
     for name, each in cases.items():
-        found = examined(each, effort)
+        found = examined(each, AGAIN[name], effort)
         if name != "target":
             found |= _answers(each.model.module, held, found)
         arrays |= {f"{name}.{part}": values for part, values in found.items()}
@@ -143,17 +160,23 @@ def source_specific(
     )
 
 
-def examined(case: Case, effort: Effort) -> dict[str, NDArray[Any]]:
-    """Searches the oddest pairs of a model again, and then within the limit of size."""
+def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[Any]]:
+    """Searches what is oddest in a model again, and then within the limit of size."""
     ratios = log_ratios(case.sizes, np.stack([twin.sizes for twin in case.twins]))
     scale = scale_of(ratios)
-    pairs = most_odd(pair_indices(ratios, scale), SUSPECTS)
-    fine = _fine(case.model, pairs, effort)
-    references = np.stack([_reference(twin, pairs, effort) for twin in case.twins])
-    limits = pair_limit(references, scale, PAIR_STANDS_OUT)
+    indices = pair_indices(ratios, scale)
+    suspects = [
+        *most_odd(indices, again.pairs),
+        *((ALL, aim) for aim in most_odd_targets(indices, again.targets)),
+        *[(ALL, ALL)] * again.away,
+    ]
+    jobs = [_job(source, aim) for source, aim in suspects]
+    fine = _fine(case.model, jobs, effort)
+    references = np.stack([_reference(twin, jobs, effort) for twin in case.twins])
+    limits = size_limit(references, scale, STANDS_OUT)
     bounded = smallest(
         case.model,
-        pairs,
+        jobs,
         steps=effort.steps // 2,
         batch=FINE_BATCHES * effort.batch,
         seed=effort.seed,
@@ -164,7 +187,10 @@ def examined(case: Case, effort: Effort) -> dict[str, NDArray[Any]]:
     low, high = case.model.bounds
     return {
         "sizes": case.sizes,
-        "pairs": np.array(pairs, np.int64),
+        "suspects": np.array(suspects, np.int64),
+        "mappings": np.stack(
+            [_mapping(case, bounded.pick([row]), *pair) for row, pair in enumerate(suspects)]
+        ),
         "fine": fine.sizes.double().numpy(),
         "twins": references,
         "masks": torch.sigmoid(bounded.mask_logits).numpy(),
@@ -172,21 +198,37 @@ def examined(case: Case, effort: Effort) -> dict[str, NDArray[Any]]:
     }
 
 
-def _fine(model: Searched, pairs: Sequence[Pair], effort: Effort) -> Triggers:
+def _job(source: int, aim: int) -> Job:
+    return Job(None if aim == ALL else aim, None if source == ALL else source)
+
+
+def _mapping(case: Case, trigger: Triggers, source: int, aim: int) -> NDArray[np.int64]:
+    """Returns where each class is sent (classes,)."""
+    model, classes = case.model, len(case.sizes)
+    if aim == ALL:
+        return mapping_of(model.module, model.pool, trigger, model.bounds, classes)
+    if source == ALL:
+        return np.full(classes, aim, np.int64)
+    mapping = np.arange(classes)
+    mapping[source] = aim
+    return mapping
+
+
+def _fine(model: Searched, jobs: Sequence[Job], effort: Effort) -> Triggers:
     return smallest(
         model,
-        pairs,
-        steps=effort.steps,
+        jobs,
+        steps=effort.steps * 3 // 2,
         batch=FINE_BATCHES * effort.batch,
         seed=effort.seed + 1,
         pace=FINE,
     )
 
 
-def _reference(twin: Case, pairs: Sequence[Pair], effort: Effort) -> NDArray[np.float64]:
-    """Returns a twin's sizes; where the second search found nothing, those of the first."""
-    sizes = _fine(twin.model, pairs, effort).sizes.double().numpy()
-    first = np.array([twin.sizes[pair] for pair in pairs])
+def _reference(twin: Case, jobs: Sequence[Job], effort: Effort) -> NDArray[np.float64]:
+    """Returns a twin's sizes (jobs,); where a pair was not found again, the size seen first."""
+    sizes = _fine(twin.model, jobs, effort).sizes.double().numpy()
+    first = [NEVER if job.source is None else twin.sizes[job.source, job.target] for job in jobs]
     return np.where(sizes < NEVER, sizes, first)
 
 
@@ -194,12 +236,11 @@ def _answers(
     module: torch.nn.Module, held: NDArray[np.float32], found: dict[str, NDArray[Any]]
 ) -> dict[str, NDArray[np.int64]]:
     clean = torch.from_numpy(held)
+    masks, patterns = (torch.from_numpy(found[name]) for name in ("masks", "patterns"))
     with torch.no_grad():
         plain = module(clean).argmax(1).numpy()
         answers = [
             module((1 - mask) * clean + mask * pattern).argmax(1).numpy()
-            for mask, pattern in zip(
-                torch.from_numpy(found["masks"]), torch.from_numpy(found["patterns"]), strict=True
-            )
+            for mask, pattern in zip(masks, patterns, strict=True)
         ]
     return {"clean": plain.astype(np.int64), "answers": np.stack(answers).astype(np.int64)}

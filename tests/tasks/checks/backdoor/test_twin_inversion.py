@@ -9,7 +9,7 @@ import safetensors.torch
 import yaml
 from torch import nn
 
-from tasks.checks.backdoor.source_specific import CHECK, measure
+from tasks.checks.backdoor.twin_inversion import CHECK, measure
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
