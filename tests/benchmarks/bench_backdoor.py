@@ -31,10 +31,13 @@ from tasks.detectors.backdoor.pair_sizes import log_ratios, pair_indices, scale_
 from tasks.detectors.backdoor.trigger_inversion import Effort as UniversalEffort
 from tasks.detectors.backdoor.trigger_inversion import search_triggers
 from tasks.detectors.backdoor.twin_inversion import AGAIN, Case, Effort, examined
+from tasks.detectors.backdoor.weight_statistics import weight_statistics
+from tests.benchmarks.backdoor_tables import SCORES, cheap_areas, section, summary, threshold_of
 from tests.benchmarks.backdoor_zoo import (
     ARCHITECTURES,
     CLASSES,
     HONEST,
+    STACK,
     TROJANED,
     Data,
     Member,
@@ -43,11 +46,14 @@ from tests.benchmarks.backdoor_zoo import (
     network,
 )
 from tests.benchmarks.neural_cleanse import neural_cleanse
+from tests.benchmarks.tables import write_section
 
 STEPS, PAIR_BATCH = 60, 4
 UNIVERSAL = UniversalEffort(steps=100, batch=16, deviations=4.0, seed=0)
 BOUNDS = (0.0, 1.0)
 PAIRS = [(one, other) for one in range(CLASSES) for other in range(CLASSES) if one != other]
+RESULTS = Path(__file__).with_name("results") / "backdoor.json"
+PARTS = ("calibration", "test")
 Line = dict[str, Any]
 
 
@@ -106,6 +112,7 @@ def against_twins(model: Counted, told: Data, twins: list[Case]) -> Line:
         "suspects": found["suspects"].tolist(),
         "indices": pair_indices(log_ratios(found["fine"], found["twins"]), scale).tolist(),
         "success": [_success(model, told, found, row) for row in range(len(found["suspects"]))],
+        "transfer": found["transfer"].tolist(),
         "coarse": float(np.nanmax(indices)),
         "columns": np.nanmean(indices, axis=0).tolist(),
         "spread": scale.spread,
@@ -147,7 +154,7 @@ def _success(model: nn.Module, told: Data, found: dict[str, Any], row: int) -> f
     return float((answers == goals)[counts].float().mean())
 
 
-def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> Line:
+def scanned(member: Member, told: Data, twins: list[Case], *, part: str, cleanse: bool) -> Line:
     """Returns what every scanner says of one model."""
     line: Line = {
         "family": member.family,
@@ -159,7 +166,12 @@ def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> 
         "target": member.trigger.target if member.trigger else None,
     }
     line["twin_inversion"] = against_twins(Counted(member.model), told, twins)
-    line["trigger_inversion"] = universal(Counted(member.model), told)
+    if part == "test":  # its threshold is the gate's, so it has nothing to calibrate
+        line["trigger_inversion"] = universal(Counted(member.model), told)
+    started = time.process_time()
+    line["weights"] = weight_statistics(member.model, CLASSES)._asdict() | {
+        "seconds": time.process_time() - started
+    }
     if cleanse:
         started = time.process_time()
         told_by = neural_cleanse(member.model, told.search.inputs, CLASSES, member.seed)
@@ -170,7 +182,7 @@ def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> 
     return line
 
 
-def collect(part: str, work: Path, only: tuple[str, ...]) -> None:
+def collect(part: str, work: Path, only: tuple[str, ...], *, cleanse: bool) -> None:
     """Scans those models of a zoo that ``work`` does not hold yet."""
     done = {line["seed"] for line in read(work)}
     told = data()
@@ -179,9 +191,9 @@ def collect(part: str, work: Path, only: tuple[str, ...]) -> None:
         # Families in turn, so that a run that is stopped early has some of each.
         wanted.sort(key=lambda one: one[2] % 100)
         twins = twins_of(told, architecture) if wanted else []
-        for first in range(0, len(wanted), 14):
-            for member in members(told, wanted[first : first + 14]):
-                line = scanned(member, told, twins, cleanse=part == "test")
+        for first in range(0, len(wanted), STACK):
+            for member in members(told, wanted[first : first + STACK]):
+                line = scanned(member, told, twins, part=part, cleanse=cleanse)
                 with work.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line | {"part": part}) + "\n")
 
@@ -193,16 +205,36 @@ def read(work: Path) -> list[Line]:
     return [json.loads(line) for line in work.read_text(encoding="utf-8").splitlines()]
 
 
+def write(lines: list[Line]) -> None:
+    """Writes the rows and the section of ``README.md``."""
+    calibration = [line for line in lines if line["part"] == "calibration"]
+    thresholds = {tool: threshold_of(tool, calibration) for tool in SCORES}
+    rows = summary(lines, thresholds)
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    test = [line for line in lines if line["part"] == "test"]
+    write_section("backdoor", section(data().name, rows, cheap_areas(lines), test))
+
+
 def main() -> None:
     """Scans, fixes thresholds on one zoo, judges on the other, writes."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("backdoor-zoo.jsonl"))
-    parser.add_argument("--part", choices=["calibration", "test"], action="append")
+    parser.add_argument("--part", choices=PARTS, action="append", help="scan only this zoo")
     parser.add_argument("--architecture", choices=ARCHITECTURES, action="append")
+    parser.add_argument("--without-peer", action="store_true", help="no Neural Cleanse")
+    parser.add_argument("--write", action="store_true", help="write only, from what is there")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for part in arguments.part or ["calibration", "test"]:
-        collect(part, arguments.work, tuple(arguments.architecture or ARCHITECTURES))
+    if not arguments.write:
+        for part in arguments.part or PARTS:
+            collect(
+                part,
+                arguments.work,
+                tuple(arguments.architecture or ARCHITECTURES),
+                cleanse=part == "test" and not arguments.without_peer,
+            )
+    if arguments.write or not (arguments.part or arguments.architecture):
+        write(read(arguments.work))
     sys.stdout.write(f"{len(read(arguments.work))} models in {arguments.work}\n")
 
 

@@ -115,7 +115,7 @@ def measure(lab: Lab) -> Measurement:
         alarms=_alarms(checks),
         limits=(*_LIMITS, *_untried(reply.values)),
         method=_METHOD,
-        facts=_facts(worst, indices["target"]),
+        facts=_facts(worst, indices["target"]) | _weights(reply.values["weights"]),
         artifacts=(_trigger_file(lab, worst, held), _pair_file(lab, parts, indices["target"])),
         cost=lab.cost,
     )
@@ -260,6 +260,15 @@ def _facts(worst: Suspect, indices: Array) -> dict[str, str | int | float | bool
         "trigger_size": worst.size,
         "size_of_twins": worst.expected,
         "odd_pairs": int((towards[np.isfinite(towards)] >= STANDS_OUT).sum()),
+    }
+
+
+def _weights(told: dict[str, Any]) -> dict[str, str | int | float | bool | None]:
+    """Tells what the weights alone say: information, because honest models are as odd."""
+    return {
+        "oddest_channel": told["channel"],
+        "oddest_row_of_last_layer": told["last_layer"],
+        "class_of_oddest_row": told["last_layer_class"],
     }
 
 

@@ -27,6 +27,7 @@ from tasks.detectors.backdoor.inversion import (
     stamped,
     start,
 )
+from tasks.detectors.backdoor.pair_search import rightly_read
 from tasks.detectors.backdoor.sizes import anomaly_indices, away_limit, size_limits
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
@@ -165,6 +166,7 @@ def search_triggers(
     generator = torch.Generator().manual_seed(effort.seed)
     jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
+    pool = rightly_read(module, pool, classes)
     search = partial(
         invert,
         module,

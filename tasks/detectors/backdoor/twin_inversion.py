@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.detectors.backdoor import controls
-from tasks.detectors.backdoor.inversion import NEVER, Job, Pace, Pool, Triggers
+from tasks.detectors.backdoor.inversion import NEVER, Job, Pace, Pool, Triggers, stamped
 from tasks.detectors.backdoor.pair_search import (
     Searched,
     as_matrix,
@@ -35,6 +35,7 @@ from tasks.detectors.backdoor.pair_sizes import (
     size_limit,
 )
 from tasks.detectors.backdoor.trigger_inversion import mapping_of
+from tasks.detectors.backdoor.weight_statistics import weight_statistics
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
@@ -104,10 +105,12 @@ def twin_inversion(
         For each ``c`` of ``target``, ``twin_1``, ``twin_2`` and ``planted``: ``c.sizes`` (classes,
         classes); ``c.suspects`` (k, 2) source and target, each perhaps ``ALL``; ``c.mappings``
         (k, classes), where each class is sent; ``c.fine`` (k,) sizes of the second search and
-        ``c.twins`` (twins, k) those of the twins it is held against; ``c.masks``, ``c.patterns``
-        (k, *item) raw. For controls ``c.clean`` (m,) and ``c.answers`` (k, m), classes given to
-        ``held`` without and with the trigger. Values: ``learnt``; ``planted`` and ``obeyed``, the
-        planted pair and its obedience; ``tried`` of ``possible`` pairs; passes and queries.
+        ``c.twins`` (twins, k) those of the twins it is held against; ``c.transfer`` (k,), how often
+        the trigger works in the twins; ``c.masks``, ``c.patterns`` (k, *item) raw. For controls
+        ``c.clean`` (m,) and ``c.answers`` (k, m), classes given to ``held`` without and with the
+        trigger. Values: ``learnt``; ``planted`` and ``obeyed``, the planted pair and its
+        obedience; ``tried`` of ``possible`` pairs; ``weights``, see ``weight_statistics``; passes
+        and queries.
     """
     module = target.module
     if module is None:
@@ -154,6 +157,7 @@ def twin_inversion(
             "obeyed": planted.obeyed[0],
             "tried": len(pairs),
             "possible": classes * (classes - 1),
+            "weights": weight_statistics(module, classes)._asdict(),
             "passes": target.meter.passes - passes,
             "queries": target.meter.forwards - forwards,
         },
@@ -185,11 +189,16 @@ def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[A
         pace=FINE,
     )
     low, high = case.model.bounds
+    mappings = [_mapping(case, bounded.pick([row]), *pair) for row, pair in enumerate(suspects)]
     return {
         "sizes": case.sizes,
         "suspects": np.array(suspects, np.int64),
-        "mappings": np.stack(
-            [_mapping(case, bounded.pick([row]), *pair) for row, pair in enumerate(suspects)]
+        "mappings": np.stack(mappings),
+        "transfer": np.array(
+            [
+                np.mean([_moved(twin.model, bounded.pick([row]), mapping) for twin in case.twins])
+                for row, mapping in enumerate(mappings)
+            ]
         ),
         "fine": fine.sizes.double().numpy(),
         "twins": references,
@@ -212,6 +221,18 @@ def _mapping(case: Case, trigger: Triggers, source: int, aim: int) -> NDArray[np
     mapping = np.arange(classes)
     mapping[source] = aim
     return mapping
+
+
+def _moved(model: Searched, trigger: Triggers, mapping: NDArray[np.int64]) -> float:
+    """Returns the part of a model's pictures that a trigger sends where the mapping says."""
+    goals = torch.from_numpy(mapping)[model.pool.labels]
+    rows = goals != model.pool.labels
+    with torch.no_grad():
+        painted = stamped(
+            model.pool.inputs[rows], trigger.mask_logits, trigger.pattern_logits, model.bounds
+        )
+        answers = model.module(painted).argmax(1)
+    return float((answers == goals[rows]).float().mean())
 
 
 def _fine(model: Searched, jobs: Sequence[Job], effort: Effort) -> Triggers:
