@@ -96,6 +96,12 @@ def measure(lab: Lab) -> Measurement:
         batch=lab.count("batch"),
         seed=lab.seed,
     )
+    if "products" in reply.values:
+        raise NotAvailable(
+            "the model is too large to train and search twins of it here: about "
+            f"{float(reply.values['products']):.1e} multiplications, at most "
+            f"{float(reply.values['most']):.1e}"
+        )
     parts = {name: _part(reply.arrays, name) for name in ("target", "planted", *TWINS)}
     indices = {name: _indices(parts, name) for name in parts}
     suspects = {name: _counted(lab, held, parts, name) for name in parts}

@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
 
 from tasks.detectors.backdoor import controls
 from tasks.detectors.backdoor.inversion import NEVER, Job, Pace, Pool, Triggers, stamped
 from tasks.detectors.backdoor.pair_search import (
+    MOST_PAIRS,
     Searched,
     as_matrix,
     jobs_of,
@@ -45,6 +47,8 @@ FINE = Pace(learning_rate=0.25, harder=1.3, works=0.9)
 FINE_BATCHES = 4
 """The second search sees so many times the pictures."""
 TWINS = ("twin_1", "twin_2")
+MOST_PRODUCTS = 8e12
+"""Multiplications that the whole may cost: some minutes of one core."""
 
 
 class Effort(NamedTuple):
@@ -110,7 +114,7 @@ def twin_inversion(
         ``c.clean`` (m,) and ``c.answers`` (k, m), classes given to ``held`` without and with the
         trigger. Values: ``learnt``; ``planted`` and ``obeyed``, the planted pair and its
         obedience; ``tried`` of ``possible`` pairs; ``weights``, see ``weight_statistics``; passes
-        and queries.
+        and queries. Of a model that costs too much only ``products`` and the ``most`` allowed.
     """
     module = target.module
     if module is None:
@@ -125,6 +129,9 @@ def twin_inversion(
         right = rightly_read(one, pool, classes)
         return Searched(one, right, target.input_shape, target.bounds)
 
+    products = passes_of(steps, batch, classes) * products_of(module, pool.inputs[:1])
+    if products > MOST_PRODUCTS:
+        return Reply({}, {"products": products, "most": MOST_PRODUCTS})
     suspect = opened(module)
     possible = pairs_of(labels.tolist(), classes, seed=seed)
     pairs = promising(suspect, possible, steps=steps, batch=batch, seed=seed)
@@ -162,6 +169,22 @@ def twin_inversion(
             "queries": target.meter.forwards - forwards,
         },
     )
+
+
+def products_of(module: torch.nn.Module, item: torch.Tensor) -> int:
+    """Returns the multiplications of one forward pass of ``item`` (1, …)."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(item)
+    return int(counter.get_total_flops()) // 2
+
+
+def passes_of(steps: int, batch: int, classes: int) -> int:
+    """Returns about how many forward passes the whole costs; a backward counts as two."""
+    pairs = min(classes * (classes - 1), MOST_PAIRS)
+    first = len(AGAIN) * pairs * steps * batch
+    again = sum((3 if name == "target" else 2) * sum(each) for name, each in AGAIN.items())
+    taught = 3 * controls.HONEST_STEPS * controls.BATCH
+    return 3 * (first + 2 * again * steps * FINE_BATCHES * batch + taught)
 
 
 def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[Any]]:
