@@ -59,20 +59,25 @@ def pairs_of(labels: Sequence[int], classes: int, *, seed: int) -> list[Pair]:
     return [pairs[at] for at in sorted(chosen.tolist())]
 
 
+def jobs_of(pairs: Sequence[Pair]) -> list[Job]:
+    """Returns one search per pair."""
+    return [Job(target, source) for source, target in pairs]
+
+
 def promising(
     searched: Searched, pairs: Sequence[Pair], *, steps: int, batch: int, seed: int
 ) -> list[Pair]:
     """Returns the pairs worth a whole search: all of few, those that shrink most of many."""
     if len(pairs) <= MOST_PAIRS:
         return list(pairs)
-    found = smallest(searched, pairs, steps=steps // FIRST_PART, batch=batch, seed=seed)
+    found = smallest(searched, jobs_of(pairs), steps=steps // FIRST_PART, batch=batch, seed=seed)
     kept = torch.argsort(found.sizes, stable=True)[:MOST_PAIRS].tolist()
     return [pairs[row] for row in sorted(kept)]
 
 
 def smallest(
     searched: Searched,
-    pairs: Sequence[Pair],
+    jobs: Sequence[Job],
     *,
     steps: int,
     batch: int,
@@ -81,24 +86,24 @@ def smallest(
     limits: torch.Tensor | None = None,
     pace: Pace = COARSE,
 ) -> Triggers:
-    """Returns one trigger per pair; see ``inversion.invert``. Starts at random without ``begin``.
+    """Returns one trigger per job; see ``inversion.invert``. Starts at random without ``begin``.
 
-    Cost: steps * batch * pairs forwards and as many backwards.
+    Cost: steps * batch * jobs forwards and as many backwards.
     """
     generator = torch.Generator().manual_seed(seed)
     parts = []
-    for first in range(0, len(pairs), JOBS_AT_ONCE):
-        rows = range(first, min(first + JOBS_AT_ONCE, len(pairs)))
-        jobs = [Job(pairs[row][1], source=pairs[row][0]) for row in rows]
+    for first in range(0, len(jobs), JOBS_AT_ONCE):
+        rows = range(first, min(first + JOBS_AT_ONCE, len(jobs)))
+        part = [jobs[row] for row in rows]
         if begin is None:
-            origin = start(jobs, searched.item, Shape.PATCH, generator=generator)
+            origin = start(part, searched.item, Shape.PATCH, generator=generator)
         else:
             origin = begin.pick(rows)
         parts.append(
             invert(
                 searched.module,
                 searched.pool,
-                jobs,
+                part,
                 origin,
                 bounds=searched.bounds,
                 steps=steps,

@@ -18,8 +18,8 @@ covers; NaN where it was not searched, as on the diagonal."""
 
 SMALLEST_SPREAD = 0.2
 """Log units. Two honest twins with other starts differ by about this much."""
-PAIR_STANDS_OUT = 4.0
-"""Index from which a pair is suspected."""
+STANDS_OUT = 4.0
+"""Index from which a trigger is suspected."""
 
 
 class Scale(NamedTuple):
@@ -58,10 +58,10 @@ def pair_indices(ratios: PairSizes, scale: Scale) -> PairSizes:
     return indices
 
 
-def pair_limit(references: NDArray[np.float64], scale: Scale, index: float) -> PairSizes:
-    """Returns the sizes (classes, classes) at which pairs would have this index."""
+def size_limit(references: NDArray[np.float64], scale: Scale, index: float) -> NDArray[np.float64]:
+    """Returns the sizes at which triggers would have this index; 0 gives those to be expected."""
     expected = np.log(references).mean(axis=0) - scale.centre
-    limits: PairSizes = np.exp(expected - index * scale.spread)
+    limits: NDArray[np.float64] = np.exp(expected - index * scale.spread)
     return limits
 
 
@@ -71,3 +71,12 @@ def most_odd(indices: PairSizes, count: int) -> list[tuple[int, int]]:
     order = np.argsort(-flat, kind="stable")[:count]
     width = indices.shape[1]
     return [(int(at) // width, int(at) % width) for at in order if np.isfinite(flat[at])]
+
+
+def most_odd_targets(indices: PairSizes, count: int) -> list[int]:
+    """Returns the classes whose pairs as a target are oddest on average, oddest first."""
+    known = np.isfinite(indices)
+    means = np.where(known, indices, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    means[~known.any(axis=0)] = -np.inf
+    order: list[int] = np.argsort(-means, kind="stable")[:count].tolist()
+    return order

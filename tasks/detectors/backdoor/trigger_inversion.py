@@ -19,6 +19,7 @@ from tasks.detectors.backdoor import controls
 from tasks.detectors.backdoor.inversion import (
     AWAY,
     Job,
+    Pace,
     Pool,
     Shape,
     Triggers,
@@ -26,10 +27,13 @@ from tasks.detectors.backdoor.inversion import (
     stamped,
     start,
 )
+from tasks.detectors.backdoor.pair_search import rightly_read
 from tasks.detectors.backdoor.sizes import anomaly_indices, away_limit, size_limits
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
+PACE = Pace(learning_rate=0.3, harder=1.4)
+"""Three times as fast as the paper's: 100 descents rank classes as well as 300 slow ones did."""
 SUSPECTS = 2
 """Classes per shape that get the second, bounded search."""
 
@@ -162,6 +166,7 @@ def search_triggers(
     generator = torch.Generator().manual_seed(effort.seed)
     jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
+    pool = rightly_read(module, pool, classes)
     search = partial(
         invert,
         module,
@@ -169,6 +174,7 @@ def search_triggers(
         bounds=bounds,
         batch=effort.batch,
         generator=generator,
+        pace=PACE,
     )
     found = search(jobs, begin, steps=effort.steps)
     *sizes_of_classes, away = found.sizes.double().tolist()
@@ -184,7 +190,7 @@ def search_triggers(
         limits=torch.tensor(limits).clamp(max=effort.room),
     )
     mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
-    mappings[-1] = _mapping(module, pool, bounded.pick([len(suspects)]), bounds, classes)
+    mappings[-1] = mapping_of(module, pool, bounded.pick([len(suspects)]), bounds, classes)
     return {
         "sizes": sizes,
         "away": np.array([away]),
@@ -193,7 +199,7 @@ def search_triggers(
     } | _opened(bounded, bounds)
 
 
-def _mapping(
+def mapping_of(
     module: torch.nn.Module,
     pool: Pool,
     trigger: Triggers,

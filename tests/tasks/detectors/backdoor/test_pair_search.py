@@ -10,6 +10,7 @@ from tasks.detectors.backdoor.pair_search import (
     LEAST_RIGHT,
     Searched,
     as_matrix,
+    jobs_of,
     pairs_of,
     promising,
     rightly_read,
@@ -38,7 +39,8 @@ class OneToOne(Corners):
 
 def matrix(model: torch.nn.Module, pool: Pool) -> np.ndarray:
     pairs = pairs_of(pool.labels.tolist(), 4, seed=0)
-    found = smallest(Searched(model, pool, ITEM, BOUNDS), pairs, steps=80, batch=4, seed=1)
+    searched = Searched(model, pool, ITEM, BOUNDS)
+    found = smallest(searched, jobs_of(pairs), steps=80, batch=4, seed=1)
     return as_matrix(pairs, found.sizes, 4)
 
 

@@ -4,9 +4,10 @@ from tasks.detectors.backdoor.pair_sizes import (
     SMALLEST_SPREAD,
     log_ratios,
     most_odd,
+    most_odd_targets,
     pair_indices,
-    pair_limit,
     scale_of,
+    size_limit,
 )
 
 CLASSES = 6
@@ -46,14 +47,16 @@ def test_many_small_pairs_do_not_hide_in_the_spread() -> None:
     ratios = log_ratios(suspect, TWINS)
     scale = scale_of(ratios)
     assert scale.spread == SMALLEST_SPREAD
-    assert np.nanmin(pair_indices(ratios, scale)[[0, 4, 5], 2]) > 8
+    indices = pair_indices(ratios, scale)
+    assert np.nanmin(indices[[0, 4, 5], 2]) > 8
+    assert most_odd_targets(indices, 1) == [2]
 
 
 def test_a_size_at_its_limit_has_that_index() -> None:
     ratios = log_ratios(sizes(3), TWINS)
     scale = scale_of(ratios)
     suspect = sizes(3)
-    suspect[0, 5] = pair_limit(TWINS, scale, 4.0)[0, 5]
+    suspect[0, 5] = size_limit(TWINS, scale, 4.0)[0, 5]
     assert np.isclose(pair_indices(log_ratios(suspect, TWINS), scale)[0, 5], 4)
 
 

@@ -9,8 +9,9 @@ import safetensors.torch
 import yaml
 from torch import nn
 
-from tasks.checks.backdoor.source_specific import CHECK, measure
+from tasks.checks.backdoor.twin_inversion import CHECK, measure
 from tasks.checks.lab import Lab, NotAvailable
+from tasks.detectors.backdoor import twin_inversion
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
 from tasks.domain.spec import Parameter
@@ -134,4 +135,12 @@ def test_what_cannot_be_asked_is_said(
     opened = bench(tmp_path, trained())
     monkeypatch.setattr(opened, "target", lambda: described)
     with opened, pytest.raises(NotAvailable, match=told):
+        measure(opened)
+
+
+def test_a_model_whose_twins_would_cost_too_much_is_not_assessed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(twin_inversion, "MOST_PRODUCTS", 1e9)
+    with bench(tmp_path, trained()) as opened, pytest.raises(NotAvailable, match="too large"):
         measure(opened)

@@ -1,0 +1,242 @@
+"""Both backdoor scans and plain Neural Cleanse on one zoo: ``make bench-backdoor``.
+
+Thresholds are read off a calibration zoo; the test zoo has other seeds and is scanned once. Every
+scanned model is a line of ``--work FILE``, so that a run that was stopped goes on where it was.
+The twins are trained once per architecture here, as a bank of twins would; a check trains its own.
+Writes ``results/backdoor.json`` and the section in ``README.md``.
+"""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tasks.checks.backdoor.trigger_inversion import indices_of
+from tasks.detectors.backdoor import controls
+from tasks.detectors.backdoor.inversion import Pool, Shape
+from tasks.detectors.backdoor.pair_search import (
+    Searched,
+    as_matrix,
+    jobs_of,
+    rightly_read,
+    smallest,
+)
+from tasks.detectors.backdoor.pair_sizes import log_ratios, pair_indices, scale_of
+from tasks.detectors.backdoor.trigger_inversion import Effort as UniversalEffort
+from tasks.detectors.backdoor.trigger_inversion import search_triggers
+from tasks.detectors.backdoor.twin_inversion import AGAIN, Case, Effort, examined
+from tasks.detectors.backdoor.weight_statistics import weight_statistics
+from tests.benchmarks.backdoor_tables import SCORES, cheap_areas, section, summary, threshold_of
+from tests.benchmarks.backdoor_zoo import (
+    ARCHITECTURES,
+    CLASSES,
+    HONEST,
+    STACK,
+    TROJANED,
+    Data,
+    Member,
+    data,
+    members,
+    network,
+)
+from tests.benchmarks.neural_cleanse import neural_cleanse
+from tests.benchmarks.tables import write_section
+
+STEPS, PAIR_BATCH = 60, 4
+UNIVERSAL = UniversalEffort(steps=100, batch=16, deviations=4.0, seed=0)
+BOUNDS = (0.0, 1.0)
+PAIRS = [(one, other) for one in range(CLASSES) for other in range(CLASSES) if one != other]
+RESULTS = Path(__file__).with_name("results") / "backdoor.json"
+PARTS = ("calibration", "test")
+Line = dict[str, Any]
+
+
+class Counted(nn.Module):
+    """Counts the pictures that a model reads."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model, self.forwards = model, 0
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.forwards += len(inputs)
+        scores: torch.Tensor = self.model(inputs)
+        return scores
+
+
+def plan(part: str) -> list[tuple[str, str, int]]:
+    """Returns (family, architecture, seed) of a zoo's models: seeds of the two never meet."""
+    first, trojaned, honest = {"calibration": (10_000, 4, 10), "test": (20_000, 10, 20)}[part]
+    counts = dict.fromkeys(TROJANED, trojaned) | dict.fromkeys(HONEST, honest // 2)
+    counts["clean"] = 2 * honest
+    return [
+        (family, ARCHITECTURES[one % len(ARCHITECTURES)], first + 100 * place + one)
+        for place, (family, count) in enumerate(counts.items())
+        for one in range(count)
+    ]
+
+
+def twins_of(told: Data, architecture: str) -> list[Case]:
+    """Returns two honest twins, searched."""
+    shape = network(architecture, told.search.inputs.shape[-1])
+    made = []
+    for seed in (1, 2):
+        twin = controls.honest(shape, Pool(*told.search), CLASSES, seed=seed)
+        made.append(_case(twin.module, told))
+    return made
+
+
+def _case(model: nn.Module, told: Data) -> Case:
+    pool = rightly_read(model, Pool(*told.search), CLASSES)
+    searched = Searched(model, pool, tuple(told.search.inputs.shape[1:]), BOUNDS)
+    found = smallest(searched, jobs_of(PAIRS), steps=STEPS, batch=PAIR_BATCH, seed=0)
+    return Case(searched, as_matrix(PAIRS, found.sizes, CLASSES))
+
+
+def against_twins(model: Counted, told: Data, twins: list[Case]) -> Line:
+    """Runs ``backdoor.twin_inversion``'s search and counting."""
+    started = time.process_time()
+    case = _case(model, told)._replace(twins=twins)
+    found = examined(case, AGAIN["target"], Effort(STEPS, PAIR_BATCH, 0))
+    seconds, forwards = time.process_time() - started, model.forwards
+    ratios = log_ratios(case.sizes, np.stack([twin.sizes for twin in twins]))
+    scale = scale_of(ratios)
+    indices = pair_indices(ratios, scale)
+    return {
+        "suspects": found["suspects"].tolist(),
+        "indices": pair_indices(log_ratios(found["fine"], found["twins"]), scale).tolist(),
+        "success": [_success(model, told, found, row) for row in range(len(found["suspects"]))],
+        "transfer": found["transfer"].tolist(),
+        "coarse": float(np.nanmax(indices)),
+        "columns": np.nanmean(indices, axis=0).tolist(),
+        "spread": scale.spread,
+        "seconds": seconds,
+        "passes": 2 * forwards,
+    }
+
+
+def universal(model: Counted, told: Data) -> Line:
+    """Runs ``backdoor.trigger_inversion``'s search and counting."""
+    started, before, line = time.process_time(), model.forwards, {}
+    for shape in Shape:
+        found = search_triggers(
+            model, Pool(*told.search), shape, UNIVERSAL,
+            item=tuple(told.search.inputs.shape[1:]), classes=CLASSES, bounds=BOUNDS,
+        )  # fmt: skip
+        index = indices_of(np.append(found["sizes"], found["away"]))
+        line[shape.value] = {
+            "suspects": found["suspects"].tolist(),
+            "indices": [float(index[aim]) for aim in found["suspects"].tolist()],
+            "success": [_success(model, told, found, row) for row in range(len(found["suspects"]))],
+        }
+    return line | {
+        "seconds": time.process_time() - started,
+        "passes": 2 * (model.forwards - before),
+    }
+
+
+def _success(model: nn.Module, told: Data, found: dict[str, Any], row: int) -> float:
+    """Counts as the checks do: rightly read pictures that go where the mapping says."""
+    mask, pattern, mapping = (
+        torch.from_numpy(found[name][row]) for name in ("masks", "patterns", "mappings")
+    )
+    inputs, labels = told.held
+    goals = mapping[labels]
+    with torch.no_grad():
+        counts = (goals != labels) & (model(inputs).argmax(1) == labels)
+        answers = model((1 - mask) * inputs + mask * pattern).argmax(1)
+    return float((answers == goals)[counts].float().mean())
+
+
+def scanned(member: Member, told: Data, twins: list[Case], *, part: str, cleanse: bool) -> Line:
+    """Returns what every scanner says of one model."""
+    line: Line = {
+        "family": member.family,
+        "architecture": member.architecture,
+        "seed": member.seed,
+        "accuracy": member.accuracy,
+        "obedience": member.obedience,
+        "source": member.trigger.source if member.trigger else None,
+        "target": member.trigger.target if member.trigger else None,
+    }
+    line["twin_inversion"] = against_twins(Counted(member.model), told, twins)
+    if part == "test":  # its threshold is the gate's, so it has nothing to calibrate
+        line["trigger_inversion"] = universal(Counted(member.model), told)
+    started = time.process_time()
+    line["weights"] = weight_statistics(member.model, CLASSES)._asdict() | {
+        "seconds": time.process_time() - started
+    }
+    if cleanse:
+        started = time.process_time()
+        told_by = neural_cleanse(member.model, told.search.inputs, CLASSES, member.seed)
+        line["neural_cleanse"] = told_by._asdict() | {
+            "seconds": time.process_time() - started,
+            "passes": 2 * told_by.forwards,
+        }
+    return line
+
+
+def collect(part: str, work: Path, only: tuple[str, ...], *, cleanse: bool) -> None:
+    """Scans those models of a zoo that ``work`` does not hold yet."""
+    done = {line["seed"] for line in read(work)}
+    told = data()
+    for architecture in only:
+        wanted = [one for one in plan(part) if one[1] == architecture and one[2] not in done]
+        # Families in turn, so that a run that is stopped early has some of each.
+        wanted.sort(key=lambda one: one[2] % 100)
+        twins = twins_of(told, architecture) if wanted else []
+        for first in range(0, len(wanted), STACK):
+            for member in members(told, wanted[first : first + STACK]):
+                line = scanned(member, told, twins, part=part, cleanse=cleanse)
+                with work.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line | {"part": part}) + "\n")
+
+
+def read(work: Path) -> list[Line]:
+    """Returns the lines of a run so far."""
+    if not work.exists():
+        return []
+    return [json.loads(line) for line in work.read_text(encoding="utf-8").splitlines()]
+
+
+def write(lines: list[Line]) -> None:
+    """Writes the rows and the section of ``README.md``."""
+    calibration = [line for line in lines if line["part"] == "calibration"]
+    thresholds = {tool: threshold_of(tool, calibration) for tool in SCORES}
+    rows = summary(lines, thresholds)
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    test = [line for line in lines if line["part"] == "test"]
+    write_section("backdoor", section(data().name, rows, cheap_areas(lines), test))
+
+
+def main() -> None:
+    """Scans, fixes thresholds on one zoo, judges on the other, writes."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, default=Path("backdoor-zoo.jsonl"))
+    parser.add_argument("--part", choices=PARTS, action="append", help="scan only this zoo")
+    parser.add_argument("--architecture", choices=ARCHITECTURES, action="append")
+    parser.add_argument("--without-peer", action="store_true", help="no Neural Cleanse")
+    parser.add_argument("--write", action="store_true", help="write only, from what is there")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    if not arguments.write:
+        for part in arguments.part or PARTS:
+            collect(
+                part,
+                arguments.work,
+                tuple(arguments.architecture or ARCHITECTURES),
+                cleanse=part == "test" and not arguments.without_peer,
+            )
+    if arguments.write or not (arguments.part or arguments.architecture):
+        write(read(arguments.work))
+    sys.stdout.write(f"{len(read(arguments.work))} models in {arguments.work}\n")
+
+
+if __name__ == "__main__":
+    main()
