@@ -18,7 +18,7 @@ from tasks.answering import (
     Json,
 )
 from tasks.answering import run as _run
-from tasks.assuring import nightly, registry_app
+from tasks.assuring import canary_app, nightly, registry_app
 from tasks.governing import approve_app, intake_app, vendors_app
 
 __all__ = [
@@ -43,6 +43,7 @@ app.add_typer(vendors_app, name="vendors")
 app.add_typer(approve_app, name="approve")
 app.add_typer(intake_app, name="intake")
 app.add_typer(registry_app, name="registry")
+app.add_typer(canary_app, name="canary")
 app.command("nightly", epilog="Example: `proofhouse nightly --zone Europe/Berlin`")(nightly)
 
 Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]

@@ -73,6 +73,51 @@ OnlyAssets = Annotated[
     Field(title="Assets", description="Ids of assets; leave empty for all that are live."),
 ]
 
+CanaryAsset = Annotated[
+    str,
+    Field(
+        title="Canary",
+        description="Id of one registered version; leave out for every canary.",
+        min_length=1,
+        examples=["Acme Vision/digit-reader@1.2.0"],
+    ),
+]
+BaselineDays = Annotated[
+    int,
+    Field(title="Days", description="Days and quiet nights a baseline needs.", ge=1, le=90),
+]
+LongestDays = Annotated[
+    int,
+    Field(title="Longest", description="Days after which a person has to decide.", ge=1, le=365),
+]
+BaselineRequests = Annotated[
+    int,
+    Field(title="Requests", description="Requests that the canary must have answered.", ge=0),
+]
+Automatic = Annotated[
+    bool, Field(title="Act", description="Promote and roll back; else only tell what follows.")
+]
+ModelName = Annotated[
+    str,
+    Field(
+        title="Model",
+        description="vendor/name of a registered model.",
+        pattern=r".+/.+",
+        examples=["Acme Vision/digit-reader"],
+    ),
+]
+Reason = Annotated[
+    str, Field(title="Reason", description="Why; signed and kept in the ledger.", min_length=1)
+]
+Leaving = Annotated[
+    str,
+    Field(
+        title="Leaving",
+        description="Roll back only if this version is champion now; makes a repetition harmless.",
+        min_length=1,
+    ),
+]
+
 
 class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""
