@@ -9,7 +9,7 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
+.PHONY: bench-evasion bench-extraction bench-nightly bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -48,6 +48,9 @@ test-system:
 
 bench-onboarding: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_onboarding
+
+bench-nightly: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_nightly
 
 bench-evasion: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_evasion

@@ -8,7 +8,7 @@ from tasks.forms import Automatic, BaselineDays, BaselineRequests, CanaryAsset, 
 from tasks.registry.stage import begin_baseline, look_again, rule_canaries
 
 
-@flow(name="watch-canaries", flow_run_name="canary {asset}")
+@flow(name="watch-canaries", flow_run_name="canary watch")
 def watch_canaries(
     asset: CanaryAsset | None = None,
     days: BaselineDays = 7,

@@ -7,6 +7,7 @@ sandbox for itself, from the same settings.
 import atexit
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tasks.deployments import DEPLOYMENTS, TAG, Deployment
 from tasks.domain.errors import SettingsError
 from tasks.sandbox.protocol import Level, Limits, Sandbox
 from tasks.settings import Compute, Settings, read_settings
@@ -203,33 +205,29 @@ def serve_deployments() -> None:
     """Registers every deployment with the server and runs what is asked for, until stopped."""
     from prefect import serve  # noqa: PLC0415 - PREFECT_API_URL must be set before this import
 
-    from flows.assessment import assess_asset  # noqa: PLC0415
-    from flows.dataset_review import review_dataset  # noqa: PLC0415
-    from flows.onboarding import onboard_model  # noqa: PLC0415
-    from flows.retraining import retrain_model  # noqa: PLC0415
-
-    deployments: list[Any] = [
-        onboard_model.to_deployment(
-            name="onboard-model",
-            description="Quarantine to signed verdict for one vendor's bundle.",
-            tags=["proofhouse"],
-        ),
-        review_dataset.to_deployment(
-            name="review-dataset",
-            description="Scan, validation and search for poison in data, to a signed verdict.",
-            tags=["proofhouse"],
-        ),
-        assess_asset.to_deployment(
-            name="assess-asset",
-            description="One battery's questions about a known asset or a bundle.",
-            tags=["proofhouse"],
-        ),
-        retrain_model.to_deployment(
-            name="retrain-model",
-            description="A model's layers trained again under privacy budgets.",
-            tags=["proofhouse"],
-        ),
-    ]
+    made: list[Any] = [_deployed(one) for one in DEPLOYMENTS]
     # Flow runs load the flow by its path from here.
     os.chdir(Path(__file__).parent.parent)
-    serve(*deployments, limit=1, print_starting_message=False)
+    serve(*made, limit=read_settings().schedule.runs, print_starting_message=False)
+
+
+def _deployed(told: Deployment) -> Any:
+    from prefect.client.schemas.objects import (  # noqa: PLC0415 - as above
+        ConcurrencyLimitConfig,
+        ConcurrencyLimitStrategy,
+    )
+    from prefect.schedules import Cron  # noqa: PLC0415
+
+    path, _, name = told.entrypoint.partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    limit = ConcurrencyLimitConfig(
+        limit=told.at_once, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+    )
+    return getattr(module, name).to_deployment(
+        name=told.name,
+        description=told.description,
+        tags=[TAG, *told.tags],
+        parameters=told.parameters,
+        schedule=Cron(told.cron, timezone=read_settings().schedule.timezone) if told.cron else None,
+        concurrency_limit=limit if told.at_once else None,
+    )

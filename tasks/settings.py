@@ -74,6 +74,15 @@ class EndpointSettings(BaseModel):
     ca_file: str = ""
 
 
+class ScheduleSettings(BaseModel):
+    """When ``proofhouse serve`` runs what is scheduled, and how many flow runs at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timezone: str = "UTC"
+    runs: int = Field(default=2, ge=1, le=100)
+
+
 class Settings(BaseSettings):
     """All settings of one process. Secrets are never among them: keys are named, not held."""
 
@@ -99,6 +108,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     storage: StoreSettings = StoreSettings()
     endpoints: EndpointSettings = EndpointSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

@@ -92,11 +92,11 @@ CASES: dict[str, tuple[Baseline, float, str, str]] = {
     "the vendor was suspended": (
         known(nights=nights(3, problem="the vendor is suspended")), 3.0, "rollback", "suspended"),
     "a high signal": (
-        known(signals=((digest_of(b"s"), signal(Severity.HIGH)),)), 1.0, "rollback", "drift (high)"),
+        known(signals=((digest_of(b"s"), signal(Severity.HIGH)),)), 1.0, "rollback", "(high)"),
     "a medium signal": (
         known(signals=((digest_of(b"s"), signal(Severity.MEDIUM)),)), 7.1, "ask", "drift (medium)"),
     "a low signal": (
-        known(signals=((digest_of(b"s"), signal(Severity.LOW)),)), 7.1, "promote", "7 quiet nights"),
+        known(signals=((digest_of(b"s"), signal(Severity.LOW)),)), 7.1, "promote", "7 quiet"),
     "it fails often": (known(canary=Traffic(1000, 50)), 1.0, "rollback", "at all"),
     "so does the champion": (
         known(canary=Traffic(1000, 50), champion=Traffic(1000, 50)), 7.1, "promote", "7 quiet"),
