@@ -17,6 +17,10 @@ canary_app = typer.Typer(
     no_args_is_help=True,
 )
 
+events_app = typer.Typer(
+    help="Webhooks of S3, MLflow and Git forges that start work.", no_args_is_help=True
+)
+
 Why = Annotated[str, typer.Option("--reason", help="Why; signed and kept in the ledger.")]
 By = Annotated[str, typer.Option("--by", help="Who decides; you, when left out.")]
 Asset = Annotated[str, typer.Argument(help="*vendor/name@version*.")]
@@ -275,6 +279,35 @@ def canary_signal(
         from tasks.commands.registry import why_of  # noqa: PLC0415
 
         return signal_answer(asset, kind, severity, why_of(reason, by, evidence))
+
+    run(work, json_)
+
+
+@events_app.command("listen", epilog="Example: `proofhouse events listen --port 8790`")
+def events_listen(
+    port: Annotated[int, typer.Option(help="Port on loopback; put TLS in front of it.")] = 8790,
+) -> None:
+    """Take authenticated webhooks and hand them to the Prefect server, until interrupted."""
+
+    def work() -> Answer:
+        from tasks.commands.listen import listen_answer  # noqa: PLC0415
+
+        return listen_answer(port)
+
+    run(work, as_json=False)
+
+
+@events_app.command("token", epilog="Example: `proofhouse events token intake-bucket`")
+def events_token(
+    bucket: Annotated[str, typer.Argument(help="Bucket whose notifications are to be believed.")],
+    json_: Json = False,
+) -> None:
+    """Print the opaque data that a bucket's notifications must carry."""
+
+    def work() -> Answer:
+        from tasks.commands.listen import token_answer  # noqa: PLC0415
+
+        return token_answer(bucket)
 
     run(work, json_)
 

@@ -32,6 +32,12 @@ DEPLOYMENTS = (
         parameters={"ask": False},
     ),
     Deployment(
+        "take-in-drops",
+        "flows/intake.py:take_in_drops",
+        "Onboards bundles that were dropped into a folder or bucket, each content once.",
+        ("intake",),
+    ),
+    Deployment(
         "review-dataset",
         "flows/dataset_review.py:review_dataset",
         "Scan, validation and search for poison in data, to a signed verdict.",
@@ -64,6 +70,13 @@ DEPLOYMENTS = (
         "Promotes or rolls back new versions on the evidence of their baseline.",
         ("assurance", "registry"),
         cron="15 7 * * *",
+    ),
+    Deployment(
+        "sync-registry",
+        "flows/registry_sync.py:sync_registry",
+        "The inventory and MLflow show again what the promotion log says.",
+        ("registry",),
+        at_once=1,
     ),
     Deployment(
         "roll-back-model",

@@ -118,6 +118,19 @@ Leaving = Annotated[
     ),
 ]
 
+DropPlaceUrl = Annotated[
+    str,
+    Field(
+        title="Place",
+        description="Folder, or s3://bucket/prefix, that bundles are dropped into.",
+        min_length=1,
+        examples=["s3://intake/bundles", "/srv/intake"],
+    ),
+]
+DropName = Annotated[
+    str, Field(title="Drop", description="One drop of the place; all when left out.", min_length=1)
+]
+
 
 class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""

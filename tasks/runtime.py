@@ -205,10 +205,21 @@ def serve_deployments() -> None:
     """Registers every deployment with the server and runs what is asked for, until stopped."""
     from prefect import serve  # noqa: PLC0415 - PREFECT_API_URL must be set before this import
 
-    made: list[Any] = [_deployed(one) for one in DEPLOYMENTS]
+    made = register_deployments()
     # Flow runs load the flow by its path from here.
     os.chdir(Path(__file__).parent.parent)
     serve(*made, limit=read_settings().schedule.runs, print_starting_message=False)
+
+
+def register_deployments() -> list[Any]:
+    """Makes every deployment known to the server, and the automations that start them."""
+    from tasks.events.stage import make_automations  # noqa: PLC0415 - as above
+
+    made: list[Any] = [_deployed(one) for one in DEPLOYMENTS]
+    for one in made:
+        one.apply()
+    make_automations()
+    return made
 
 
 def _deployed(told: Deployment) -> Any:

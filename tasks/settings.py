@@ -74,6 +74,14 @@ class EndpointSettings(BaseModel):
     ca_file: str = ""
 
 
+class EventSettings(BaseModel):
+    """Which drops the receiver of webhooks may start work on: ``s3://bucket/prefix``, by commas."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    places: str = ""
+
+
 class ScheduleSettings(BaseModel):
     """When ``proofhouse serve`` runs what is scheduled, and how many flow runs at once."""
 
@@ -109,6 +117,7 @@ class Settings(BaseSettings):
     storage: StoreSettings = StoreSettings()
     endpoints: EndpointSettings = EndpointSettings()
     schedule: ScheduleSettings = ScheduleSettings()
+    events: EventSettings = EventSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

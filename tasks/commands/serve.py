@@ -11,7 +11,7 @@ from tasks.serving import client_environment, local_server
 from tasks.settings import read_settings
 
 
-def serve_answer(port: int) -> Answer:
+def serve_answer(port: int, *, events_port: int = 0) -> Answer:
     """Serves until interrupted; other commands of the same home use this server meanwhile."""
     home = read_settings().home.resolve()
     prepare_home(home)
@@ -23,6 +23,11 @@ def serve_answer(port: int) -> Answer:
         address = home / "prefect" / ADDRESS_FILE
         address.write_text(url, encoding="utf-8")
         typer.echo(f"UI   http://127.0.0.1:{port}\nAPI  {url}\nStop with Ctrl-C.", err=True)
+        if events_port:
+            from tasks.commands.listen import start_receiver  # noqa: PLC0415 - likewise
+
+            start_receiver(events_port)
+            typer.echo(f"webhooks http://127.0.0.1:{events_port}/events/…", err=True)
         try:
             serve_deployments()
         except KeyboardInterrupt:

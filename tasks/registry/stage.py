@@ -16,7 +16,7 @@ from tasks.registry.mirrors import show
 from tasks.registry.place import RegistryPlace
 from tasks.registry.registering import Why, promote, register, roll_back
 from tasks.registry.ruling import Watched, act, watched
-from tasks.registry.state import model_state
+from tasks.registry.state import all_states, model_state
 from tasks.runtime import services
 
 _log = logging.getLogger(__name__)
@@ -102,6 +102,13 @@ def roll_back_champion(model: str, reason: str, leaving: str | None) -> dict[str
         "ledger_index": last.ledger_index,
         "problems": list(problems),
     }
+
+
+@task(name="show-registry", retries=2, retry_delay_seconds=5)
+def show_all() -> dict[str, list[str]]:
+    """Writes every model's state to every mirror; returns what could not be shown, by model."""
+    registry = _registry()
+    return {state.model: list(show(state, registry)) for state in all_states(registry)}
 
 
 def _registry() -> RegistryPlace:
