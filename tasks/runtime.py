@@ -212,13 +212,10 @@ def serve_deployments() -> None:
 
 
 def register_deployments() -> list[Any]:
-    """Makes every deployment known to the server, and the automations that start them."""
-    from tasks.events.stage import make_automations  # noqa: PLC0415 - as above
-
+    """Makes every deployment known to the server; returns them."""
     made: list[Any] = [_deployed(one) for one in DEPLOYMENTS]
     for one in made:
         one.apply()
-    make_automations()
     return made
 
 

@@ -18,7 +18,8 @@ def serve_answer(port: int, *, events_port: int = 0) -> Answer:
     os.environ["PROOFHOUSE_HOME"] = str(home)  # flow runs start in folders of their own
     with local_server(home, port=port, ui=True) as url:
         os.environ.update(client_environment(home, url))
-        from tasks.runtime import serve_deployments  # noqa: PLC0415 - after the environment
+        from tasks.events.stage import make_automations  # noqa: PLC0415 - after the environment
+        from tasks.runtime import register_deployments, serve_deployments  # noqa: PLC0415
 
         address = home / "prefect" / ADDRESS_FILE
         address.write_text(url, encoding="utf-8")
@@ -29,6 +30,8 @@ def serve_answer(port: int, *, events_port: int = 0) -> Answer:
             start_receiver(events_port)
             typer.echo(f"webhooks http://127.0.0.1:{events_port}/events/…", err=True)
         try:
+            register_deployments()
+            make_automations()
             serve_deployments()
         except KeyboardInterrupt:
             typer.echo("stopping", err=True)
