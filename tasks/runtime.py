@@ -16,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tasks.beating.beats import Pulse
 from tasks.deployments import DEPLOYMENTS, TAG, Deployment
 from tasks.domain.errors import SettingsError
 from tasks.sandbox.protocol import Level, Limits, Sandbox
@@ -90,8 +91,26 @@ def start_workers() -> None:
     Meant for the moment when a server starts or a bundle is read: both leave a core idle.
     ``PREFECT_API_URL`` must be set before, because workers inherit the environment.
     """
+    _start_pulse()
     if read_settings().compute.kind != "scheduler":
         _starting_cluster()
+
+
+def _start_pulse() -> None:
+    """Lets the flow run of this process give signs of life, so that its death is noticed."""
+    if "prefect" not in sys.modules:
+        return  # a command that starts workers before its flow; the flow asks again
+    from prefect.runtime import flow_run  # noqa: PLC0415 - PREFECT_API_URL must be set before
+
+    if flow_run.id:
+        _pulse_of(str(flow_run.id))
+
+
+@functools.cache
+def _pulse_of(run: str) -> Pulse:
+    pulse = Pulse(services().store, run)
+    pulse.start()
+    return pulse
 
 
 def worker_places() -> int:

@@ -22,7 +22,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "intake"}),
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"code", "deployments", "progress", "serving", "planning", "runtime"}),
+    frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
     frozenset({"approving", "dropping", "events", "forms", "nightly", "onboarding", "reviewing"}),
     frozenset({"answering", "assuring", "governing", "demo", "orchestration", "commands", "cli"}),
 )

@@ -18,8 +18,13 @@ def serve_answer(port: int, *, events_port: int = 0) -> Answer:
     os.environ["PROOFHOUSE_HOME"] = str(home)  # flow runs start in folders of their own
     with local_server(home, port=port, ui=True) as url:
         os.environ.update(client_environment(home, url))
-        from tasks.events.stage import make_automations  # noqa: PLC0415 - after the environment
-        from tasks.runtime import register_deployments, serve_deployments  # noqa: PLC0415
+        from tasks.beating.stage import watch_over  # noqa: PLC0415 - after the environment
+        from tasks.events.stage import make_automations  # noqa: PLC0415
+        from tasks.runtime import (  # noqa: PLC0415
+            register_deployments,
+            serve_deployments,
+            services,
+        )
 
         address = home / "prefect" / ADDRESS_FILE
         address.write_text(url, encoding="utf-8")
@@ -30,6 +35,7 @@ def serve_answer(port: int, *, events_port: int = 0) -> Answer:
             start_receiver(events_port)
             typer.echo(f"webhooks http://127.0.0.1:{events_port}/events/…", err=True)
         try:
+            watch_over(services().store)
             register_deployments()
             make_automations()
             serve_deployments()
