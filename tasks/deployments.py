@@ -72,6 +72,14 @@ DEPLOYMENTS = (
         cron="15 7 * * *",
     ),
     Deployment(
+        "keep-house",
+        "flows/retention.py:keep_house",
+        "All evidence verified again; leftovers and old flow runs removed.",
+        ("assurance",),
+        cron="15 4 * * 0",
+        at_once=1,
+    ),
+    Deployment(
         "sync-registry",
         "flows/registry_sync.py:sync_registry",
         "The inventory and MLflow show again what the promotion log says.",

@@ -131,6 +131,16 @@ DropName = Annotated[
     str, Field(title="Drop", description="One drop of the place; all when left out.", min_length=1)
 ]
 
+LeftoverDays = Annotated[
+    float, Field(title="Leftovers", description="Days that scratch of dead runs stays.", ge=1)
+]
+ReportDays = Annotated[
+    float, Field(title="Reports", description="Days that laid-out reports stay.", ge=1)
+]
+RunDays = Annotated[
+    float, Field(title="Flow runs", description="Days that ended flow runs stay in the UI.", ge=1)
+]
+
 
 class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""

@@ -23,7 +23,8 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
-    frozenset({"approving", "dropping", "events", "forms", "nightly", "onboarding", "reviewing"}),
+    frozenset({"approving", "dropping", "events", "forms", "nightly", "onboarding"})
+    | frozenset({"retaining", "reviewing"}),
     frozenset({"answering", "assuring", "governing", "demo", "orchestration", "commands", "cli"}),
 )
 TOP_LEVEL = {

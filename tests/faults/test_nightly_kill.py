@@ -12,7 +12,7 @@ from tests.faults.test_onboarding_kill import claims, workers
 from tests.services.ceph import Ceph
 from tests.services.installed import Proofhouse
 from tests.services.living import processes_of
-from tests.services.nights import change_check, move_in
+from tests.services.nights import ask_more, move_in
 from tests.services.processes import wait_until as wait
 
 ASSETS = 3
@@ -43,7 +43,7 @@ def whole(proofhouse: Proofhouse, nights: int = 1) -> None:
 @pytest.mark.timeout(900)
 def test_a_killed_night_is_not_signed_and_is_resumed(night_house: Proofhouse) -> None:
     move_in(night_house, ASSETS)
-    change_check(night_house)
+    ask_more(night_house)
     night = night_house.start("nightly", "--json")
     home = night_house.home
     wait_until(lambda: sealed_runs(home) > ASSETS, "a first asset of the night")
@@ -62,7 +62,7 @@ def test_a_killed_night_is_not_signed_and_is_resumed(night_house: Proofhouse) ->
 @pytest.mark.timeout(900)
 def test_a_night_whose_worker_is_killed_is_whole(night_house: Proofhouse) -> None:
     move_in(night_house, ASSETS)
-    change_check(night_house)
+    ask_more(night_house)
     night = night_house.start("nightly", "--json")
     home = night_house.home
     wait_until(lambda: sealed_runs(home) > ASSETS and bool(workers(night.pid)), "a busy night")
@@ -80,7 +80,7 @@ def test_a_night_whose_server_is_killed_loses_nothing(
     night_house: Proofhouse, tmp_path: Path
 ) -> None:
     move_in(night_house, ASSETS)
-    change_check(night_house)
+    ask_more(night_house)
     home, server = night_house.home, night_house.environment["PREFECT_API_URL"]
     # Ours alone, and no minutes of waiting for what will not come back.
     night_house.environment["PREFECT_CLIENT_MAX_RETRIES"] = "0"
@@ -106,7 +106,7 @@ def test_a_night_waits_for_a_gateway_that_was_killed(night_house: Proofhouse, ce
     bucket = ceph.new_bucket(lock=False)
     night_house.environment |= ceph.environment | {"PROOFHOUSE_STORE": f"s3://{bucket}/evidence"}
     move_in(night_house, ASSETS)
-    change_check(night_house)
+    ask_more(night_house)
 
     def sealed() -> int:
         found = ceph.client().list_objects_v2(Bucket=bucket, Prefix="evidence/claims/runs/")

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.services.installed import Proofhouse
-from tests.services.nights import change_check, move_in
+from tests.services.nights import ONE_MORE, ask_more, move_in
 
 
 @pytest.mark.slow
@@ -18,13 +18,18 @@ def test_a_night_costs_nothing_until_something_changes_and_then_says_what(
     before = {run["asset"]: run["run"] for run in runs(night_house)}
     assert len(before) == 2
 
-    change_check(night_house)
+    ask_more(night_house)
     loud = night_house("nightly", "--json")
     assert loud.code == 0, loud.err
     assert [row["asset"] for row in loud.document["changed"]] == assets
     for row in loud.document["changed"]:
         assert (row["happened"], row["before"]) == ("reassessed", before[row["asset"]])
-        assert row["reasons"] == ["the check is version 2, was 1 (provenance.manifest)"]
+        assert row["reasons"] == [
+            "the battery test.brief says something else",
+            "artifact.weights is asked now",
+        ]
+        [change] = row["changes"]
+        assert (change["check"], change["before"], change["after"]) == (ONE_MORE, None, "pass")
     assert "[2/2]" in loud.err
     assert loud.document["night"].endswith("-02"), "the second night of this day"
     verified = night_house("verify", "--all", "--json")

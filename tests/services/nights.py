@@ -19,7 +19,7 @@ from tests.services.installed import Proofhouse
 from tests.tasks.nightly.nights import House
 
 CHECKS = ("artifact.scan", "artifact.behaviour", "provenance.manifest")
-ONCE_MORE = "provenance.manifest"
+ONE_MORE = "artifact.weights"
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +70,10 @@ def move_in(proofhouse: Proofhouse, assets: int) -> list[str]:
             return [house.onboard(f"1.{number}").asset for number in range(assets)]
 
 
-def change_check(proofhouse: Proofhouse, check: str = ONCE_MORE) -> None:
-    """Makes one check of a home's catalog another one, so that it has to be measured anew."""
-    place = Path(proofhouse.environment["PROOFHOUSE_CATALOGS"]) / "checks" / check.replace(".", "/")
-    file = place.with_suffix(".yaml")
+def ask_more(proofhouse: Proofhouse) -> None:
+    """Adds a check to the battery of a home's catalog, so that every asset has to be measured."""
+    catalogs = Path(proofhouse.environment["PROOFHOUSE_CATALOGS"])
+    file = catalogs / "batteries" / "test" / "brief.yaml"
     told = yaml.safe_load(file.read_text(encoding="utf-8"))
-    told["version"] += 1
+    told["checks"].append({"check": ONE_MORE})
     file.write_text(yaml.safe_dump(told), encoding="utf-8")
