@@ -9,8 +9,8 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql redis-server
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-abuse bench-backdoor bench-evasion bench-extraction bench-gateway bench-onboarding
-.PHONY: bench-privacy bench-scan fuzz-scan
+.PHONY: bench-abuse bench-backdoor bench-evasion bench-extraction bench-gateway bench-nightly
+.PHONY: bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -49,6 +49,9 @@ test-system:
 
 bench-onboarding: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_onboarding
+
+bench-nightly: $(STAMP)
+	$(BIN)/python -m tests.benchmarks.bench_nightly
 
 bench-evasion: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_evasion

@@ -12,6 +12,15 @@ registry_app = typer.Typer(
     no_args_is_help=True,
 )
 
+canary_app = typer.Typer(
+    help="Canaries: new versions under watch, promoted or rolled back on evidence.",
+    no_args_is_help=True,
+)
+
+events_app = typer.Typer(
+    help="Webhooks of S3, MLflow and Git forges that start work.", no_args_is_help=True
+)
+
 Why = Annotated[str, typer.Option("--reason", help="Why; signed and kept in the ledger.")]
 By = Annotated[str, typer.Option("--by", help="Who decides; you, when left out.")]
 Asset = Annotated[str, typer.Argument(help="*vendor/name@version*.")]
@@ -166,6 +175,139 @@ def registry_sync(json_: Json = False) -> None:
         from tasks.commands.registry import sync_answer  # noqa: PLC0415
 
         return sync_answer()
+
+    run(work, json_)
+
+
+Days = Annotated[int, typer.Option(help="Days and quiet nights that a baseline needs.")]
+Longest = Annotated[int, typer.Option(help="Days after which a person has to decide.")]
+Requests = Annotated[int, typer.Option(help="Requests that the canary must have answered.")]
+
+
+@canary_app.command("status", epilog="Example: `proofhouse canary status`")
+def canary_status(
+    asset: Annotated[str | None, typer.Argument(help="One canary.")] = None,
+    *,
+    days: Days = 7,
+    longest: Longest = 14,
+    requests: Requests = 200,
+    json_: Json = False,
+) -> None:
+    """Tell what is known about canaries and what follows from it; changes nothing."""
+
+    def work() -> Answer:
+        from tasks.commands.canary import rules_of, status_answer  # noqa: PLC0415
+
+        return status_answer(asset, rules_of(days, longest, requests))
+
+    run(work, json_)
+
+
+@canary_app.command("start", epilog="Example: `proofhouse canary start 'Acme/reader@1.2.0'`")
+def canary_start(
+    asset: Asset, reason: Why = "its baseline begins", by: By = "", json_: Json = False
+) -> None:
+    """Make a registered version the canary of its model."""
+
+    def work() -> Answer:
+        from tasks.commands.canary import start_answer  # noqa: PLC0415
+        from tasks.commands.registry import why_of  # noqa: PLC0415
+
+        return start_answer(asset, why_of(reason, by))
+
+    run(work, json_)
+
+
+@canary_app.command("promote", epilog="Example: `proofhouse canary promote 'Acme/reader@1.2.0'`")
+def canary_promote(
+    asset: Asset,
+    reason: Why = "",
+    *,
+    by: By = "",
+    despite: Annotated[
+        bool, typer.Option("--despite-evidence", help="Promote whatever the evidence says.")
+    ] = False,
+    days: Days = 7,
+    longest: Longest = 14,
+    requests: Requests = 200,
+    json_: Json = False,
+) -> None:
+    """Make a canary champion, when its evidence says so or a person answers for it."""
+
+    def work() -> Answer:
+        from tasks.commands.canary import promote_answer, rules_of  # noqa: PLC0415
+
+        rules = rules_of(days, longest, requests)
+        return promote_answer(asset, reason, by, rules, despite=despite)
+
+    run(work, json_)
+
+
+@canary_app.command(
+    "rollback", epilog="Example: `proofhouse canary rollback 'Acme/reader@2' --reason 'slow'`"
+)
+def canary_rollback(asset: Asset, reason: Why, by: By = "", json_: Json = False) -> None:
+    """Take a canary out of service; the champion goes on alone."""
+
+    def work() -> Answer:
+        from tasks.commands.canary import rollback_answer  # noqa: PLC0415
+
+        return rollback_answer(asset, reason, by)
+
+    run(work, json_)
+
+
+@canary_app.command(
+    "signal",
+    epilog="Example: `proofhouse canary signal 'Acme/reader@2' --kind drift --severity high "
+    "--reason 'inputs moved'`",
+)
+def canary_signal(
+    asset: Asset,
+    *,
+    kind: Annotated[str, typer.Option(help="What it is about: drift, abuse, errors …")],
+    severity: Annotated[str, typer.Option(help="info, low, medium, high or critical.")],
+    reason: Why,
+    by: By = "",
+    evidence: Evidence = None,
+    json_: Json = False,
+) -> None:
+    """Report something about a version in service; from *high* on its canary is rolled back."""
+
+    def work() -> Answer:
+        from tasks.commands.canary import signal_answer  # noqa: PLC0415
+        from tasks.commands.registry import why_of  # noqa: PLC0415
+
+        return signal_answer(asset, kind, severity, why_of(reason, by, evidence))
+
+    run(work, json_)
+
+
+@events_app.command("listen", epilog="Example: `proofhouse events listen --port 8790`")
+def events_listen(
+    port: Annotated[int, typer.Option(help="Port on loopback; put TLS in front of it.")] = 8790,
+) -> None:
+    """Take authenticated webhooks and hand them to the Prefect server, until interrupted."""
+
+    def work() -> Answer:
+        from tasks.commands.listen import listen_answer  # noqa: PLC0415
+
+        return listen_answer(port)
+
+    run(work, as_json=False)
+
+
+@events_app.command("token", epilog="Example: `proofhouse events token intake-bucket`")
+def events_token(
+    bucket: Annotated[str, typer.Argument(help="Bucket whose notifications are to be believed.")],
+    json_: Json = False,
+) -> None:
+    """Print the opaque data that a bucket's notifications must carry."""
+
+    def work() -> Answer:
+        from tasks.commands.listen import token_answer  # noqa: PLC0415
+
+        return token_answer(bucket)
 
     run(work, json_)
 

@@ -18,7 +18,7 @@ from tasks.answering import (
     Json,
 )
 from tasks.answering import run as _run
-from tasks.assuring import nightly, registry_app
+from tasks.assuring import canary_app, events_app, nightly, registry_app
 from tasks.governing import approve_app, intake_app, vendors_app
 from tasks.guarding import gateway_app
 from tasks.responding import register as register_responses
@@ -45,6 +45,8 @@ app.add_typer(vendors_app, name="vendors")
 app.add_typer(approve_app, name="approve")
 app.add_typer(intake_app, name="intake")
 app.add_typer(registry_app, name="registry")
+app.add_typer(canary_app, name="canary")
+app.add_typer(events_app, name="events")
 app.command("nightly", epilog="Example: `proofhouse nightly --zone Europe/Berlin`")(nightly)
 app.add_typer(gateway_app, name="gateway")
 register_responses(app)
@@ -292,13 +294,16 @@ def report(
 @app.command(epilog="Example: `proofhouse serve --port 4200`")
 def serve(
     port: Annotated[int, typer.Option(help="Port of UI and API on loopback.")] = 4200,
+    events_port: Annotated[
+        int, typer.Option(help="Port of the receiver of webhooks; 0: none.")
+    ] = 0,
 ) -> None:
-    """Run the Prefect server with its UI and the onboarding deployment on this machine."""
+    """Run the Prefect server with its UI, every deployment, schedule and automation, here."""
 
     def work() -> Answer:
         from tasks.commands.serve import serve_answer  # noqa: PLC0415
 
-        return serve_answer(port)
+        return serve_answer(port, events_port=events_port)
 
     _run(work, as_json=False)
 

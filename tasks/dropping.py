@@ -14,13 +14,22 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime
 
 from tasks.domain.digest import Digest, hexadecimal
 from tasks.domain.errors import InvalidInputError, ProofhouseError
 from tasks.domain.frozen import Frozen
-from tasks.intake.drops import Drop, DropPlace, Patience, content_of, waiting_reason
+from tasks.intake.drops import (
+    Drop,
+    DropPlace,
+    FolderPlace,
+    Patience,
+    content_of,
+    waiting_reason,
+)
+from tasks.settings import read_settings
 from tasks.store.protocol import ObjectStore
 
 _log = logging.getLogger(__name__)
@@ -75,10 +84,14 @@ class Taking(NamedTuple):
     run: Run
     scratch: Path
     patience: Patience = Patience()
+    only: str = ""
+    """Name of the one drop to look at; empty for all."""
 
     def one_pass(self, now: datetime | None = None) -> Iterator[Result]:
         """Yields what becomes of each drop; one that breaks never keeps the next from its turn."""
         for drop in self.place.drops():
+            if self.only and drop.name != self.only:
+                continue
             moment = now or datetime.now(UTC)
             try:
                 why = waiting_reason(drop, self.place, self.patience, moment)
@@ -177,6 +190,25 @@ class Taking(NamedTuple):
             return True
         data = self.store.claimed(attempt)
         return data is None or _has_ended(Lease.parse(data))
+
+
+def open_place(drop: str) -> DropPlace:
+    """Opens a folder or ``s3://bucket/prefix``.
+
+    Raises:
+        InvalidInputError: It is neither.
+        StoreError: The bucket does not answer.
+    """
+    parts = urlsplit(drop)
+    if parts.scheme == "s3":
+        from tasks.intake.drops_s3 import S3Place  # noqa: PLC0415 - boto3 costs half a second
+        from tasks.store.calls import S3Settings  # noqa: PLC0415
+
+        deadline = read_settings().storage.deadline_seconds
+        return S3Place(parts.netloc, parts.path, S3Settings(deadline_seconds=deadline))
+    if "://" in drop:
+        raise InvalidInputError(f"{drop} is no place for drops: give a folder or s3://bucket/…")
+    return FolderPlace(Path(drop))
 
 
 def _known(drop: Drop, content: Digest, ended: Ended) -> Result:

@@ -82,6 +82,74 @@ OnlyAssets = Annotated[
     Field(title="Assets", description="Ids of assets; leave empty for all that are live."),
 ]
 
+CanaryAsset = Annotated[
+    str,
+    Field(
+        title="Canary",
+        description="Id of one registered version; leave out for every canary.",
+        min_length=1,
+        examples=["Acme Vision/digit-reader@1.2.0"],
+    ),
+]
+BaselineDays = Annotated[
+    int,
+    Field(title="Days", description="Days and quiet nights a baseline needs.", ge=1, le=90),
+]
+LongestDays = Annotated[
+    int,
+    Field(title="Longest", description="Days after which a person has to decide.", ge=1, le=365),
+]
+BaselineRequests = Annotated[
+    int,
+    Field(title="Requests", description="Requests that the canary must have answered.", ge=0),
+]
+Automatic = Annotated[
+    bool, Field(title="Act", description="Promote and roll back; else only tell what follows.")
+]
+ModelName = Annotated[
+    str,
+    Field(
+        title="Model",
+        description="vendor/name of a registered model.",
+        pattern=r".+/.+",
+        examples=["Acme Vision/digit-reader"],
+    ),
+]
+Reason = Annotated[
+    str, Field(title="Reason", description="Why; signed and kept in the ledger.", min_length=1)
+]
+Leaving = Annotated[
+    str,
+    Field(
+        title="Leaving",
+        description="Roll back only if this version is champion now; makes a repetition harmless.",
+        min_length=1,
+    ),
+]
+
+DropPlaceUrl = Annotated[
+    str,
+    Field(
+        title="Place",
+        description="Folder, or s3://bucket/prefix, that bundles are dropped into.",
+        min_length=1,
+        examples=["s3://intake/bundles", "/srv/intake"],
+    ),
+]
+DropName = Annotated[
+    str, Field(title="Drop", description="One drop of the place; all when left out.", min_length=1)
+]
+
+LeftoverDays = Annotated[
+    float, Field(title="Leftovers", description="Days that scratch of dead runs stays.", ge=1)
+]
+ReportDays = Annotated[
+    float, Field(title="Reports", description="Days that laid-out reports stay.", ge=1)
+]
+RunDays = Annotated[
+    float, Field(title="Flow runs", description="Days that ended flow runs stay in the UI.", ge=1)
+]
+
 
 ReferenceTable = Annotated[
     str,

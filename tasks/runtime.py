@@ -7,6 +7,7 @@ sandbox for itself, from the same settings.
 import atexit
 import contextlib
 import functools
+import importlib
 import logging
 import os
 import sys
@@ -15,6 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from tasks.beating.beats import Pulse
+from tasks.deployments import DEPLOYMENTS, TAG, Deployment
 from tasks.domain.errors import SettingsError
 from tasks.sandbox.protocol import Level, Limits, Sandbox
 from tasks.settings import Compute, Settings, read_settings
@@ -88,8 +91,26 @@ def start_workers() -> None:
     Meant for the moment when a server starts or a bundle is read: both leave a core idle.
     ``PREFECT_API_URL`` must be set before, because workers inherit the environment.
     """
+    _start_pulse()
     if read_settings().compute.kind != "scheduler":
         _starting_cluster()
+
+
+def _start_pulse() -> None:
+    """Lets the flow run of this process give signs of life, so that its death is noticed."""
+    if "prefect" not in sys.modules:
+        return  # a command that starts workers before its flow; the flow asks again
+    from prefect.runtime import flow_run  # noqa: PLC0415 - PREFECT_API_URL must be set before
+
+    if flow_run.id:
+        _pulse_of(str(flow_run.id))
+
+
+@functools.cache
+def _pulse_of(run: str) -> Pulse:
+    pulse = Pulse(services().store, run)
+    pulse.start()
+    return pulse
 
 
 def worker_places() -> int:
@@ -203,45 +224,37 @@ def serve_deployments() -> None:
     """Registers every deployment with the server and runs what is asked for, until stopped."""
     from prefect import serve  # noqa: PLC0415 - PREFECT_API_URL must be set before this import
 
-    from flows.assessment import assess_asset  # noqa: PLC0415
-    from flows.dataset_review import review_dataset  # noqa: PLC0415
-    from flows.drift import watch_drift  # noqa: PLC0415
-    from flows.hardening import harden_model  # noqa: PLC0415
-    from flows.onboarding import onboard_model  # noqa: PLC0415
-    from flows.retraining import retrain_model  # noqa: PLC0415
-
-    deployments: list[Any] = [
-        onboard_model.to_deployment(
-            name="onboard-model",
-            description="Quarantine to signed verdict for one vendor's bundle.",
-            tags=["proofhouse"],
-        ),
-        review_dataset.to_deployment(
-            name="review-dataset",
-            description="Scan, validation and search for poison in data, to a signed verdict.",
-            tags=["proofhouse"],
-        ),
-        assess_asset.to_deployment(
-            name="assess-asset",
-            description="One battery's questions about a known asset or a bundle.",
-            tags=["proofhouse"],
-        ),
-        retrain_model.to_deployment(
-            name="retrain-model",
-            description="A model's layers trained again under privacy budgets.",
-            tags=["proofhouse"],
-        ),
-        harden_model.to_deployment(
-            name="harden-model",
-            description="What each defence adds against an attacker who knows of it.",
-            tags=["proofhouse"],
-        ),
-        watch_drift.to_deployment(
-            name="watch-drift",
-            description="What a model meets now against what it was judged on.",
-            tags=["proofhouse"],
-        ),
-    ]
+    made = register_deployments()
     # Flow runs load the flow by its path from here.
     os.chdir(Path(__file__).parent.parent)
-    serve(*deployments, limit=1, print_starting_message=False)
+    serve(*made, limit=read_settings().schedule.runs, print_starting_message=False)
+
+
+def register_deployments() -> list[Any]:
+    """Makes every deployment known to the server; returns them."""
+    made: list[Any] = [_deployed(one) for one in DEPLOYMENTS]
+    for one in made:
+        one.apply()
+    return made
+
+
+def _deployed(told: Deployment) -> Any:
+    from prefect.client.schemas.objects import (  # noqa: PLC0415 - as above
+        ConcurrencyLimitConfig,
+        ConcurrencyLimitStrategy,
+    )
+    from prefect.schedules import Cron  # noqa: PLC0415
+
+    path, _, name = told.entrypoint.partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    limit = ConcurrencyLimitConfig(
+        limit=told.at_once, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW
+    )
+    return getattr(module, name).to_deployment(
+        name=told.name,
+        description=told.description,
+        tags=[TAG, *told.tags],
+        parameters=told.parameters,
+        schedule=Cron(told.cron, timezone=read_settings().schedule.timezone) if told.cron else None,
+        concurrency_limit=limit if told.at_once else None,
+    )

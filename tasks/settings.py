@@ -98,6 +98,23 @@ class PeerSettings(BaseModel):
     whylogs: str = ""
 
 
+class EventSettings(BaseModel):
+    """Which drops the receiver of webhooks may start work on: ``s3://bucket/prefix``, by commas."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    places: str = ""
+
+
+class ScheduleSettings(BaseModel):
+    """When ``proofhouse serve`` runs what is scheduled, and how many flow runs at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    timezone: str = "UTC"
+    runs: int = Field(default=2, ge=1, le=100)
+
+
 class Settings(BaseSettings):
     """All settings of one process. Secrets are never among them: keys are named, not held."""
 
@@ -128,6 +145,8 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     peers: PeerSettings = PeerSettings()
     response: Channels = Channels()
+    schedule: ScheduleSettings = ScheduleSettings()
+    events: EventSettings = EventSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

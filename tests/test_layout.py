@@ -22,9 +22,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "intake"}),
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"code", "progress", "serving", "planning", "runtime"}),
-    frozenset({"approving", "casework", "drifting", "dropping", "forms", "nightly"})
-    | {"onboarding", "reviewing", "scoring"},
+    frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
+    frozenset({"approving", "casework", "drifting", "dropping", "events", "forms", "nightly"})
+    | {"onboarding", "retaining", "reviewing", "scoring"},
     frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
     | {"orchestration", "responding"},
 )

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -15,8 +14,8 @@ from tasks.cli import EXIT_BAD_INPUT, EXIT_OK, EXIT_REFUSED, EXIT_UNDECIDED, Ans
 from tasks.commands.onboard import EXIT_CODES, prepare_home
 from tasks.domain.errors import InvalidInputError, ProofhouseError
 from tasks.domain.finding import RiskTier, Verdict
-from tasks.dropping import Result, Run, Taking
-from tasks.intake.drops import DropPlace, FolderPlace, Patience
+from tasks.dropping import Result, Run, Taking, open_place
+from tasks.intake.drops import Patience
 from tasks.settings import read_settings
 
 
@@ -64,25 +63,6 @@ def exit_code(results: list[Result]) -> int:
     if "poison" in states or EXIT_REFUSED in codes:
         return EXIT_REFUSED
     return EXIT_UNDECIDED if EXIT_UNDECIDED in codes else EXIT_OK
-
-
-def open_place(drop: str) -> DropPlace:
-    """Opens a folder or ``s3://bucket/prefix``.
-
-    Raises:
-        InvalidInputError: It is neither.
-        StoreError: The bucket does not answer.
-    """
-    parts = urlsplit(drop)
-    if parts.scheme == "s3":
-        from tasks.intake.drops_s3 import S3Place  # noqa: PLC0415 - boto3 costs half a second
-        from tasks.store.calls import S3Settings  # noqa: PLC0415
-
-        deadline = read_settings().storage.deadline_seconds
-        return S3Place(parts.netloc, parts.path, S3Settings(deadline_seconds=deadline))
-    if "://" in drop:
-        raise InvalidInputError(f"{drop} is no place for drops: give a folder or s3://bucket/…")
-    return FolderPlace(Path(drop))
 
 
 @contextlib.contextmanager

@@ -78,10 +78,21 @@ def read_night(name: str, store: ObjectStore, trust: Trust) -> Night | None:
     Raises:
         EvidenceError: Something else is claimed or signed under its name.
     """
+    found = night_statement(name, store, trust)
+    return found[1] if found else None
+
+
+def night_statement(name: str, store: ObjectStore, trust: Trust) -> tuple[Digest, Night] | None:
+    """Returns the same with the digest of its signed statement.
+
+    Raises:
+        EvidenceError: Something else is claimed or signed under its name.
+    """
     if store.claimed(NIGHTS + name) is None:
         return None
     digest, night = _claimed(name, store, trust)
-    return night if store.claimed(leaf_name(_entry(night, digest).leaf)) is not None else None
+    logged = store.claimed(leaf_name(_entry(night, digest).leaf)) is not None
+    return (digest, night) if logged else None
 
 
 def nights(store: ObjectStore) -> tuple[str, ...]:

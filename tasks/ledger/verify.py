@@ -18,6 +18,8 @@ from tasks.ledger.view import LogView, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
+_WITHOUT_OBJECTS = ("ledger/", RUNS, "beats/", "events/", "night-starts/")
+"""Claims that name no object, or only statements, which are referenced already."""
 _DIGESTS = re.compile(rb"sha256:[0-9a-f]{64}")
 
 
@@ -155,8 +157,7 @@ def _garbage(store: ObjectStore, referenced: set[Digest]) -> Iterator[Digest]:
         return
     claimed = set[bytes]()
     for name in store.claims():
-        # Log and run claims name only statements, which are referenced already.
-        if not name.startswith(("ledger/", RUNS)) or name.startswith(ENTRIES):
+        if not name.startswith(_WITHOUT_OBJECTS) or name.startswith(ENTRIES):
             claimed.update(_DIGESTS.findall(store.claimed(name) or b""))
     yield from (digest for digest in stored if digest.encode() not in claimed)
 

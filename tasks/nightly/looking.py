@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tasks.approving import Granted, grants_of
 from tasks.catalog.reading import shared_catalog
+from tasks.catalog.schema import IntervalGate
 from tasks.domain.bundle import Subject
 from tasks.domain.errors import EvidenceError, ProofhouseError, StoreError
 from tasks.domain.finding import Outcome, RiskTier
@@ -237,7 +238,10 @@ def rationed(plan: RunPlan, last: RunRecord, total: float, *, remote: bool) -> R
     told = {spent.check: spent.number for spent in spending(last.plan, total)}
     measured = {one.check for one in last.findings if one.outcome in _MEASURED}
     alphas: dict[str, float] = {}
+    catalog = shared_catalog()
     for spec in plan.checks:
+        if not isinstance(catalog.check(spec.check).gate, IntervalGate):
+            continue  # what was observed is a witness and no chance
         number = told.get(spec.check, 0)
         anew = remote or before.get(spec.check) != spec
         if anew and spec.check in measured:

@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.deployments import DEPLOYMENTS as SERVED
+from tasks.deployments import TAG
+
 ROOT = Path(__file__).parent.parent.parent
 DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load(
     (ROOT / "infra" / "prefect.yaml").read_text(encoding="utf-8")
@@ -23,6 +26,35 @@ def test_every_flow_is_deployed_once() -> None:
     files = {file.name for file in (ROOT / "flows").glob("*.py")} - {"__init__.py"}
     deployed = [Path(one["entrypoint"].partition(":")[0]).name for one in DEPLOYMENTS]
     assert sorted(deployed) == sorted(files)
+
+
+def test_a_work_pool_gets_what_serve_runs() -> None:
+    told = {
+        one.name: {
+            "entrypoint": one.entrypoint,
+            "description": one.description,
+            "tags": [TAG, *one.tags],
+            "parameters": one.parameters,
+            "schedules": [{"cron": one.cron, "timezone": "UTC"}] if one.cron else [],
+            "limit": one.at_once,
+        }
+        for one in SERVED
+    }
+    given = {
+        one["name"]: {
+            **{key: one[key] for key in ("entrypoint", "description", "tags", "parameters")},
+            "schedules": one.get("schedules", []),
+            "limit": one.get("concurrency_limit", {}).get("limit", 0),
+        }
+        for one in DEPLOYMENTS
+    }
+    assert given == told
+    strategies = {
+        one["concurrency_limit"]["collision_strategy"]
+        for one in DEPLOYMENTS
+        if "concurrency_limit" in one
+    }
+    assert strategies == {"CANCEL_NEW"}
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=lambda one: one["name"])

@@ -69,7 +69,7 @@ osd crush initial weight = 1
 [client.rgw.a]
 rgw frontends = beast endpoint=127.0.0.1:{port}
 rgw dynamic resharding = false
-rgw enable apis = s3, admin
+rgw enable apis = s3, admin, notifications
 """
 
 

@@ -1,15 +1,25 @@
-"""A catalog in which seconds of measuring let a bundle in, so that nights can be run for real."""
+"""Homes with live assets, as onboarding leaves them, and a catalog that asks them little."""
 
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import yaml
 
+from tasks import approving, onboarding
 from tasks.catalog.reading import catalog_root
-from tests.services.installed import Bundles, Proofhouse, installed
+from tasks.ledger.keys import make_key
+from tasks.runtime import Services
+from tasks.sandbox.opening import open_sandbox
+from tasks.sandbox.protocol import Level, Limits
+from tasks.settings import Settings
+from tasks.store.opening import open_store
+from tests.services.installed import Proofhouse
+from tests.tasks.nightly.nights import House
 
 CHECKS = ("artifact.scan", "artifact.behaviour", "provenance.manifest")
+ONE_MORE = "artifact.weights"
 
 
 @pytest.fixture(scope="session")
@@ -34,23 +44,36 @@ def brief(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def night_house(server: str, brief: Path, bundles: Bundles, tmp_path: Path) -> Proofhouse:
-    """A home with the brief catalog and nothing in it yet."""
-    return installed(tmp_path / "home", server, brief, bundles)
+def night_house(server: str, brief: Path, tmp_path: Path) -> Proofhouse:
+    """A home with a catalog of its own, to be changed, and nothing in it yet."""
+    catalogs = tmp_path / "catalogs"
+    shutil.copytree(brief, catalogs)
+    (tmp_path / "home").mkdir()
+    told = {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)}
+    return Proofhouse(tmp_path / "home", told)
 
 
-def raise_check_version(catalogs: Path, check: str = "provenance.manifest") -> None:
-    """Makes one check of a catalog another one, so that it has to be measured anew."""
-    place = catalogs / "checks" / check.replace(".", "/")
-    file = place.with_suffix(".yaml")
+def move_in(proofhouse: Proofhouse, assets: int) -> list[str]:
+    """Leaves live assets in a home as their onboarding would; returns their ids."""
+    make_key(proofhouse.home)
+    environment = {key: str(value) for key, value in proofhouse.environment.items()}
+    with mock.patch.dict("os.environ", environment, clear=True):
+        settings = Settings()
+        sandbox = open_sandbox(required=Level(settings.sandbox.required))
+        store = open_store(settings.store_url, home=proofhouse.home)
+        here = Services(settings, store, sandbox, Limits())
+        with (
+            mock.patch.object(approving, "services", return_value=here),
+            mock.patch.object(onboarding, "services", return_value=here),
+        ):
+            house = House(here)
+            return [house.onboard(f"1.{number}").asset for number in range(assets)]
+
+
+def ask_more(proofhouse: Proofhouse) -> None:
+    """Adds a check to the battery of a home's catalog, so that every asset has to be measured."""
+    catalogs = Path(proofhouse.environment["PROOFHOUSE_CATALOGS"])
+    file = catalogs / "batteries" / "test" / "brief.yaml"
     told = yaml.safe_load(file.read_text(encoding="utf-8"))
-    told["version"] += 1
+    told["checks"].append({"check": ONE_MORE})
     file.write_text(yaml.safe_dump(told), encoding="utf-8")
-
-
-def own_catalog(proofhouse: Proofhouse, brief: Path) -> Path:
-    """Gives a home a catalog of its own, to be changed."""
-    folder = proofhouse.home.parent / "catalogs"
-    shutil.copytree(brief, folder)
-    proofhouse.environment["PROOFHOUSE_CATALOGS"] = str(folder)
-    return folder

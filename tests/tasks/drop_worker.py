@@ -5,8 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from tasks.commands.intake import open_place
-from tasks.dropping import Taking
+from tasks.dropping import Taking, open_place
 from tasks.intake.drops import Patience
 from tasks.store.opening import open_store
 

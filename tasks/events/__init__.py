@@ -1,0 +1,1 @@
+"""Events from outside: authenticated, read, and turned into Prefect events once each."""
