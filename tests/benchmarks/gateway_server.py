@@ -3,6 +3,7 @@
 ``python -m tests.benchmarks.gateway_server FOLDER PORT`` prints nothing and serves until killed.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -57,7 +58,8 @@ def main() -> None:
     """Serves."""
     home, port = Path(sys.argv[1]), int(sys.argv[2])
     store = LocalStore(home / "store")
-    around = Surroundings(home, store, open_sandbox())
+    redis = os.environ.get("BENCH_REDIS", "")
+    around = Surroundings(home, store, open_sandbox(), redis=redis)
     parts = built_gateway(digits_model(store), None, POLICY, around)
     uvicorn.run(
         gateway_app(parts), port=port, log_level="warning", access_log=False, ws="none",

@@ -29,6 +29,9 @@ COMMANDS = (
     ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
     ["review-dataset"], ["intake", "once"], ["intake", "watch"],
     ["assess"], ["retrain"],
+    ["gateway", "serve"], ["gateway", "calibrate"], ["gateway", "throttle"], ["gateway", "reauth"],
+    ["gateway", "kill"], ["gateway", "share"], ["gateway", "keys", "add"],
+    ["gateway", "keys", "list"], ["gateway", "keys", "revoke"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
