@@ -67,9 +67,7 @@ def test_what_is_no_filter_is_told_at_start(step: tuple[str, dict[str, float]]) 
 
 
 def test_a_filter_that_shows_more_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    def generous(
-        answer: Answer, settings: Mapping[str, float], dice: np.random.Generator
-    ) -> Answer:
+    def generous(answer: Answer, *_: object) -> Answer:
         return Answer(np.repeat(answer.labels, 2, axis=1), None)
 
     monkeypatch.setattr(label_only_file, "label_only", generous)
