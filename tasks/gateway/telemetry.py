@@ -97,13 +97,16 @@ class Features:
 
     def of(self, inputs: Array) -> list[list[float]] | None:
         """Returns one row of features per input, None where none are kept."""
-        flat = (inputs.reshape(len(inputs), -1) / self._span).astype(np.float32)
+        kept = self.rows(inputs)
+        listed: list[list[float]] | None = None if kept is None else kept.tolist()
+        return listed
+
+    def rows(self, inputs: Array) -> Array | None:
+        """Returns the same as an array (n, d) float32."""
         if self._kind == "none":
             return None
-        kept: list[list[float]] = (
-            flat @ self._matrix if self._kind == "projected" else flat
-        ).tolist()
-        return kept
+        flat: Array = (inputs.reshape(len(inputs), -1) / self._span).astype(np.float32)
+        return flat @ self._matrix if self._kind == "projected" else flat
 
     def hashes(self, inputs: Array) -> list[str]:
         """Returns a keyed hash per input; equal inputs have equal hashes."""
