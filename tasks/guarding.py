@@ -33,7 +33,9 @@ Account = Annotated[str, typer.Argument(help="The account, as its keys name it."
 
 
 @gateway_app.command(
-    "serve", epilog="Example: `proofhouse gateway 'Acme Vision/digit-reader@1.2.0' --port 8080`"
+    "serve",
+    epilog="Example: `proofhouse gateway serve 'Acme Vision/digit-reader@1.2.0' --port 8080`; "
+    "*serve* may be left out.",
 )
 def gateway_serve(
     model: Annotated[str, typer.Argument(help="An accepted asset, *vendor/name@version*.")],

@@ -103,7 +103,8 @@ def calibrate_answer(
         else _observed(found, budget, since)
     )
     write_calibration(found.around.home, made)
-    promise = f"at most {made.bound * 10_000:.2g} false alarms per 10,000 accounts and week"
+    most = f"{made.bound * 10_000:.1f}"
+    promise = f"at most {most} false alarms per 10,000 accounts and week"
     told = [f"{made.source}: {promise}, with 95 % confidence", str(calibration_file(_home()))]
     if not made.keeps_budget:
         told.append(

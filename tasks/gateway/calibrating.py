@@ -58,10 +58,10 @@ def imitated(
         InvalidInputError: The policy keeps no features, or there are too few accounts.
     """
     gaps = bursty_gaps(seed) if gaps is None else gaps
-    rows = features.of(pool.inputs)
+    rows = features.rows(pool.inputs)
     if rows is None:
         raise InvalidInputError("the policy keeps no features of inputs, so nobody can be watched")
-    unit = usual_distance(np.array(rows))
+    unit = usual_distance(rows.astype(np.float64))
     clients = (honest_client(pool, gaps, seed + number) for number in range(accounts))
     scores = [block_scores(trail, unit) for trail in client_trails(clients, ask, features)]
     return _calibrated(scores, unit, budget, f"{accounts} imitated clients, seed {seed}")
@@ -100,11 +100,13 @@ def client_trails(clients: Iterator[Client], ask: Scores, features: Features) ->
 
 def kept_trail(inputs: Array, times: Floats, scores: Array, features: Features) -> Trail:
     """Returns the trail of inputs that were answered with these scores."""
+    rows = features.rows(inputs)
+    assert rows is not None, "whoever watches keeps features"
     raised = np.exp(scores.astype(float) - scores.max(axis=1, keepdims=True))
     ranked = np.sort(raised / raised.sum(axis=1, keepdims=True), axis=1)
     return Trail(
         times=np.asarray(times, float),
-        features=np.array(features.of(inputs), np.float32),
+        features=rows.astype(np.float32),
         hashes=np.array([int(text[:16], 16) for text in features.hashes(inputs)], np.uint64),
         labels=scores.argmax(axis=1).astype(np.int64),
         margins=ranked[:, -1] - ranked[:, -2],

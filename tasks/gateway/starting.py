@@ -2,6 +2,7 @@
 
 import math
 import secrets
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from tasks.gateway.routing import Route, Routes
 from tasks.gateway.servable import Servable, fetched, verify_servable
 from tasks.gateway.telemetry import Features, Recorder, claim_part
 from tasks.gateway.tracing import tracer_of
+from tasks.gateway.trails import week_so_far
 from tasks.gateway.watching import Watching
 from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
@@ -63,6 +65,8 @@ def built_gateway(
     )
     name, metrics = claim_part(spec.name), Metrics()
     watching = Watching(around.home, policy.watch, metrics, read_calibration(around.home))
+    if watching.calibration is not None:
+        watching.recall(week_so_far(around.store, name, time.time()))
     recorder = Recorder(
         folder / "spool",
         around.store,

@@ -34,6 +34,8 @@ from tasks.store.protocol import ObjectStore
 
 CLAIMS = "telemetry/"
 FLUSH_SECONDS = 0.25
+MOST_WAITING = 100_000
+"""Requests kept in memory while the disk takes none."""
 _log = logging.getLogger(__name__)
 SCHEMA = pa.schema(
     [
@@ -95,13 +97,16 @@ class Features:
 
     def of(self, inputs: Array) -> list[list[float]] | None:
         """Returns one row of features per input, None where none are kept."""
-        flat = (inputs.reshape(len(inputs), -1) / self._span).astype(np.float32)
+        kept = self.rows(inputs)
+        listed: list[list[float]] | None = None if kept is None else kept.tolist()
+        return listed
+
+    def rows(self, inputs: Array) -> Array | None:
+        """Returns the same as an array (n, d) float32."""
         if self._kind == "none":
             return None
-        kept: list[list[float]] = (
-            flat @ self._matrix if self._kind == "projected" else flat
-        ).tolist()
-        return kept
+        flat: Array = (inputs.reshape(len(inputs), -1) / self._span).astype(np.float32)
+        return flat @ self._matrix if self._kind == "projected" else flat
 
     def hashes(self, inputs: Array) -> list[str]:
         """Returns a keyed hash per input; equal inputs have equal hashes."""
@@ -182,9 +187,9 @@ class Recorder:
             self.rows += len(rows)
         except OSError as error:
             self.failures += 1
-            self._told = told + self._told[: self._keeping.batch_rows]
+            # Kept in memory while the disk says no, but not without end.
+            self._told = (told + self._told)[-MOST_WAITING:]
             _log.warning("telemetry cannot be spooled: %s", error)
-            self._stop.wait(1.0)
             return
         if self._heard is not None:
             self._heard(rows)
@@ -248,11 +253,11 @@ class _Spool:
         moment = datetime.now(UTC).strftime("%H%M%S%f")
         self.path = folder / f"{moment}-{uuid.uuid4().hex}.jsonl"
         part = self.path.with_suffix(".new")  # not looked at before it is locked
-        self._stream = part.open("ab")
+        self._stream = part.open("ab", buffering=0)
         fcntl.flock(self._stream, fcntl.LOCK_EX)
         part.rename(self.path)
         self._began = time.monotonic()
-        self.rows = 0
+        self.rows = self._bytes = 0
 
     @property
     def age(self) -> float:
@@ -261,9 +266,18 @@ class _Spool:
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Adds rows, durably."""
-        self._stream.write(b"".join(orjson.dumps(row) + b"\n" for row in rows))
-        self._stream.flush()
-        os.fsync(self._stream.fileno())
+        data = memoryview(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        rest = data
+        try:
+            while rest.nbytes:
+                rest = rest[self._stream.write(rest) :]
+            os.fsync(self._stream.fileno())
+        except OSError:
+            # They will be written again, so they must not stand here twice.
+            with contextlib.suppress(OSError):
+                self._stream.truncate(self._bytes)
+            raise
+        self._bytes += data.nbytes
         self.rows += len(rows)
 
     def release(self) -> None:

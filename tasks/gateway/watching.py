@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -47,13 +48,17 @@ class _Followed:
         self.alarmed = False
 
 
-def alarmed_accounts(home: Path) -> set[str]:
-    """Returns every account that a monitor ever alarmed."""
+def alarmed_accounts(home: Path, *, since: float = 0.0) -> set[str]:
+    """Returns every account that a monitor alarmed, from ``since`` (seconds since 1970) on."""
     path = gateway_folder(home) / "alarms.jsonl"
     if not path.exists():
         return set()
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
-    return {line["account"] for line in lines if line["monitor"] != "quota"}
+    return {
+        line["account"]
+        for line in lines
+        if line["monitor"] != "quota" and datetime.fromisoformat(line["at"]).timestamp() >= since
+    }
 
 
 class Watching:
@@ -76,6 +81,7 @@ class Watching:
         self._home, self._policy, self._metrics = home, policy, metrics
         self.calibration = calibration
         self._lock = threading.Lock()
+        self._recalled: set[str] = set()
         self._accounts: OrderedDict[str, _Followed] = OrderedDict()
         self.alarms: list[Alarm] = []
 
@@ -87,6 +93,13 @@ class Watching:
             if is_watched(row):
                 self._follow(row, self.calibration)
 
+    def recall(self, rows: Sequence[Row]) -> None:
+        """Follows what an earlier gateway heard this week; repeats no alarm that was raised."""
+        began = time.time() // WEEK_SECONDS * WEEK_SECONDS
+        self._recalled = alarmed_accounts(self._home, since=began)
+        self.heard(rows)
+        self._recalled = set()
+
     def _follow(self, row: Row, calibration: Calibration) -> None:
         followed = self._of(str(row["account"]), row, calibration)
         followed.waiting.append(row)
@@ -95,8 +108,10 @@ class Watching:
         block, followed.waiting = trail_of(followed.waiting), []
         standing = calibration.standing(followed.follower.block(block))
         highest = int(standing.argmax())
-        if standing[highest] > calibration.threshold and not followed.alarmed:
-            followed.alarmed = True
+        if standing[highest] <= calibration.threshold or followed.alarmed:
+            return
+        followed.alarmed = True
+        if row["account"] not in self._recalled:
             self.alarm(
                 Alarm(
                     account=str(row["account"]),

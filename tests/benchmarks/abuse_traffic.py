@@ -13,7 +13,7 @@ from tasks.attacks.evasion.square import square
 from tasks.attacks.extraction.active import active
 from tasks.attacks.extraction.data_free import data_free
 from tasks.attacks.extraction.jacobian import jacobian
-from tasks.attacks.extraction.knockoff import knockoff, queries
+from tasks.attacks.extraction.knockoff import queries
 from tasks.detectors.telemetry.traffic import Pool
 from tasks.sandbox.protocol import Array
 from tasks.targets.protocol import Access, Meter
@@ -178,6 +178,10 @@ BARRED = frozenset(list(ATTACKS)[:5])
 """Attacks that must be caught within 500 queries."""
 
 
+COSTLY = frozenset({"data-free generator", "active learning"})
+"""They train copies: a quarter of the attackers is tried."""
+
+
 def mixed(attack: Array, honest: Array, share: float, rng: np.random.Generator) -> Array:
     """Hides an attack's questions, in order, among a share of honest ones."""
     total = int(len(attack) / (1 - share))
@@ -192,6 +196,3 @@ def mixed(attack: Array, honest: Array, share: float, rng: np.random.Generator) 
 def split(attack: Array, accounts: int) -> Sequence[Array]:
     """Deals an attack's questions to accounts in turn."""
     return [attack[start::accounts] for start in range(accounts)]
-
-
-__all__ = ["ATTACKS", "BARRED", "BUDGET", "Ground", "knockoff", "mixed", "scores_of", "split"]

@@ -3,6 +3,7 @@
 ``python -m tests.benchmarks.gateway_server FOLDER PORT`` prints nothing and serves until killed.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -14,13 +15,13 @@ import yaml
 from tasks.demo.digits import split_digits
 from tasks.demo.training import LAYERS, train
 from tasks.domain.bundle import ModelSpec
-from tasks.gateway.accepting import AcceptedModel
 from tasks.gateway.policy import GatewayPolicy, Role
 from tasks.gateway.service import gateway_app
 from tasks.gateway.starting import Surroundings, built_gateway
 from tasks.sandbox.opening import open_sandbox
 from tasks.store.local import LocalStore
 from tasks.store.protocol import ObjectStore
+from tests.simulators.gateway import Accepted
 
 SPEC = ModelSpec.model_validate(
     {
@@ -38,12 +39,12 @@ POLICY = GatewayPolicy(
 )
 
 
-def digits_model(store: ObjectStore) -> AcceptedModel:
+def digits_model(store: ObjectStore) -> Accepted:
     """Trains the demo's network for a moment and stores it as an accepted bundle would lie."""
     network = train(split_digits()[0], epochs=5, epsilon=0, seed=0)
     weights = {name: np.ascontiguousarray(t.numpy()) for name, t in network.state_dict().items()}
     layers = yaml.safe_dump({"layers": list(LAYERS)}).encode()
-    return AcceptedModel(
+    return Accepted(
         asset="Acme/digits@1",
         run="run-bench",
         subject=store.put(b"bench").digest,
@@ -57,7 +58,8 @@ def main() -> None:
     """Serves."""
     home, port = Path(sys.argv[1]), int(sys.argv[2])
     store = LocalStore(home / "store")
-    around = Surroundings(home, store, open_sandbox())
+    redis = os.environ.get("BENCH_REDIS", "")
+    around = Surroundings(home, store, open_sandbox(), redis=redis)
     parts = built_gateway(digits_model(store), None, POLICY, around)
     uvicorn.run(
         gateway_app(parts), port=port, log_level="warning", access_log=False, ws="none",

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import uvicorn
 
-from tasks.domain.bundle import Subject
-from tasks.gateway.accepting import AcceptedModel
+from tasks.domain.bundle import ModelSpec, Subject
+from tasks.domain.digest import Digest
 from tasks.gateway.actions import gateway_folder
 from tasks.gateway.keys import KeyRing
 from tasks.gateway.parts import Parts
@@ -28,6 +28,17 @@ from tests.simulators.subjects import linear_subject, linear_weights
 
 WIDE = Role(rate_per_second=100_000, burst=100_000)
 POLICY = GatewayPolicy(roles={"internal": WIDE})
+
+
+class Accepted(NamedTuple):
+    """A model as if somebody had accepted it."""
+
+    asset: str
+    run: str
+    subject: Digest
+    spec: ModelSpec
+    artifact: Digest | None
+    architecture: Digest | None
 
 
 class Said(NamedTuple):
@@ -91,14 +102,12 @@ def question(inputs: Array | None = None, **changed: Any) -> bytes:
     return json.dumps({"inputs": [{**tensor, **changed}]}).encode()
 
 
-def accepted(
-    store: ObjectStore, *, run: str = "run-1", weights: bytes | None = None
-) -> AcceptedModel:
-    """A model as if somebody had accepted it; the evidence is not what these tests are about."""
+def accepted(store: ObjectStore, *, run: str = "run-1", weights: bytes | None = None) -> Accepted:
+    """A model as if somebody had accepted it; evidence is not what these tests are about."""
     subject: Subject = linear_subject(store, weights=weights or linear_weights(4.0))
     spec = subject.spec.model
     digests = {entry.path: entry.digest for entry in subject.files}
-    return AcceptedModel(
+    return Accepted(
         asset=subject.spec.asset,
         run=run,
         subject=store.put(subject.canonical()).digest,

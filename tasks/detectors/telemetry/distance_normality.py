@@ -4,13 +4,19 @@ Source: PRADA (Juuti et al. 2019, arXiv 1805.02628), section 5; here on the last
 that a thief who begins honestly is seen as well. Blind to thieves with natural inputs.
 """
 
-from tasks.detectors.telemetry.query_distances import normality
+import numpy as np
+
 from tasks.detectors.telemetry.trail import Look
+from tasks.statistics.normality import shapiro_wilk
 
 FEWEST = 50
+_OUTLIER = 3.0
 
 
 def distance_normality(look: Look) -> float:
     """Returns one minus the Shapiro-Wilk statistic of recent distances; 0 when there are few."""
     gaps = look.recent_gaps
-    return 1.0 - normality(gaps) if len(gaps) >= FEWEST else 0.0
+    if len(gaps) < FEWEST:
+        return 0.0
+    kept = gaps[np.abs(gaps - gaps.mean()) <= _OUTLIER * gaps.std()]
+    return 1.0 - shapiro_wilk(kept)

@@ -12,7 +12,5 @@ OFTEN = 4
 
 def repeated_rows(look: Look) -> float:
     """Returns how many different rows of the block were asked more than four times, per item."""
-    hashes = np.concatenate([look.past.hashes, look.block.hashes])
-    rows, counts = np.unique(hashes, return_counts=True)
-    often = rows[counts > OFTEN]
-    return float(np.isin(often, look.block.hashes).sum() / look.block.length)
+    often = np.unique(look.block.hashes[look.times_asked > OFTEN])
+    return float(len(often) / look.block.length)

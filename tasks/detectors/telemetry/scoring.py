@@ -11,8 +11,8 @@ MONITORS = (
     "nearest_distance", "distance_normality", "update_direction", "coverage_growth",
     "boundary_hugging", "near_threshold", "evasion_cluster", "repeated_rows", "flood",
 )  # fmt: skip
-WINDOWS = (1, 4)
-"""Blocks over which a monitor's score is averaged: a sharp look and a patient one."""
+WINDOWS = (1, 4, 8)
+"""Blocks over which a monitor's score is averaged: from a sharp look to a patient one."""
 NAMES = tuple(f"{name}@{window * BLOCK}" for window in WINDOWS for name in MONITORS)
 Monitor = Callable[[Look], float]
 

@@ -85,6 +85,8 @@ class Look(NamedTuple):
     repeats."""
     gaps: Floats
     """(block,): to the nearest earlier item that is no exact repeat; infinite without one."""
+    times_asked: NDArray[np.int64]
+    """(block,): how often each input stands in past and block together."""
     recent_gaps: Floats
     """Finite gaps of the last 100 items, this block's included."""
 
@@ -111,4 +113,4 @@ def looked(past: Trail, block: Trail, recent: Floats, unit: float) -> Look:
     distances[same] = np.inf
     gaps = distances.min(axis=1)
     kept = np.concatenate([recent, gaps[np.isfinite(gaps)]])[-RECENT:]
-    return Look(past, block, distances, gaps, kept)
+    return Look(past, block, distances, gaps, same.sum(axis=1), kept)

@@ -10,6 +10,8 @@ import numpy as np
 from tasks.detectors.telemetry.trail import Look
 
 COLLINEAR = 0.98
+RETURN = 0.1
+"""Of a step: nearer to where the last step began than this, one has gone back."""
 
 
 def update_direction(look: Look) -> float:
@@ -18,8 +20,10 @@ def update_direction(look: Look) -> float:
     steps = np.diff(trail.features.astype(np.float64), axis=0)
     lengths = np.linalg.norm(steps, axis=1)
     products = lengths[1:] * lengths[:-1]
+    back = np.linalg.norm(trail.features[2:] - trail.features[:-2], axis=1)
     # To another input and back again is a health check between two questions, not a line.
-    kept = (products > 0) & (trail.hashes[2:] != trail.hashes[:-2])
+    away = back > RETURN * np.maximum(lengths[1:], lengths[:-1])
+    kept = (products > 0) & away
     if not kept.any():
         return 0.0
     cosines = (steps[1:] * steps[:-1]).sum(1)[kept] / products[kept]

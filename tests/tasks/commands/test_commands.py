@@ -28,7 +28,11 @@ COMMANDS = (
     ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
     ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
     ["review-dataset"], ["intake", "once"], ["intake", "watch"],
-    ["assess"], ["retrain"], ["harden"],
+    ["assess"], ["retrain"], ["harden"], ["respond"], ["cases", "list"], ["cases", "show"],
+    ["drill"], ["drills", "list"], ["drills", "items"], ["drills", "close"], ["approve", "step"],
+    ["gateway", "serve"], ["gateway", "calibrate"], ["gateway", "throttle"], ["gateway", "reauth"],
+    ["gateway", "kill"], ["gateway", "share"], ["gateway", "keys", "add"],
+    ["gateway", "keys", "list"], ["gateway", "keys", "revoke"],
 )  # fmt: skip
 
 Run = Callable[..., Result]

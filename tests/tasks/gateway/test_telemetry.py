@@ -1,5 +1,6 @@
 """What is kept of requests, and that a crash does not lose it."""
 
+import errno
 import io
 import json
 import signal
@@ -172,3 +173,22 @@ def test_unknown_columns_are_left_out() -> None:
     row = json.loads('{"time":1,"status":200,"unknown":"left out"}')
     table = pq.read_table(pa.BufferReader(parquet_bytes([row])))
     assert table.column("status").to_pylist() == [200]
+
+
+def test_requests_wait_in_memory_while_the_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    keeper = recorder(tmp_path, store)
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def refuse(*_: object) -> None:
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.gateway.telemetry.os.fsync", refuse)
+        keeper.start()
+        keeper.tell(Told({"time": 1.0, "account": "a", "status": 200}))
+        wait_for(lambda: keeper.failures > 1, what="the disk's no")
+    keeper.close()
+    assert [row["account"] for row in rows_of(store, "reader")] == ["a"]

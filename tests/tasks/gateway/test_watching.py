@@ -9,6 +9,7 @@ import pytest
 
 from tasks.detectors.telemetry.scoring import NAMES
 from tasks.detectors.telemetry.traffic import Pool
+from tasks.detectors.telemetry.trail import BLOCK
 from tasks.domain.errors import InvalidInputError
 from tasks.gateway.actions import gateway_folder
 from tasks.gateway.calibrating import (
@@ -164,3 +165,33 @@ def test_reauthentication_is_an_answer_to_an_alarm(calibrated_home: Path) -> Non
         gateway.parts.watching.alarm(Alarm("other-thief", NAMES[0], 9.0, 1.0, 25))
         wait_for(lambda: gateway.ask(key).status == 401, what="the old key's end")
         assert gateway.ask(gateway.key("internal", "other-thief")).status == 200
+
+
+def test_a_restart_forgets_neither_questions_nor_alarms(calibrated_home: Path) -> None:
+    store = MemoryStore()
+    clean = np.array([0.5, 0.5, 0.1, 0.1])
+
+    def search(gateway: RunningGateway, key: str, count: int) -> None:
+        for _ in range(count):
+            wiggle = RNG.normal(0, 0.01, (1, 4))
+            gateway.ask(key, inputs=np.clip(clean + wiggle, 0, 1))
+
+    def alarms(gateway: RunningGateway) -> list[str]:
+        return [alarm.account for alarm in gateway.parts.watching.alarms]
+
+    policy = POLICY.model_copy(update={"watch": Watch(alarms_per_10k_accounts_week=300)})
+    with running_gateway(calibrated_home, policy=policy, store=store) as gateway:
+        key = gateway.key("internal", "patient")
+        search(gateway, key, BLOCK - 1)
+        wait_for(lambda: gateway.parts.recorder.rows == BLOCK - 1, what="the rows")
+        assert alarms(gateway) == []
+    with running_gateway(calibrated_home, policy=policy, store=store) as gateway:
+        search(gateway, key, 2 * BLOCK + 1)
+        wait_for(lambda: alarms(gateway), what="the alarm")
+        wait_for(lambda: gateway.parts.recorder.rows == 2 * BLOCK + 1, what="the rows")
+        assert gateway.parts.watching.alarms[0].queries % BLOCK == 0
+        followed = gateway.parts.watching._accounts["patient"]
+        assert followed.follower.count == 3 * BLOCK
+    with running_gateway(calibrated_home, policy=policy, store=store) as gateway:
+        assert gateway.parts.watching._accounts["patient"].alarmed
+        assert alarms(gateway) == []
