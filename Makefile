@@ -9,7 +9,7 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
+.PHONY: bench-drift bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -54,6 +54,11 @@ bench-evasion: $(STAMP)
 
 bench-extraction: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_extraction
+
+# PROOFHOUSE_TEST_DATA names the folder with sea_drift.npz and elec2.parquet;
+# PROOFHOUSE_PEERS__EVIDENTLY the python of an environment with evidently.
+bench-drift: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_drift
 
 bench-scan: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_scan

@@ -1,6 +1,5 @@
 """The work of the drift benchmark: tables with planted shifts, and streams night by night."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,7 +8,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from tasks.detectors.drift.sketch import Layout, Sketch
-from tasks.detectors.drift.watch import RISK, Watch, advanced, evidence, opened
+from tasks.detectors.drift.watch import RISK, advanced, evidence, opened
 from tasks.domain.digest import Digest
 from tasks.intake.comparison import Roles, plan
 from tasks.intake.sketching import Counting
@@ -173,6 +172,3 @@ def _psi(reference: Array, rows: Array, bins: Array) -> float:
         for x in (reference, rows)
     )
     return float(((p - q) * np.log(p / q)).sum())
-
-
-Reader = Callable[[Path], Any]
