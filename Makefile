@@ -58,7 +58,7 @@ bench-extraction: $(STAMP)
 # PROOFHOUSE_TEST_DATA names the folder with sea_drift.npz and elec2.parquet;
 # PROOFHOUSE_PEERS__EVIDENTLY the python of an environment with evidently.
 bench-drift: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_drift
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_drift $(PARTS)
 
 bench-scan: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_scan

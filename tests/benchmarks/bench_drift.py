@@ -1,6 +1,6 @@
 """Drift: speed and finds beside peers, memory by partitions, false alarms over nights, streams.
 
-``make bench-drift`` writes ``results/drift.json`` and the section of ``README.md``.
+``make bench-drift`` (``PARTS="speed memory campaigns streams"``) writes ``results/drift.json`` and the section of ``README.md``.
 ``PROOFHOUSE_TEST_DATA`` names the folder with ``sea_drift.npz`` and ``elec2.parquet``;
 ``PROOFHOUSE_PEERS__EVIDENTLY`` the interpreter of an environment with Evidently. What is not there
 is a row that says so.
@@ -41,12 +41,19 @@ MILLION = 1_000_000
 Row = dict[str, Any]
 
 
-def main() -> None:
-    """Runs everything and writes the results."""
-    rows = [*speed(), *memory(), *campaigns(), *streams()]
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    write_section("drift", table(rows))
+def main(parts: list[str]) -> None:
+    """Runs the named parts, or all, and writes the results; other parts keep their old rows."""
+    known = {"speed": speed, "memory": memory, "campaigns": campaigns, "streams": streams}
+    kept: dict[str, list[Row]] = {}
+    if parts and RESULTS.is_file():
+        for row in json.loads(RESULTS.read_text(encoding="utf-8")):
+            kept.setdefault(row["part"], []).append(row)
+    for part in parts or known:
+        kept[part] = [{"part": part, **row} for row in known[part]()]
+        rows = [row for name in known for row in kept.get(name, [])]
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        write_section("drift", table(rows))
 
 
 def speed() -> list[Row]:
@@ -234,4 +241,4 @@ def table(rows: list[Row]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -44,7 +44,7 @@ def subject(store: MemoryStore, tmp_path: Path) -> Subject:
 
 def written(folder: Path, name: str, x: Array, **more: Array) -> tuple[Path, ...]:
     place = folder / f"{name}.npz"
-    np.savez(place, x=x, **more)
+    np.savez(place, x=x, **more)  # type: ignore[arg-type] - the stub takes them for a flag
     return (place,)
 
 
@@ -96,7 +96,7 @@ def test_an_unknown_asset_is_not_opened() -> None:
 @pytest.mark.usefixtures("store")
 def test_an_asset_whose_evidence_is_gone_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
     row = SimpleNamespace(run="run-" + "0" * 20)
-    inventory = SimpleNamespace(latest_run=lambda asset: row)
-    monkeypatch.setattr("tasks.scoring.Inventory", lambda url: inventory)
+    inventory = SimpleNamespace(latest_run=lambda _: row)
+    monkeypatch.setattr("tasks.scoring.Inventory", lambda _: inventory)
     with pytest.raises(EvidenceError, match="does not verify"):
         accepted_subject(ASSET)
