@@ -1,6 +1,7 @@
 """Drift: speed and finds beside peers, memory by partitions, false alarms over nights, streams.
 
-``make bench-drift`` (``PARTS="speed memory campaigns streams"``) writes ``results/drift.json`` and the section of ``README.md``.
+``make bench-drift`` writes ``results/drift.json`` and the section of ``README.md``; one part alone
+with ``PARTS=speed`` (or ``memory``, ``campaigns``, ``streams``).
 ``PROOFHOUSE_TEST_DATA`` names the folder with ``sea_drift.npz`` and ``elec2.parquet``;
 ``PROOFHOUSE_PEERS__EVIDENTLY`` the interpreter of an environment with Evidently. What is not there
 is a row that says so.

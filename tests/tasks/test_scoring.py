@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,8 @@ def subject(store: MemoryStore, tmp_path: Path) -> Subject:
 
 def written(folder: Path, name: str, x: Array, **more: Array) -> tuple[Path, ...]:
     place = folder / f"{name}.npz"
-    np.savez(place, x=x, **more)  # type: ignore[arg-type] - the stub takes them for a flag
+    arrays: Any = {"x": x, **more}
+    np.savez(place, **arrays)
     return (place,)
 
 

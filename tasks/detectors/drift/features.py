@@ -106,17 +106,26 @@ def largest(shifts: tuple[Shift, ...]) -> Estimate:
 
 
 def distance_of(cells: Cells, *, number: bool, confidence: float) -> Estimate:
-    """Returns how far a column moved; missing values count as one more category."""
+    """Returns how far a column moved: its known values, or the share of missing ones."""
     m, n = (int(one.sum()) for one in (cells.reference, cells.current))
-    moved = _missing_distance(cells, m, n, confidence)
+    each = (1 + confidence) / 2
+    moved = _missing_distance(cells, m, n, each)
+    if not m and not n:
+        return moved.model_copy(update={"confidence": confidence})
     if number:
         value = kolmogorov_distance(cells.reference, cells.current)
-        known = distance_interval(value, m, n, confidence=confidence)
+        known = distance_interval(value, m, n, confidence=each)
     else:
         one, two = without_rare(cells.reference, cells.current)
         value = total_variation(one, two)
-        known = distance_interval(value, m, n, cells=len(one), confidence=confidence)
-    return max(known, moved, key=lambda estimate: (estimate.low, estimate.value))
+        known = distance_interval(value, m, n, cells=len(one), confidence=each)
+    return Estimate(
+        value=max(known.value, moved.value),
+        low=max(known.low, moved.low),
+        high=max(known.high, moved.high),
+        confidence=confidence,
+        n=max(known.n, moved.n),
+    )
 
 
 def without_rare(first: Counts, second: Counts) -> tuple[Counts, Counts]:
