@@ -58,6 +58,7 @@ def evidence(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one s
                   label=_short(gate["gate"]))  # fmt: skip
     axes.axhline(1, color=ALARM, linewidth=1, linestyle="--")
     axes.set(xlabel="night", ylabel="log evidence / log limit")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=7)
     return made
 
