@@ -9,8 +9,8 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql redis-server
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-abuse bench-backdoor bench-evasion bench-extraction bench-gateway bench-nightly
-.PHONY: bench-onboarding bench-privacy bench-scan fuzz-scan
+.PHONY: bench-abuse bench-backdoor bench-drift bench-evasion bench-extraction bench-gateway
+.PHONY: bench-nightly bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -65,9 +65,15 @@ bench-abuse: $(STAMP)
 
 bench-gateway: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_gateway
+
 # Scans some 170 small models: half an hour on an idle core. A run that was stopped goes on.
 bench-backdoor: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_backdoor --work /tmp/backdoor-zoo.jsonl
+
+# PROOFHOUSE_TEST_DATA names the folder with sea_drift.npz and elec2.parquet;
+# PROOFHOUSE_PEERS__EVIDENTLY the python of an environment with evidently.
+bench-drift: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_drift $(PARTS)
 
 bench-scan: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_scan

@@ -236,6 +236,9 @@ def drift(
     ] = "",
     model: Annotated[str, typer.Option(help="Accepted asset that answers both tables.")] = "",
     series: Annotated[str, typer.Option(help="Name under which nights add up.")] = "",
+    alpha: Annotated[float, typer.Option(help="False alarms of the whole series.")] = 0.01,
+    tolerance: Annotated[float, typer.Option(help="What a share of rows may move by.")] = 0.05,
+    risk_tolerance: Annotated[float, typer.Option(help="What the risk may rise by.")] = 0.01,
     peer: Annotated[
         list[str] | None, typer.Option(help="Also ask *evidently* or *whylogs*.")
     ] = None,
@@ -245,11 +248,12 @@ def drift(
 
     def work() -> Answer:
         from tasks.commands.drift import drift_answer  # noqa: PLC0415
-        from tasks.forms import TableRoles  # noqa: PLC0415
 
-        outputs = tuple(name.strip() for name in predictions.split(",") if name.strip())
-        roles = TableRoles(labels=labels, predictions=outputs, model=model, series=series)
-        return drift_answer(reference, current, roles, peers=peer or (), quiet=json_)
+        said = {
+            "labels": labels, "predictions": predictions, "model": model, "series": series,
+            "alpha": alpha, "tolerance": tolerance, "risk_tolerance": risk_tolerance,
+        }  # fmt: skip
+        return drift_answer(reference, current, said, peers=peer or (), quiet=json_)
 
     _run(work, json_)
 

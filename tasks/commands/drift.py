@@ -1,9 +1,11 @@
 """``proofhouse drift``: what the model meets now against what it was judged on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from tasks.cli import Answer
 from tasks.commands.onboard import EXIT_CODES, lines, prepare_home
@@ -12,7 +14,7 @@ from tasks.commands.wording import visible
 from tasks.domain.digest import Digest, is_digest
 from tasks.domain.errors import InvalidInputError, PeerError
 from tasks.domain.finding import Verdict
-from tasks.forms import TableRoles
+from tasks.forms import Demands, TableRoles
 from tasks.reports.peer_reports import interpreter_of, peer_report
 from tasks.settings import read_settings
 
@@ -28,7 +30,7 @@ _WORDS = {
 def drift_answer(
     reference: str,
     current: str,
-    roles: TableRoles,
+    said: Mapping[str, Any],
     *,
     peers: Sequence[str] = (),
     quiet: bool = False,
@@ -38,7 +40,7 @@ def drift_answer(
     Args:
         reference: A data file, a folder of them, or the digest of a kept sketch.
         current: A data file, or a folder of them.
-        roles: Which columns are what, and the name of the series.
+        said: Which columns are what, the name of the series and what it may spend, as options.
         peers: Other tools that are to report as well.
         quiet: Only plain lines of progress.
 
@@ -54,6 +56,7 @@ def drift_answer(
             raise InvalidInputError(
                 f"{path} does not exist. Give a data file, or a folder of them."
             )
+    roles = roles_of(said)
     settings = read_settings()
     interpreters = {peer: interpreter_of(peer, settings.peers.model_dump()) for peer in peers}
     if interpreters and is_digest(reference):
@@ -115,6 +118,27 @@ def _peer_line(peer: dict[str, Any]) -> str:
     named = ", ".join(drifted[:8]) or "no column"
     where = f"; {peer['report']}" if peer["report"] else ""
     return f"{peer['tool']} {peer['version']} says of a sample of rows: {named} drifted{where}"
+
+
+def roles_of(said: Mapping[str, Any]) -> TableRoles:
+    """Returns options as the flow's form takes them.
+
+    Raises:
+        InvalidInputError: One of them does not fit; the message names each.
+    """
+    outputs = tuple(name.strip() for name in said["predictions"].split(",") if name.strip())
+    demands = {name: said[name] for name in Demands.model_fields}
+    try:
+        return TableRoles(
+            labels=said["labels"],
+            predictions=outputs,
+            model=said["model"],
+            series=said["series"],
+            demands=Demands(**demands),
+        )
+    except ValidationError as error:
+        told = "; ".join(f"{one['loc'][0]}: {one['msg']}" for one in error.errors())
+        raise InvalidInputError(f"The options do not fit: {told}.") from error
 
 
 def ranking(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -36,6 +36,7 @@ from tasks.sandbox.protocol import Limits, Reply, Sandbox
 from tasks.statistics.intervals import Floats
 
 SURVEYED_FILES = 32
+MOST_COMPARED = 2000
 RIGHT_SHARE = 0.9
 """Share of the reference whose error is still called right, where answers are numbers."""
 SUFFIXES = frozenset({".parquet", ".csv", ".tsv", ".npz", ".safetensors"})
@@ -94,6 +95,11 @@ def plan(surveys: Sequence[Batch], roles: Roles) -> Layout:
         InvalidInputError: A named column is not there, or the outputs cannot be read.
     """
     batch = _together(surveys)
+    if len(batch) > MOST_COMPARED:
+        raise InvalidInputError(
+            f"The reference has {len(batch)} columns, {MOST_COMPARED} are compared. Hand in those "
+            "that matter, or an array, which is looked at through projections."
+        )
     wanted = [name for name in (roles.labels, *roles.predictions) if name]
     if missing := [name for name in wanted if name not in batch]:
         there = ", ".join(shown(name, 40) for name in list(batch)[:20])

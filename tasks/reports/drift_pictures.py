@@ -49,6 +49,8 @@ def distributions(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - 
 
 def evidence(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one signature
     """Draws the evidence of the gates nearest to an alarm, as a part of what an alarm takes."""
+    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415 - as above
+
     made, axes = figure()
     for at, gate in enumerate(json.loads(data)[:LINES]):
         nights = range(1, len(gate["log10"]) + 1)
@@ -58,6 +60,7 @@ def evidence(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one s
                   label=_short(gate["gate"]))  # fmt: skip
     axes.axhline(1, color=ALARM, linewidth=1, linestyle="--")
     axes.set(xlabel="night", ylabel="log evidence / log limit")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(frameon=False, fontsize=7)
     return made
 

@@ -1,6 +1,5 @@
 """The work of the drift benchmark: tables with planted shifts, and streams night by night."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -173,6 +172,3 @@ def _psi(reference: Array, rows: Array, bins: Array) -> float:
         for x in (reference, rows)
     )
     return float(((p - q) * np.log(p / q)).sum())
-
-
-Reader = Callable[[Path], Any]

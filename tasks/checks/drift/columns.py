@@ -65,7 +65,7 @@ def measure_columns(
             keep_json(
                 lab,
                 "distributions.json",
-                "The columns that moved most, before and now",
+                "The columns that moved most: bars are the reference, the line is now",
                 [_pictured(both, shift, tolerance) for shift in shifts[:PICTURED]],
             ),
         ),

@@ -25,8 +25,9 @@ from tasks.statistics.two_sample import (
 )
 
 STABILITY_CELLS = 10
-RARE = 0.001
-"""Categories with a smaller share of both samples are taken together."""
+ROWS_A_NAME, LEAST_NAMES = 128, 8
+"""Without change, the total variation over k cells is about 0.4 times the root of k (1/m + 1/n):
+with so many rows of the smaller table for each cell that is at most 0.05."""
 
 
 class Shift(NamedTuple):
@@ -106,25 +107,40 @@ def largest(shifts: tuple[Shift, ...]) -> Estimate:
 
 
 def distance_of(cells: Cells, *, number: bool, confidence: float) -> Estimate:
-    """Returns how far a column moved; missing values count as one more category."""
+    """Returns how far a column moved: its known values, or the share of missing ones."""
     m, n = (int(one.sum()) for one in (cells.reference, cells.current))
-    moved = _missing_distance(cells, m, n, confidence)
+    each = (1 + confidence) / 2
+    moved = _missing_distance(cells, m, n, each)
+    if not m and not n:
+        return moved.model_copy(update={"confidence": confidence})
     if number:
         value = kolmogorov_distance(cells.reference, cells.current)
-        known = distance_interval(value, m, n, confidence=confidence)
+        known = distance_interval(value, m, n, confidence=each)
     else:
-        one, two = without_rare(cells.reference, cells.current)
+        one, two = by_name(cells.reference, cells.current)
         value = total_variation(one, two)
-        known = distance_interval(value, m, n, cells=len(one), confidence=confidence)
-    return max(known, moved, key=lambda estimate: (estimate.low, estimate.value))
+        known = distance_interval(value, m, n, cells=len(one), confidence=each)
+    return Estimate(
+        value=max(known.value, moved.value),
+        low=max(known.low, moved.low),
+        high=max(known.high, moved.high),
+        confidence=confidence,
+        n=max(known.n, moved.n),
+    )
 
 
-def without_rare(first: Counts, second: Counts) -> tuple[Counts, Counts]:
-    """Takes categories that are rare in both together; empty cells are left out."""
-    share = np.maximum(first / max(1, first.sum()), second / max(1, second.sum()))
-    common = share >= RARE
-    rest = np.array([first[~common].sum()]), np.array([second[~common].sum()])
-    one, two = np.concatenate([first[common], rest[0]]), np.concatenate([second[common], rest[1]])
+def by_name(first: Counts, second: Counts) -> tuple[Counts, Counts]:
+    """Takes categories together until few rows can tell: the commonest, the others, and new names.
+
+    Layouts list names by how common they are in the reference, and hash those they do not know.
+    """
+    named = len(first) - HASHED
+    rows = int(min(first.sum(), second.sum()))
+    kept = min(named, max(LEAST_NAMES, rows // ROWS_A_NAME))
+    one, two = (
+        np.array([*counts[:kept], counts[kept:named].sum(), counts[named:].sum()])
+        for counts in (first, second)
+    )
     filled = (one + two) > 0
     return one[filled], two[filled]
 
@@ -172,7 +188,7 @@ def _missing_distance(cells: Cells, m: int, n: int, confidence: float) -> Estima
 def _coarse(cells: Cells, *, number: bool) -> tuple[Counts, Counts]:
     """Returns about ten cells for the stability index: deciles of the reference, or categories."""
     if not number:
-        return cells.reference[:-HASHED], cells.current[:-HASHED]
+        return by_name(cells.reference, cells.current)
     share = np.cumsum(cells.reference) / max(1, cells.reference.sum())
     group = np.minimum((share * STABILITY_CELLS - 1e-9).astype(np.int64), STABILITY_CELLS - 1)
     one, two = (

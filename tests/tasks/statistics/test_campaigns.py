@@ -96,3 +96,13 @@ def test_a_one_sided_bet_ignores_falls() -> None:
     band = reference_band(np.array([4000]), np.array([10_000]), alpha=0.025, tolerance=0.0)
     wins = nights(6, 0.1, 200)
     assert log_evidence(wins, np.full_like(wins, 200), band, falls=False)[-1] < 0.1
+
+
+def test_what_stays_within_the_tolerance_is_no_alarm_however_long() -> None:
+    wins = nights(7, 0.43, 1000, count=120)
+    reference = (400_000, 1_000_000)
+    within = evidence(wins, 1000, reference, tolerance=0.05)
+    assert float(within.max()) < np.log(40)
+    assert evidence(wins, 1000, reference, tolerance=0.0)[-1] > np.log(1e6)
+    low = nights(8, 0.37, 1000, count=120)
+    assert float(evidence(low, 1000, reference, tolerance=0.05).max()) < np.log(40)

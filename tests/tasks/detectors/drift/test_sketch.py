@@ -142,3 +142,22 @@ def test_the_interval_holds_the_distance_of_the_distributions() -> None:
         found = distance_of(Cells(counts[0], counts[1], (0, 0)), number=True, confidence=0.9)
         held += found.low <= true <= found.high
     assert held >= 180
+
+
+def test_a_value_is_counted_at_its_edge_and_not_above() -> None:
+    values = np.array([0.5] * 3 + [1.5] * 4 + [2.5] * 5 + [np.nan, np.inf, -np.inf])
+    made = sketch(layout({"x": values[:12]}), {"x": values})
+    assert made.layout.edges[0].tolist() == [0.5, 1.5, 2.5]
+    assert made.counts[0].tolist() == [4, 4, 5, 1, 1]
+
+
+def test_many_names_do_not_look_like_a_shift() -> None:
+    rng = np.random.default_rng(7)
+    before, same = ({"day": rng.integers(0, 700, 3500).astype("U5")} for _ in range(2))
+    cells = layout(before)
+    [shift] = compare(sketch(cells, before), sketch(cells, same))
+    assert not shift.significant
+    assert shift.distance.value < 0.08
+    later = {"day": rng.integers(700, 1400, 3500).astype("U5")}
+    [moved] = compare(sketch(cells, before), sketch(cells, later))
+    assert moved.distance.low > 0.8
