@@ -32,7 +32,11 @@ COMMANDS = (
     ["drill"], ["drills", "list"], ["drills", "items"], ["drills", "close"], ["approve", "step"],
     ["gateway", "serve"], ["gateway", "calibrate"], ["gateway", "throttle"], ["gateway", "reauth"],
     ["gateway", "kill"], ["gateway", "share"], ["gateway", "keys", "add"],
-    ["gateway", "keys", "list"], ["gateway", "keys", "revoke"],
+    ["gateway", "keys", "list"], ["gateway", "keys", "revoke"], ["drift"], ["nightly"],
+    ["canary", "start"], ["canary", "status"], ["canary", "signal"], ["canary", "promote"],
+    ["canary", "rollback"], ["events", "listen"], ["events", "token"], ["registry", "add"],
+    ["registry", "check"], ["registry", "export"], ["registry", "list"], ["registry", "promote"],
+    ["registry", "rollback"], ["registry", "show"], ["registry", "sync"], ["registry", "withdraw"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
