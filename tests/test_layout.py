@@ -26,7 +26,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"approving", "casework", "drifting", "dropping", "events", "forms", "nightly"})
     | {"onboarding", "retaining", "reviewing", "scoring"},
     frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
-    | {"orchestration", "responding"},
+    | {"looking", "orchestration", "responding"},
 )
 TOP_LEVEL = {
     ".ci", ".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md",

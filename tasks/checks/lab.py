@@ -16,25 +16,16 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy as np
 import safetensors.numpy
 
+from tasks.checks.endpoint import OUR_SIDE, EndpointLine
 from tasks.checks.escrow import Escrow, EscrowError
 from tasks.checks.parts import kept_part
 from tasks.domain.bundle import Endpoint, FileEntry, Subject
 from tasks.domain.digest import Digest
-from tasks.domain.errors import (
-    ChildRaisedError,
-    EndpointBudgetError,
-    EndpointDownError,
-    EndpointError,
-    EndpointRefusedError,
-)
 from tasks.domain.measurement import Artifact, Cost, Status
 from tasks.domain.spec import Parameter
-from tasks.sandbox.protocol import Array, Limits, Reply, Sandbox, Session, Values
+from tasks.sandbox.protocol import Array, Limits, Reply, Sandbox, Session
 from tasks.store.protocol import ObjectStore
-from tasks.targets.endpoint.broker import Broker, Terms
-
-_OUR_SIDE = (EndpointRefusedError, EndpointDownError, EndpointBudgetError)
-"""Endpoint errors that say nothing about the model."""
+from tasks.targets.endpoint.broker import Terms
 
 
 class NotAvailable(Exception):  # noqa: N818  - an answer, not an error
@@ -103,8 +94,7 @@ class Lab:
         self._opening = opening
         self._charged: Counter[str] = Counter()
         self._folder = escrow
-        self._broker: Broker | None = None
-        self._trouble: EndpointError | None = None
+        self._line = EndpointLine(subject.spec.model, terms)
         self._session: Session | None = None
         self._target: dict[str, Any] | None = None
         self._expected: Counter[str] | None = None
@@ -120,8 +110,7 @@ class Lab:
     ) -> None:
         if self._session is not None:
             self._session.__exit__(kind, error, trace)
-        if self._broker is not None:
-            self._broker.close()
+        self._line.close()
 
     def number(self, name: str) -> float:
         """Returns the parameter ``name`` as a float."""
@@ -366,7 +355,7 @@ class Lab:
 
     def _child(self, readable: tuple[Path, ...] = ()) -> Session:
         if self._session is None:
-            asked = {} if self._endpoint is None else {"answering": self._answer}
+            asked = {} if self._endpoint is None else {"answering": self._line.answer}
             self._session = self._sandbox.session(readable, self._limits, **asked).__enter__()
         return self._session
 
@@ -374,27 +363,14 @@ class Lab:
     def _endpoint(self) -> Endpoint | None:
         return self.subject.spec.model.endpoint
 
-    def _answer(self, arrays: Mapping[str, Array], values: Values) -> Reply:
-        """Answers the child's questions to the endpoint."""
-        try:
-            if self._broker is None:
-                self._broker = Broker(self.subject.spec.model, self._terms)
-            return self._broker.answer(arrays, values)
-        except EndpointError as error:
-            self._trouble = error
-            raise
-
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
-        """Tells what the endpoint did, where the child can only say that it got no answer."""
-        self._trouble = None
+        """Tells what the endpoint did; what is our side's fault is no answer about the model."""
         try:
-            yield
-        except ChildRaisedError as error:
-            # Kept on this side: a child could only claim it.
-            if self._trouble is None:
-                raise
-            raise _told(self._trouble) from error
+            with self._line.asking():
+                yield
+        except OUR_SIDE as trouble:
+            raise NotAvailable(trouble.message) from trouble
 
     def _model_files(self) -> tuple[Path, Path | None]:
         model = self.subject.spec.model
@@ -420,9 +396,3 @@ class Lab:
             model=model.model_dump(mode="json"),
             **self._opening.values,
         )
-
-
-def _told(trouble: EndpointError) -> Exception:
-    if isinstance(trouble, _OUR_SIDE):
-        return NotAvailable(trouble.message)
-    return trouble
