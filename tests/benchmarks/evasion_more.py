@@ -27,7 +27,8 @@ from tests.tasks.checks.benches import lab
 from tests.tasks.targets.models import digits, trained
 
 Row = dict[str, Any]
-FEW, TIMES = 250, 8
+FEW, TIMES = 512, 4
+"""More than fit the batch at once, so that both fill it again and again."""
 ASKED: dict[str, tuple[str, Callable[[Lab], Any], dict[str, Any]]] = {
     "scores, Square, 100 questions a point": (
         "logits", linf_robust_accuracy.measure, {"square_queries": 100},
@@ -44,7 +45,7 @@ POINTS, EPSILON = 50, 0.1
 
 
 def memory_rows(alone: Callable[..., Any]) -> Iterator[Row]:
-    """Peak memory of the same attacks: some points eight times over, and eight times the points.
+    """Peak memory of the same attacks: some points several times over, and as many points at once.
 
     The work is the same, so what the allocator keeps for itself is the same, too.
     """
