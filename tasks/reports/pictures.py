@@ -176,8 +176,53 @@ def _witnesses(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
     clean, moved = tensors["clean"], tensors["adversarial"]
     rows = min(4, len(clean))
     pairs = [(clean[i], f"read {_label(tensors, 'labels', i)}") for i in range(rows)]
-    pairs += [(moved[i], f"read {_label(tensors, 'predicted', i)}") for i in range(rows)]
+    pairs += [
+        (moved[i], f"read {int(tensors['predicted'][i])}" if "predicted" in tensors else "misread")
+        for i in range(rows)
+    ]
     return _grid(pairs, columns=rows)
+
+
+def _nearest(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    figure, axes = _figure()
+    for norm, colour, name in (("l2", ACCENT, "L2, per value"), ("linf", ALARM, "L-infinity")):
+        points = [point for point in json.loads(data) if point["norm"] == norm]
+        x = [point["change"] for point in points]
+        _band(axes, x, points, "robust_accuracy", colour=colour, label=name)
+    axes.set(xlabel="smallest change (fraction of input range)", ylabel="inputs that stand")
+    axes.set_ylim(-0.02, 1.02)
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def _certified(finding: Finding, data: bytes) -> "Figure":
+    figure, axes = _figure()
+    points = json.loads(data)
+    if not points:
+        raise ValueError("a curve without points")
+    x = [point["change"] for point in points]
+    y = [point["certified_accuracy"] for point in points]
+    axes.step(x, y, where="pre", color=ACCENT)
+    if finding.threshold is not None:
+        _threshold(axes, finding.threshold)
+    axes.set(xlabel="length of the change (L2, input ranges)", ylabel="certified accuracy")
+    axes.set_ylim(-0.02, 1.02)
+    return figure
+
+
+def _damage(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001
+    figure, axes = _figure(width=6.4, height=3.4)
+    rows = json.loads(data)
+    kinds = sorted({row["kind"] for row in rows})
+    severities = sorted({row["severity"] for row in rows})
+    held = {(row["kind"], row["severity"]): row["accuracy"] for row in rows}
+    table = np.array([[held[kind, severity] for severity in severities] for kind in kinds])
+    image = axes.imshow(table, vmin=0, vmax=1, cmap="Blues", aspect="auto")
+    axes.set_yticks(range(len(kinds)), [kind.replace("_", " ") for kind in kinds], fontsize=7)
+    axes.set_xticks(range(len(severities)), [str(severity) for severity in severities])
+    axes.set(xlabel="severity")
+    figure.colorbar(image, ax=axes, label="accuracy")
+    return figure
 
 
 def _classes(finding: Finding, data: bytes) -> "Figure":
@@ -211,12 +256,20 @@ def _spectra(finding: Finding, data: bytes) -> "Figure":
     return figure
 
 
-def _band(axes: "Axes", x: list[float], points: list[dict[str, Any]], name: str) -> None:
+def _band(
+    axes: "Axes",
+    x: list[float],
+    points: list[dict[str, Any]],
+    name: str,
+    *,
+    colour: str = ACCENT,
+    label: str | None = None,
+) -> None:
     if not points:
         raise ValueError("a curve without points")
     value, low, high = ([point[key] for point in points] for key in (name, "low", "high"))
-    axes.fill_between(x, low, high, color=ACCENT, alpha=0.2, linewidth=0)
-    axes.plot(x, value, "o-", color=ACCENT, markersize=3, linewidth=1.4)
+    axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+    axes.plot(x, value, "o-", color=colour, markersize=3, linewidth=1.4, label=label)
 
 
 def _threshold(axes: "Axes", value: float) -> None:
@@ -264,9 +317,11 @@ def _data_address(figure: "Figure") -> str:
 
 _DRAWINGS: dict[tuple[str, str], Drawing] = {
     ("evasion.linf_robust_accuracy", "curve.json"): _robustness,
-    ("evasion.linf_robust_accuracy", "witnesses.safetensors"): _witnesses,
     ("evasion.l2_robust_accuracy", "curve.json"): _robustness,
-    ("evasion.l2_robust_accuracy", "witnesses.safetensors"): _witnesses,
+    ("evasion.minimal_norm", "curve.json"): _nearest,
+    ("evasion.certified_radius", "certified.json"): _certified,
+    ("evasion.corruptions", "corruptions.json"): _damage,
+    ("*", "witnesses.safetensors"): _witnesses,
     ("evasion.defences", "defences.json"): _defences,
     ("extraction.fidelity", "curve.json"): _fidelity,
     ("*", "roc.json"): _roc,

@@ -49,7 +49,7 @@ INTRODUCTION = (
     "One copy, at equal queries, student and steps (5 epochs of batches of 64), by Proofhouse and "
     "by ART; below them what Proofhouse does for one finding. `passes` are the student's forwards "
     "and backwards; the victim is asked `queries` times. PRADA: the query at which a monitor of "
-    "query distances reports the thief."
+    "query distances reports the thief. `off`: fidelity on inputs of another distribution."
 )
 REPEATS = 3
 
@@ -215,7 +215,9 @@ class Shifted(nn.Module):
         return logits
 
 
-def by_art(attack: str, *, soft: bool) -> Callable[[Work], Copied]:
+def by_art(attack: str, *, soft: bool, **more: Any) -> Callable[[Work], Copied]:
+    """``more`` are settings of the attack; one that chooses its questions is given the labels."""
+
     def steal(work: Work) -> Copied:
         classification = importlib.import_module("art.estimators.classification")
         extraction = importlib.import_module("art.attacks.extraction")
@@ -245,7 +247,12 @@ def by_art(attack: str, *, soft: bool) -> Callable[[Work], Copied]:
             nb_epochs=EPOCHS,
             nb_stolen=work.budget,
             use_probability=soft,
-        ).extract(work.pool[: work.budget], thieved_classifier=thief)
+            **more,
+        ).extract(
+            work.pool[: work.budget],
+            work.labels[: work.budget] if more else None,
+            thieved_classifier=thief,
+        )
         named = stolen.predict(asked_of(work), batch_size=256).argmax(axis=1)
         return Copied(*cut(named, work), work.budget, 2 * EPOCHS * work.budget, {})
 
@@ -257,12 +264,15 @@ TOOLS: dict[str, Callable[[Work], Copied]] = {
     "art-copycat": by_art("CopycatCNN", soft=False),
     "art-knockoff-random": by_art("KnockoffNets", soft=False),
     "art-knockoff-prob": by_art("KnockoffNets", soft=True),
+    "art-knockoff-adaptive": by_art(
+        "KnockoffNets", soft=True, sampling_strategy="adaptive", reward="all", verbose=False
+    ),
     "proofhouse curve": curve,
     **{f"proofhouse {name}": strategy(name) for name in STRATEGIES},
 }
 
 
-ON_DIGITS_ONLY = {f"proofhouse {name}" for name in STRATEGIES}
+ON_DIGITS_ONLY = {"art-knockoff-adaptive", *(f"proofhouse {name}" for name in STRATEGIES)}
 """Many small trainings in a row; on the larger work they would take most of the time."""
 
 
@@ -318,6 +328,7 @@ def row(tool: str, name: str, repeats: int) -> dict[str, Any]:
         **where,
         "n": runs[0]["queries"],
         "runs": repeats,
+        "load": round(os.getloadavg()[0], 1),
         "seconds": {
             "median": round(statistics.median(seconds), 2),
             "min": round(min(seconds), 2),
@@ -338,8 +349,8 @@ def section(rows: list[dict[str, Any]]) -> str:
         "",
         "![Agreement by queries](results/extraction.svg)",
         "",
-        "| work | tool | queries | passes | CPU s | MiB | fidelity | off distribution | PRADA |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| work | tool | queries | passes | CPU s | runs | load | MiB | fidelity | off | PRADA |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *map(_line, rows), "", *_arms(rows)])
 
@@ -347,11 +358,13 @@ def section(rows: list[dict[str, Any]]) -> str:
 def _line(row: dict[str, Any]) -> str:
     start = f"| {row['work']} | {row['tool']} |"
     if "skipped" in row:
-        return f"{start} | | | | | | skipped: {row['skipped']} |"
-    quality = row["quality"]
+        return f"{start} | | | | | | | | skipped: {row['skipped']} |"
+    quality, took = row["quality"], row["seconds"]
+    seconds = f"{took['median']} ({took['min']} to {took['max']})"
     alarm = quality.get("monitor_alarm_at", "") if "monitor_alarm_at" in quality else ""
     return (
-        f"{start} {row['n']} | {row['passes']} | {row['seconds']['median']} | {row['peak_mib']} | "
+        f"{start} {row['n']} | {row['passes']} | {seconds} | {row['runs']} | "
+        f"{row.get('load', '')} | {row['peak_mib']} | "
         f"{quality['fidelity']:.4f} | {quality['fidelity_off_distribution']:.4f} | "
         f"{'not seen' if alarm is None else alarm} |"
     )
@@ -399,16 +412,30 @@ def main() -> None:
     parser.add_argument("--tool", choices=TOOLS)
     parser.add_argument("--work", choices=WORKS)
     parser.add_argument("--repeats", type=int, default=REPEATS)
+    parser.add_argument("--only", nargs="*", default=[], help="WORK/TOOL; others keep their rows")
     chosen = parser.parse_args()
     if chosen.tool:
         sys.stdout.write(json.dumps(measured(chosen.tool, chosen.work)))
         return
-    jobs = [(tool, name) for name in WORKS for tool in TOOLS]
-    rows = []
+    jobs = [
+        (tool, name)
+        for name in WORKS
+        for tool in TOOLS
+        if name == "digits" or tool not in ON_DIGITS_ONLY
+    ]
+    kept = FOLDER / "extraction.json"
+    known = json.loads(kept.read_text(encoding="utf-8")) if chosen.only and kept.exists() else []
+    rows = {(each["tool"], each["work"]): each for each in known}
     for tool, name in jobs:
-        if name == "digits" or tool not in ON_DIGITS_ONLY:
-            rows.append(row(tool, name, chosen.repeats))
-            sys.stderr.write(f"{json.dumps(rows[-1])}\n")
+        if chosen.only and f"{name}/{tool}" not in chosen.only:
+            continue
+        rows[tool, name] = row(tool, name, chosen.repeats)
+        sys.stderr.write(f"{json.dumps(rows[tool, name])}\n")
+        write([rows[job] for job in jobs if job in rows])
+
+
+def write(rows: list[dict[str, Any]]) -> None:
+    """Writes what is known so far."""
     FOLDER.mkdir(exist_ok=True)
     text = json.dumps(rows, indent=1) + "\n"
     (FOLDER / "extraction.json").write_text(text, encoding="utf-8")

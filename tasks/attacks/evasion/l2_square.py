@@ -5,11 +5,12 @@ change inside two windows, and spends its length (and what the budget still allo
 first. Windows are drawn per point, so that a point's result is its own.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from tasks.attacks.evasion.balls import L2Ball, lengths, wide
-from tasks.attacks.evasion.pool import Pool
 from tasks.attacks.evasion.random_search import (
     Counts,
     Draws,
@@ -20,35 +21,21 @@ from tasks.attacks.evasion.random_search import (
     within,
 )
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 FIRST_FRACTION = 0.1  # p
 TILES = 5
 """The start is a board of this many bumps a side."""
 
 
-def l2_square(
-    target: Target,
-    *,
-    inputs: Images,
-    labels: Labels,
-    epsilon: float,
-    queries: int = 1000,
-    restarts: int = 1,
-    patient: bool = True,
-    seed: int = 0,
-) -> Reply:
-    """Searches each Euclidean ball by scores alone; arguments and answer as in ``square``."""
-    pool = Pool(target, inputs, labels)
-    return search_by_scores(
-        pool,
-        Bumps(target, epsilon, queries),
-        purpose="l2_square",
-        queries=queries,
-        restarts=restarts,
-        patient=patient,
-        seed=seed,
-    )
+def l2_square(target: Target, *, epsilon: float, queries: int = 1000, **search: Any) -> Reply:
+    """Searches each Euclidean ball of radius ``epsilon`` (raw units) by scores alone.
+
+    Further arguments and the answer are those of
+    :func:`tasks.attacks.evasion.random_search.search_by_scores`.
+    """
+    proposals = Bumps(target, epsilon, queries)
+    return search_by_scores(target, proposals, purpose="l2_square", queries=queries, **search)
 
 
 class Bumps:

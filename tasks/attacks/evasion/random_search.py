@@ -16,7 +16,7 @@ from tasks.attacks.evasion.balls import wide
 from tasks.attacks.evasion.keyed import KeyRing, uniform
 from tasks.attacks.evasion.pool import Attempt, Patience, Pool, View, attempts
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Labels, Scores, Target
+from tasks.targets.protocol import Images, Labels, Scores, Target
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 queries, section 5
 FIRST_RUNG = 64
@@ -43,16 +43,34 @@ class Proposals(Protocol):
 
 
 def search_by_scores(
-    pool: Pool,
+    target: Target,
     proposals: Proposals,
     *,
     purpose: str,
+    inputs: Images,
+    labels: Labels,
     queries: int,
-    restarts: int,
-    patient: bool,
-    seed: int,
+    restarts: int = 1,
+    patient: bool = True,
+    seed: int = 0,
 ) -> Reply:
-    """Runs the search on all points of a pool; returns the arrays of :meth:`Pool.reply`."""
+    """Searches each ball by scores alone.
+
+    Args:
+        target: Victim that reveals scores (or labels: then it is a blind search).
+        proposals: What to try in which ball.
+        purpose: Keeps the randomness of different attacks apart.
+        inputs: (n, …) float32, raw values within ``target.bounds``, correctly classified.
+        labels: (n,) true classes.
+        queries: Most scores asked per point and restart.
+        restarts: Independent searches per point.
+        patient: Whether every surviving point gets all its queries, hopeless or not.
+        seed: Equal seeds give equal outputs, whatever else is in the batch.
+
+    Returns:
+        The arrays of :meth:`Pool.reply`; its cost. The caller verifies budget and success itself.
+    """
+    pool = Pool(target, inputs, labels)
     if queries > 0:
         keys = KeyRing(pool.inputs, seed=seed, purpose=purpose)
         search = RandomSearch(pool, proposals, keys, queries)

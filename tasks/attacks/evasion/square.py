@@ -5,9 +5,10 @@ gradients, so what it breaks and gradient attacks do not is a sign of masked gra
 drawn per point, not per batch, so that a point's result is its own.
 """
 
+from typing import Any
+
 import torch
 
-from tasks.attacks.evasion.pool import Pool
 from tasks.attacks.evasion.random_search import (
     Counts,
     Draws,
@@ -16,47 +17,19 @@ from tasks.attacks.evasion.random_search import (
     search_by_scores,
 )
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 FIRST_FRACTION = 0.8  # p, the share of the image that the first squares cover
 
 
-def square(
-    target: Target,
-    *,
-    inputs: Images,
-    labels: Labels,
-    epsilon: float,
-    queries: int = 1000,
-    restarts: int = 1,
-    patient: bool = True,
-    seed: int = 0,
-) -> Reply:
-    """Searches each L-infinity ball by scores alone.
+def square(target: Target, *, epsilon: float, queries: int = 1000, **search: Any) -> Reply:
+    """Searches each L-infinity ball of radius ``epsilon`` (raw units) by scores alone.
 
-    Args:
-        target: Victim that reveals scores (or labels: then it is a blind search).
-        inputs: (n, …) float32, raw values within ``target.bounds``, correctly classified.
-        labels: (n,) true classes.
-        epsilon: Radius of the ball, in raw units.
-        queries: Most scores asked per point and restart.
-        restarts: Independent searches per point.
-        patient: Whether every surviving point gets all its queries, hopeless or not.
-        seed: Equal seeds give equal outputs, whatever else is in the batch.
-
-    Returns:
-        The arrays of :meth:`Pool.reply`; its cost. The caller verifies budget and success itself.
+    Further arguments and the answer are those of
+    :func:`tasks.attacks.evasion.random_search.search_by_scores`.
     """
-    pool = Pool(target, inputs, labels)
-    return search_by_scores(
-        pool,
-        Squares(target, epsilon, queries),
-        purpose="square",
-        queries=queries,
-        restarts=restarts,
-        patient=patient,
-        seed=seed,
-    )
+    proposals = Squares(target, epsilon, queries)
+    return search_by_scores(target, proposals, purpose="square", queries=queries, **search)
 
 
 class Squares:

@@ -12,82 +12,49 @@ import torch
 from numpy.typing import NDArray
 
 from tasks.attacks.evasion.keyed import generator_for
-from tasks.attacks.evasion.random_search import margin_of
-from tasks.attacks.tabular.repairing import repaired
-from tasks.attacks.tabular.rules import Allowed, Rows, Rules
+from tasks.attacks.tabular.ground import Ground
+from tasks.attacks.tabular.rules import Rows
 from tasks.domain.errors import TargetError
-from tasks.domain.table import Table
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 MOMENTUM = 0.75
 PATIENCE = 3
 """Steps without a lower lead after which a row's stride is halved and it goes back to its best."""
 
 
-def capgd(
-    target: Target,
-    *,
-    inputs: Images,
-    labels: Labels,
-    table: dict[str, Any],
-    epsilon: float,
-    categories: int = 1,
-    steps: int = 20,
-    restarts: int = 2,
-    seed: int = 0,
-) -> Reply:
+def capgd(target: Target, *, steps: int = 20, restarts: int = 2, **rows: Any) -> Reply:
     """Searches possible rows near each row that the target labels otherwise.
 
     Args:
         target: Victim that reveals gradients.
-        inputs: (n, columns) float32, possible rows, correctly classified.
-        labels: (n,) true classes.
-        table: ``Table`` as JSON values.
-        epsilon: Largest change of a number, as a share of its column's range.
-        categories: Most categories that may become another.
         steps: Steps per row and start; each costs two forwards and one backward.
         restarts: Starts: the clean row first, then random ones.
-        seed: Equal seeds give equal outputs, whatever else is in the batch.
+        rows: What :class:`Ground` takes.
 
     Returns:
-        Arrays ``candidates`` (like ``inputs``: the witness, or the row of least lead) and
-        ``found`` (n,); values ``passes``, ``queries``. The caller measures feasibility, budget
-        and success itself.
+        See :meth:`Ground.reply`.
 
     Raises:
         TargetError: The target reveals no gradients.
     """
     if target.module is None:
         raise TargetError("this attack needs gradients, the target reveals only scores")
-    before = target.meter.forwards, target.meter.backwards
-    ascent = _Ascent(
-        target, inputs, labels, Rules(Table.model_validate(table)), Allowed(epsilon, categories)
-    )
-    for restart in range(restarts if len(labels) else 0):
-        ascent.run(steps, seed, restart)
-    forwards = target.meter.forwards - before[0]
-    backwards = target.meter.backwards - before[1]
-    return Reply(
-        {"candidates": ascent.best.astype(np.float32), "found": ascent.lead < 0},
-        {"passes": forwards + backwards, "queries": forwards},
-    )
+    ascent = _Ascent(target, **rows)
+    for restart in range(restarts if len(ascent.labels) else 0):
+        ascent.run(steps, restart)
+    return ascent.reply()
 
 
-class _Ascent:
-    def __init__(
-        self, target: Target, inputs: Images, labels: Labels, rules: Rules, allowed: Allowed
-    ) -> None:
-        self.target, self.labels, self.rules, self.allowed = target, labels, rules, allowed
-        self.clean: Rows = inputs.astype(np.float64)
-        self.best = self.clean.copy()
-        self.lead = np.full(len(labels), np.inf)
-        share = np.where(rules.number, allowed.epsilon, 1.0)
-        self.reach = np.where(rules.mutable, share * rules.width, 0.0)
+class _Ascent(Ground):
+    def __init__(self, target: Target, **rows: Any) -> None:
+        super().__init__(target, **rows)
+        share = np.where(self.rules.number, self.allowed.epsilon, 1.0)
+        self.reach = np.where(self.rules.mutable, share * self.rules.width, 0.0)
 
-    def run(self, steps: int, seed: int, restart: int) -> None:
+    def run(self, steps: int, restart: int) -> None:
         rows = np.flatnonzero(self.lead >= 0)
-        now = self._start(rows, seed, restart)
+        now = self._start(rows, restart)
         before, anchor = now.copy(), now.copy()
         least = np.full(len(rows), np.inf)
         stride, waited = np.ones(len(rows)), np.zeros(len(rows), np.int64)
@@ -111,12 +78,12 @@ class _Ascent:
             now, before = self._inside(rows, now + weight * (stepped - now) + carried), now
         self._note(rows, now)
 
-    def _start(self, rows: NDArray[np.int64], seed: int, restart: int) -> Rows:
+    def _start(self, rows: NDArray[np.int64], restart: int) -> Rows:
         if restart == 0:
             return self.clean[rows].copy()
         drawn = [
             generator_for(
-                self.clean[row].astype(np.float32), seed=seed, purpose=f"rows/{restart}"
+                self.clean[row].astype(np.float32), seed=self.seed, purpose=f"rows/{restart}"
             ).uniform(-1, 1, self.clean.shape[1])
             for row in rows
         ]
@@ -131,8 +98,7 @@ class _Ascent:
         return np.where(self.rules.mutable, self.rules.follow(inside), clean)
 
     def _note(self, rows: NDArray[np.int64], now: Rows) -> NDArray[np.float64]:
-        tried = repaired(now, self.clean[rows], self.rules, self.allowed)
-        lead = margin_of(self.target.scores(tried.astype(np.float32)), self.labels[rows])
+        tried, lead = self.asked(now, self.clean[rows], self.labels[rows])
         better = lead < self.lead[rows]
         self.best[rows[better]] = tried[better]
         self.lead[rows[better]] = lead[better]

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.attacks.evasion.keyed import generator_for
-from tasks.attacks.evasion.random_search import margin_of
-from tasks.attacks.tabular.repairing import repaired
-from tasks.attacks.tabular.rules import Allowed, Rows, Rules
-from tasks.domain.table import Table
+from tasks.attacks.tabular.ground import Ground
+from tasks.attacks.tabular.rules import Rows
 from tasks.sandbox.protocol import Reply
-from tasks.targets.protocol import Images, Labels, Target
+from tasks.targets.protocol import Target
 
 SURVIVORS = 0.5
 """Share of a generation that lives on."""
@@ -23,70 +21,35 @@ MUTATED = 0.3
 """Chance that a value of an offspring is drawn anew."""
 
 
-def evolution(
-    target: Target,
-    *,
-    inputs: Images,
-    labels: Labels,
-    table: dict[str, Any],
-    epsilon: float,
-    categories: int = 1,
-    population: int = 20,
-    generations: int = 20,
-    seed: int = 0,
-) -> Reply:
+def evolution(target: Target, *, population: int = 20, generations: int = 20, **rows: Any) -> Reply:
     """Breeds rows around each row until one has another class.
 
     Args:
         target: Victim that reveals scores (or labels: then it is a blind search).
-        inputs: (n, columns) float32, possible rows, correctly classified.
-        labels: (n,) true classes.
-        table: ``Table`` as JSON values.
-        epsilon: Largest change of a number, as a share of its column's range.
-        categories: Most categories that may become another.
         population: Rows bred side by side for each row.
         generations: How often; each costs ``population`` queries per row.
-        seed: Equal seeds give equal outputs, whatever else is in the batch.
+        rows: What :class:`Ground` takes.
 
     Returns:
-        Arrays ``candidates`` (like ``inputs``) and ``found`` (n,); values ``passes``, ``queries``.
-        The caller measures feasibility, budget and success itself.
+        See :meth:`Ground.reply`.
     """
-    before = target.meter.forwards
-    breed = _Breed(
-        target, inputs, labels, Rules(Table.model_validate(table)), Allowed(epsilon, categories),
-        population=max(2, population), seed=seed,
-    )  # fmt: skip
-    for _ in range(generations if len(labels) else 0):
+    breed = _Breed(target, max(2, population), **rows)
+    for _ in range(generations if len(breed.labels) else 0):
         if not breed.advance():
             break
-    asked = target.meter.forwards - before
-    return Reply(
-        {"candidates": breed.best.astype(np.float32), "found": breed.lead < 0},
-        {"passes": asked, "queries": asked},
-    )
+    return breed.reply()
 
 
-class _Breed:
-    def __init__(
-        self,
-        target: Target,
-        inputs: Images,
-        labels: Labels,
-        rules: Rules,
-        allowed: Allowed,
-        *,
-        population: int,
-        seed: int,
-    ) -> None:
-        self.target, self.labels, self.rules, self.allowed = target, labels, rules, allowed
+class _Breed(Ground):
+    def __init__(self, target: Target, population: int, **rows: Any) -> None:
+        super().__init__(target, **rows)
         self.size = population
-        self.clean: Rows = inputs.astype(np.float64)
-        self.rngs = [generator_for(item, seed=seed, purpose="evolution") for item in inputs]
+        self.rngs = [
+            generator_for(item.astype(np.float32), seed=self.seed, purpose="evolution")
+            for item in self.clean
+        ]
         self.parents = np.repeat(self.clean[:, None], population, axis=1)
-        self.leads = np.full((len(labels), population), np.inf)
-        self.best = self.clean.copy()
-        self.lead = np.full(len(labels), np.inf)
+        self.leads = np.full((len(self.labels), population), np.inf)
 
     def advance(self) -> bool:
         """Breeds one generation of every row that still stands; False when none does."""
@@ -96,9 +59,8 @@ class _Breed:
         proposed = np.stack([self._offspring(int(row)) for row in rows])
         count, size, columns = proposed.shape
         clean = np.repeat(self.clean[rows], size, axis=0)
-        bred = repaired(proposed.reshape(-1, columns), clean, self.rules, self.allowed)
-        asked = margin_of(
-            self.target.scores(bred.astype(np.float32)), np.repeat(self.labels[rows], size)
+        bred, asked = self.asked(
+            proposed.reshape(-1, columns), clean, np.repeat(self.labels[rows], size)
         )
         self._select(rows, bred.reshape(count, size, columns), asked.reshape(count, size))
         return True

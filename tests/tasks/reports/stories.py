@@ -185,11 +185,47 @@ _CURVE = _points("epsilon", "robust_accuracy")
 _WITNESSES = _tensors(
     clean=_IMAGES, adversarial=1 - _IMAGES, labels=_LABELS, predicted=_LABELS[::-1]
 )
+_UNREAD = _tensors(clean=_IMAGES, adversarial=1 - _IMAGES, labels=_LABELS)
 DRAWABLE: dict[tuple[str, str], bytes] = {
     (ROBUST, "curve.json"): _CURVE,
     (ROBUST, "witnesses.safetensors"): _WITNESSES,
     ("evasion.l2_robust_accuracy", "curve.json"): _CURVE,
     ("evasion.l2_robust_accuracy", "witnesses.safetensors"): _WITNESSES,
+    ("evasion.spatial", "witnesses.safetensors"): _UNREAD,
+    ("evasion.minimal_norm", "curve.json"): json.dumps(
+        [
+            {"norm": norm, "change": x, "robust_accuracy": 1 - x, "low": 0, "high": 1}
+            for norm in ("l2", "linf")
+            for x in (0, 0.5, 1)
+        ]
+    ).encode(),
+    ("evasion.certified_radius", "certified.json"): json.dumps(
+        [{"change": x, "certified_accuracy": 1 - x} for x in (0, 0.5, 1)]
+    ).encode(),
+    ("evasion.corruptions", "corruptions.json"): json.dumps(
+        [
+            {"kind": kind, "severity": severity, "accuracy": 0.1 * severity}
+            for kind in ("fog", "shot_noise")
+            for severity in (1, 3)
+        ]
+    ).encode(),
+    ("evasion.defences", "defences.json"): json.dumps(
+        {
+            "defences": [
+                {
+                    "defence": name,
+                    "epsilon": 0.1,
+                    "curve": [{"epsilon": x, "robust_accuracy": 1 - x} for x in (0, 0.1, 0.2)],
+                    "unaware_accuracy": {"value": 0.9},
+                    **effect,
+                }
+                for name, effect in (
+                    ("none", {}),
+                    ("filter", {"effect": "only masks", "gain": {"value": 0.01}}),
+                )
+            ]
+        }
+    ).encode(),
     ("extraction.fidelity", "curve.json"): json.dumps(
         {
             "points": json.loads(_points("queries", "fidelity")),
