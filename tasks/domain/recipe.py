@@ -35,4 +35,8 @@ class TrainingRecipe(Frozen):
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 30
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 100
+    augmentation: Literal["none", "shift"] = Field(
+        default="none", exclude_if=lambda kind: kind == "none"
+    )
+    """``shift``: pictures are moved by up to one pixel, anew in each step."""
     privacy: PrivacyRecipe | None = None

@@ -16,7 +16,7 @@ from torch import nn
 from torch.func import functional_call, replace_all_batch_norm_modules_
 
 from tasks.attacks.inference.signals import confidence, loss
-from tasks.attacks.inference.views import views
+from tasks.attacks.inference.views import SHIFTS, shifted, views
 from tasks.domain.errors import TargetError
 from tasks.sandbox.protocol import Array, Reply
 from tasks.targets.layer_file import Dropout, Layer, read_layer_file
@@ -38,6 +38,7 @@ class Recipe(NamedTuple):
     weight_decay: float
     epochs: int
     batch_size: int
+    augmentation: str = "none"
 
 
 def shadow_stack(
@@ -210,7 +211,7 @@ def _trained(
     optimizer = _optimizer(how, list(weights.values()))
     for rows, counted in _batches(members, how, rng):
         optimizer.zero_grad(set_to_none=True)
-        logits = each(weights, items[rows])
+        logits = each(weights, _moved(items, how, rng)[rows])
         losses = nn.functional.cross_entropy(
             logits.transpose(1, 2), targets[rows], reduction="none"
         )
@@ -218,6 +219,16 @@ def _trained(
         (losses * counted).sum().backward()
         optimizer.step()
     return weights
+
+
+def _moved(items: torch.Tensor, how: Recipe, rng: np.random.Generator) -> torch.Tensor:
+    """Returns the items as this step sees them: pictures are moved where the recipe says so."""
+    if how.augmentation == "none" or items.ndim != 4:
+        return items
+    place = int(rng.integers(len(SHIFTS) + 1))
+    if place == len(SHIFTS):
+        return items
+    return torch.from_numpy(shifted(items.numpy(), *SHIFTS[place]))
 
 
 def _answers(network: nn.Module, weights: Stack, items: torch.Tensor) -> Array:

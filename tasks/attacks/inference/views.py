@@ -30,12 +30,13 @@ def views(inputs: Array, count: int) -> Iterator[Array]:
     shifts = iter(SHIFTS if inputs.ndim == 4 else ())
     for _ in range(count - 1):
         if (shift := next(shifts, None)) is not None:
-            yield _shifted(inputs, *shift)
+            yield shifted(inputs, *shift)
         else:
             yield _disturbed(inputs, rng)
 
 
-def _shifted(inputs: Array, down: int, right: int) -> Array:
+def shifted(inputs: Array, down: int, right: int) -> Array:
+    """Returns pictures (items, channels, height, width) moved by up to one pixel each way."""
     edges = ((0, 0), (0, 0), (1, 1), (1, 1))
     padded = np.pad(inputs, edges, mode="edge")
     height, width = inputs.shape[2:]

@@ -28,8 +28,6 @@ CHOSEN = "quantile regression"
 FEWEST_EXPECTED = 5
 SUSPICIOUS = 0.6
 """An area surely above this shows memorisation whose low tail only shadow models see."""
-LEAK = 3.0
-"""By how many usual spreads the planted members are surer."""
 
 
 def measure(lab: Lab) -> Measurement:
@@ -107,10 +105,10 @@ def _tail(signal: Floats, members: NDArray[np.bool_], confidence_level: float = 
 
 
 def _leaking(lab: Lab, audit: Audit, sure: Floats) -> Control:
-    """Makes every second member as sure as a model would that knows them by heart."""
+    """Makes every second member surer by all that parts the non-members from each other."""
     betrayed = np.flatnonzero(audit.members)[::2]
     leaking = sure.copy()
-    leaking[betrayed] += LEAK * max(float(sure[~audit.members].std()), 1e-6)
+    leaking[betrayed] += max(float(np.ptp(sure[~audit.members])), 1e-6)
     found = _tail(_screened(lab, audit, leaking), audit.members, CONTROL_CONFIDENCE)
     return Control(
         name="the same answers, every second member much surer",

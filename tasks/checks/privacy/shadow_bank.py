@@ -130,7 +130,7 @@ def _plan(lab: Lab, audit: Audit) -> Plan:
         "input": _normalisation(lab),
         "recipe": recipe,
         "classes": _classes(lab, audit),
-        "looks": int(lab.parameters.get("looks", 1)),
+        "looks": _looks(lab),
         "seed": lab.seed,
         "code": _code(),
     }
@@ -176,6 +176,17 @@ def _recipe(lab: Lab) -> tuple[dict[str, object], str]:
     values = used.model_dump(mode="json", exclude={"privacy"})
     source = "the bundle's recipe" if declared else "a stand-in recipe"
     return values, f"{source} ({', '.join(f'{key} {value}' for key, value in values.items())})"
+
+
+def _looks(lab: Lab) -> int:
+    """Returns how many looks at an item are worth asking for.
+
+    Only where training moved the items does a model know them from their neighbours; elsewhere more
+    looks blur what one look shows, and the answer costs one pass.
+    """
+    declared = lab.subject.spec.training
+    moved = declared is not None and declared.augmentation != "none"
+    return lab.count("looks") if moved else 1
 
 
 def _normalisation(lab: Lab) -> dict[str, list[float]]:

@@ -101,3 +101,14 @@ def test_more_looks_leave_the_first_as_it_was() -> None:
     assert three.arrays["confidence"].shape == (3, 3, 60)
     np.testing.assert_array_equal(three.arrays["confidence"][:, 0], one.arrays["confidence"][:, 0])
     assert not np.array_equal(three.arrays["confidence"][:, 1], one.arrays["confidence"][:, 0])
+
+
+def test_pictures_that_training_moved_are_known_from_their_neighbours() -> None:
+    plain = trained(looks=5)
+    moved = trained(looks=5, recipe=RECIPE | {"augmentation": "shift", "epochs": 160})
+
+    def gap(reply: Reply, look: int) -> float:
+        sure = reply.arrays["confidence"][:, look]
+        return float(np.median(sure[MEMBERS]) - np.median(sure[~MEMBERS]))
+
+    assert gap(moved, 1) / gap(moved, 0) > 2 * gap(plain, 1) / gap(plain, 0)

@@ -104,12 +104,31 @@ def test_an_ordinary_model_is_told_with_its_interval(tmp_path: Path) -> None:
     assert outcome(found) in {Outcome.PASS, Outcome.UNDECIDED}
 
 
-def test_more_looks_cost_queries_and_change_the_bank(tmp_path: Path) -> None:
-    one = measured(tmp_path, steps=30, rows=150)
-    four = measured(tmp_path, steps=30, rows=150, parameters=SMALL | {"looks": 4})
-    items = one.facts["members"] + one.facts["others"]  # type: ignore[operator]
-    assert four.cost.queries - one.cost.queries == 3 * items  # type: ignore[operator]
-    assert four.facts["shadow bank"] != one.facts["shadow bank"]
+def test_items_that_training_moved_are_looked_at_several_times(tmp_path: Path) -> None:
+    sides: list[Any] = [(rows[0].reshape(-1, 1, 12, 10), rows[1]) for rows in people(150)]
+    layers = b"layers: [flatten, {linear: {in: 120, out: 64}}, relu, {linear: {in: 64, out: 2}}]"
+    found = []
+    for kind in ("none", "shift"):
+        bench = lab(
+            CHECK,
+            tmp_path,
+            training=sides[0],
+            evaluation=sides[1],
+            files={**model(150, 9), "layers.yaml": layers},
+            classes=2,
+            architecture="layers.yaml",
+            parameters=SMALL | {"looks": 4},
+        )
+        told = TrainingRecipe.model_validate({"epochs": 3, "augmentation": kind})
+        spec = bench.subject.spec.model_copy(update={"training": told})
+        bench.subject = bench.subject.model_copy(update={"spec": spec})
+        with bench:
+            found.append(measure(bench))
+    plain, moved = found
+    items = plain.facts["members"] + plain.facts["others"]  # type: ignore[operator]
+    assert moved.cost.queries - plain.cost.queries == 3 * items  # type: ignore[operator]
+    assert (plain.facts["looks at each item"], moved.facts["looks at each item"]) == (1, 4)
+    assert moved.facts["shadow bank"] != plain.facts["shadow bank"]
 
 
 def test_every_attack_has_an_interval(tmp_path: Path) -> None:
