@@ -9,7 +9,7 @@ SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql
 
 .PHONY: demo test lint types check setup system test-system clean
-.PHONY: bench-evasion bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
+.PHONY: bench-evasion bench-poisoning bench-extraction bench-onboarding bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -54,6 +54,10 @@ bench-evasion: $(STAMP)
 
 bench-extraction: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_extraction
+
+# PROOFHOUSE_TEST_DATA names the folder with mnist.npz, cifar10_jpeg_12k.npz and adult.parquet.
+bench-poisoning: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_poisoning
 
 bench-scan: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_scan
