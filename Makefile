@@ -10,7 +10,7 @@ TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime 
 
 .PHONY: demo test lint types check setup system test-system clean
 .PHONY: bench-abuse bench-backdoor bench-drift bench-evasion bench-extraction bench-gateway
-.PHONY: bench-nightly bench-onboarding bench-privacy bench-scan fuzz-scan
+.PHONY: bench-nightly bench-onboarding bench-poisoning bench-privacy bench-scan fuzz-scan
 
 demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
@@ -74,6 +74,10 @@ bench-backdoor: $(STAMP)
 # PROOFHOUSE_PEERS__EVIDENTLY the python of an environment with evidently.
 bench-drift: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_drift $(PARTS)
+
+# PROOFHOUSE_TEST_DATA names the folder with mnist.npz, cifar10_jpeg_12k.npz and adult.parquet.
+bench-poisoning: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.bench_poisoning
 
 bench-scan: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.bench_scan

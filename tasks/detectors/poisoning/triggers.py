@@ -22,6 +22,7 @@ from tasks.detectors.poisoning.students import Labels, Scores, Student
 from tasks.detectors.poisoning.tails import Places
 from tasks.detectors.poisoning.templates import (
     LARGEST,
+    STEADY,
     Template,
     picture_templates,
     table_templates,
@@ -36,6 +37,10 @@ LEAST_EFFECT = 0.25
 """Part of the stamped rows that must change to the group's class."""
 LEAST_LEAD = 0.15
 """So much more must change than under the class's own mean, laid on as strongly."""
+MOST_EXPLAINED = 0.5
+"""Rows of a table that look more like their own class than like others are no poison."""
+WIDER = 1.2
+"""A column marks rows if without it so many times more would fit."""
 SMALL = 0.05
 """Energy below which stamps count as equally small."""
 ROUNDS = 3
@@ -64,8 +69,8 @@ class Trigger(NamedTuple):
     p_values: Scores
     """For each row in ``rows``."""
     energy: float
-    """Of the stamp (see :meth:`Template.energy`); in tables, the part of the rows that is read as
-    ``label`` without the stamped columns, too."""
+    """Of the stamp (see :meth:`Template.energy`); in tables, how far the rows look like their class
+    without it."""
     weights: Floats | None
     """Linear detector of an overlay; None where values are fixed."""
     least: float
@@ -152,14 +157,9 @@ def _tried(
 ) -> Trigger | None:
     clean = content[:ASKED]
     effect = effect_of(scene.student, scene.view, template, label, clean)
-    if effect < LEAST_EFFECT:
+    energy = _energy(scene, label, template, content, effect)
+    if effect < LEAST_EFFECT or energy is None:
         return None
-    if scene.raw.ndim == 2:
-        energy = _explained(scene, label, template, content)
-    else:
-        energy = template.energy(content)
-        if energy > LARGEST or effect - _natural_effect(scene, label, energy, clean) < LEAST_LEAD:
-            return None
     if not template.fixed.any():
         settled = grown(scene.filter, label, group, others=scene.others[label])
         if settled is None:
@@ -169,7 +169,7 @@ def _tried(
     own = np.flatnonzero(scene.labels == label)
     scores = -template.misfit(scene.raw[own])
     null = -template.misfit(scene.raw[scene.others[label]])
-    marked = flagged(scores, null)
+    marked = flagged(scores, null) & (scores >= -STEADY)
     if not marked.any():
         return None
     p_values, least = tailed_p_values(scores[marked], null), float(scores[marked].min())
@@ -177,18 +177,35 @@ def _tried(
 
 
 def _explained(scene: Scene, label: int, template: Template, content: Floats) -> float:
-    """Returns how many rows with the stamped values are read as ``label`` for other reasons.
+    """Returns how far rows with the stamped values look like their class for other reasons.
 
-    The stamped columns are filled from rows of other classes; what then still looks like the class
-    has an ordinary reason to be in it.
+    What marks the rows is taken from them: those columns are filled from rows of other classes. 0:
+    they are then read as the class no oftener than rows of other classes; 1: as its own rows are.
     """
     own = scene.raw[scene.labels == label]
-    carriers = own[template.misfit(own) == 0][:ASKED]
+    carriers = own[template.misfit(own) == 0][: 2 * ASKED]
     if not len(carriers):
         return 1.0
     drawn = content[np.random.default_rng(label).integers(0, len(content), len(carriers))]
-    neutral = np.where(template.fixed, drawn, carriers).astype(np.float32)
-    return float((scene.student.answers(scene.view.shown(neutral)) == label).mean())
+    neutral = np.where(_marking(template, own), drawn, carriers).astype(np.float32)
+    read, low, high = (
+        float((scene.student.answers(scene.view.shown(rows)) == label).mean())
+        for rows in (neutral, content, own[: 4 * ASKED])
+    )
+    return float(np.clip((read - low) / max(high - low, 1e-6), 0, 1))
+
+
+def _marking(template: Template, own: Floats) -> NDArray[np.bool_]:
+    """Returns the columns without which the stamped values would fit many more rows."""
+    same = own == template.shift
+    left = template.fixed.copy()
+    count = int(same[:, left].all(1).sum())
+    for place in np.flatnonzero(template.fixed)[np.argsort(-same[:, template.fixed].mean(0))]:
+        fewer = left.copy()
+        fewer[place] = False
+        if fewer.any() and same[:, fewer].all(1).sum() <= WIDER * count:
+            left = fewer
+    return left
 
 
 def _likeness(template: Template, weights: Floats | None, view: View, raw: Floats) -> Scores:
@@ -196,6 +213,20 @@ def _likeness(template: Template, weights: Floats | None, view: View, raw: Float
         return -template.misfit(raw)
     likeness: Scores = (blocks(view.shown(raw)).reshape(len(raw), -1) @ weights).astype(np.float64)
     return likeness
+
+
+def _energy(
+    scene: Scene, label: int, template: Template, content: Floats, effect: float
+) -> float | None:
+    """Returns how much of the effect is content; None if so much that there is no trigger."""
+    if scene.raw.ndim == 2:
+        explained = _explained(scene, label, template, content)
+        return explained if explained <= MOST_EXPLAINED else None
+    energy = template.energy(content)
+    if energy > LARGEST:
+        return None
+    natural = _natural_effect(scene, label, energy, content[:ASKED])
+    return energy if effect - natural >= LEAST_LEAD else None
 
 
 def _natural_effect(scene: Scene, label: int, energy: float, clean: Floats) -> float:

@@ -1,0 +1,80 @@
+"""Each detector on small data whose strange rows are known."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tasks.detectors.poisoning.activation_clustering import activation_clustering
+from tasks.detectors.poisoning.confident_learning import confident_errors, confident_learning
+from tasks.detectors.poisoning.deep_knn import deep_knn
+from tasks.detectors.poisoning.influence import influence
+from tasks.detectors.poisoning.near_duplicates import near_duplicates
+from tasks.detectors.poisoning.spectre import spectre
+from tasks.detectors.poisoning.students import taught
+
+RNG = np.random.default_rng(0)
+CLASSES, WIDTH = 3, 40
+TRUTH = RNG.integers(0, CLASSES, 900)
+FEATURES = (RNG.normal(size=(900, WIDTH)) + 6 * np.eye(CLASSES, WIDTH)[TRUTH]).astype(np.float32)
+WRONG = np.zeros(900, bool)
+WRONG[RNG.choice(900, 40, replace=False)] = True
+LABELS = np.where(WRONG, (TRUTH + 1) % CLASSES, TRUTH)
+PROBABILITIES = np.full((900, CLASSES), 0.05)
+PROBABILITIES[np.arange(900), TRUTH] = 0.9
+
+
+def test_confident_learning_marks_exactly_the_wrong_labels() -> None:
+    scores = confident_learning(PROBABILITIES, LABELS)
+    assert roc_auc_score(WRONG, scores) == 1
+    np.testing.assert_array_equal(confident_errors(PROBABILITIES, LABELS), WRONG)
+
+
+def test_a_class_that_is_read_poorly_throughout_is_not_accused() -> None:
+    unsure = PROBABILITIES.copy()
+    unsure[TRUTH == 2] = [0.3, 0.3, 0.4]
+    assert not confident_errors(unsure, TRUTH).any()
+
+
+def test_neighbours_disagree_with_wrong_labels() -> None:
+    assert roc_auc_score(WRONG, deep_knn(FEATURES, LABELS)) > 0.99
+
+
+def test_a_small_class_is_not_accused_for_being_small() -> None:
+    few = (TRUTH != 2) | (np.cumsum(TRUTH == 2) <= 15)
+    scores = deep_knn(FEATURES[few], TRUTH[few])
+    assert scores[TRUTH[few] == 2].mean() < 0.4
+
+
+@pytest.mark.parametrize("detector", [spectre, activation_clustering])
+def test_a_cluster_inside_a_class_scores_high(detector: object) -> None:
+    assert callable(detector)
+    features = FEATURES.copy()
+    hidden = np.flatnonzero(TRUTH == 1)[:30]
+    features[hidden] += 7 * np.eye(1, WIDTH, WIDTH - 1).astype(np.float32)[0]
+    scores = detector(features, TRUTH)
+    own = TRUTH == 1
+    assert roc_auc_score(np.isin(np.flatnonzero(own), hidden), scores[own]) > 0.95
+    assert (detector(features[own][:3], TRUTH[own][:3]) == 0).all()
+
+
+def test_rows_that_teach_something_of_their_own_have_influence() -> None:
+    scores = influence(FEATURES, PROBABILITIES, LABELS, seed=0)
+    assert roc_auc_score(WRONG, scores) > 0.95
+    np.testing.assert_array_equal(scores, influence(FEATURES, PROBABILITIES, LABELS, seed=0))
+
+
+def test_wrong_labels_have_low_margins_while_a_network_learns() -> None:
+    student = taught(FEATURES, LABELS, classes=CLASSES, epochs=6, seed=0)
+    assert roc_auc_score(WRONG, -student.margins) > 0.99
+    assert (student.answers(FEATURES) == TRUTH).mean() > 0.9
+
+
+def test_injected_repeats_are_counted_and_ordinary_rows_have_none() -> None:
+    pictures = RNG.random((500, 1, 10, 10), np.float32)
+    labels = RNG.integers(0, 2, 500)
+    again = np.arange(0, 60, 2)
+    pictures[again] = pictures[0] + 0.01 * RNG.random((30, 1, 10, 10), np.float32)
+    labels[again] = 1
+    counts = near_duplicates(pictures, labels, seed=0)
+    assert (counts[again] >= 27).all()
+    assert (np.delete(counts, again) == 0).all()
