@@ -18,7 +18,7 @@ covers; NaN where it was not searched, as on the diagonal."""
 
 SMALLEST_SPREAD = 0.2
 """Log units. Two honest twins with other starts differ by about this much."""
-STANDS_OUT = 4.0
+STANDS_OUT = 3.0
 """Index from which a trigger is suspected."""
 
 
