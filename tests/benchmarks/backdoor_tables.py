@@ -7,6 +7,7 @@ import numpy as np
 
 from tasks.checks.backdoor.trigger_inversion import FOUND
 from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
+from tasks.detectors.backdoor.pair_sizes import hidden_indices
 from tasks.detectors.backdoor.sizes import STANDS_OUT as UNIVERSAL_STANDS_OUT
 from tasks.detectors.backdoor.trigger_inversion import AWAY
 from tasks.domain.estimate import Estimate
@@ -20,7 +21,8 @@ Line = dict[str, Any]
 def twin_score(line: Line) -> float:
     """Returns the largest index of a trigger that works on most held-out pictures."""
     told = line["twin_inversion"]
-    rows = zip(told["indices"], told["success"], strict=True)
+    indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
+    rows = zip(indices, told["success"], strict=True)
     # A trigger that does not work says little, but more than nothing at all.
     return max(index if success >= FOUND else min(index, 0.0) for index, success in rows)
 
