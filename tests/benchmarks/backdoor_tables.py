@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.backdoor.trigger_inversion import FOUND, SUSPICIOUS_MAPPING
+from tasks.checks.backdoor.trigger_inversion import FOUND
+from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
+from tasks.detectors.backdoor.pair_sizes import hidden_indices
 from tasks.detectors.backdoor.sizes import STANDS_OUT as UNIVERSAL_STANDS_OUT
 from tasks.detectors.backdoor.trigger_inversion import AWAY
 from tasks.domain.estimate import Estimate
@@ -14,20 +16,15 @@ from tasks.statistics.roc import auc
 from tests.benchmarks.backdoor_zoo import HONEST, OBEYS, TROJANED
 
 Line = dict[str, Any]
-OFTEN = 0.05
-"""Share of honest calibration models that a tool's threshold may pass."""
-NOTHING = -9.0
-"""The score of a model in which a tool finds no trigger that works at all."""
 
 
 def twin_score(line: Line) -> float:
-    """Returns the largest index of a trigger; a move of all classes must also follow a mapping."""
+    """Returns the largest index of a trigger that works on most held-out pictures."""
     told = line["twin_inversion"]
-    rows = zip(told["suspects"], told["indices"], told["success"], strict=True)
-    return max(
-        index if aim != AWAY or success >= SUSPICIOUS_MAPPING else NOTHING
-        for (_, aim), index, success in rows
-    )
+    indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
+    rows = zip(indices, told["success"], strict=True)
+    # A trigger that does not work says little, but more than nothing at all.
+    return max(index if success >= FOUND else min(index, 0.0) for index, success in rows)
 
 
 def universal_score(line: Line) -> float:
@@ -62,17 +59,9 @@ SCORES = {
     "trigger_inversion": universal_score,
     "neural_cleanse": cleanse_score,
 }
+THRESHOLDS = {"twin_inversion": TWIN_STANDS_OUT, "trigger_inversion": FOUND, "neural_cleanse": 2.0}
+"""The checks' own, set on the calibration zoo and before; the paper's."""
 CHEAP = {"channel norms": channel_score, "last layer": last_layer_score}
-
-
-def threshold_of(tool: str, calibration: list[Line]) -> float:
-    """Returns the paper's threshold, the gate's, or that few honest calibration models pass."""
-    if tool == "neural_cleanse":
-        return 2.0
-    if tool == "trigger_inversion":
-        return FOUND
-    honest = np.array([twin_score(line) for line in calibration if line["family"] in HONEST])
-    return float(np.quantile(honest, 1 - OFTEN, method="higher"))
 
 
 def obeying(lines: list[Line], family: str) -> list[Line]:
@@ -80,36 +69,30 @@ def obeying(lines: list[Line], family: str) -> list[Line]:
     return [line for line in lines if line["family"] == family and line["obedience"] >= OBEYS]
 
 
-def summary(lines: list[Line], thresholds: dict[str, float]) -> list[Line]:
+def summary(lines: list[Line]) -> list[Line]:
     """Returns one row per tool and family of the test zoo, as ``results/backdoor.json`` has it."""
-    test = [line for line in lines if line["part"] == "test"]
-    honest = [line for line in test if line["family"] in HONEST]
-    rows = []
-    for tool, threshold in thresholds.items():
-        score = SCORES[tool]
-        clean = np.array([score(line) for line in honest])
-        for family in (*TROJANED, "all"):
-            known = (
-                [one for each in TROJANED for one in obeying(test, each)]
-                if family == "all"
-                else obeying(test, family)
-            )
-            if known:
-                found = np.array([score(line) for line in known])
-                rows.append(
-                    {"work": family, "tool": tool, "n": len(found)}
-                    | {"quality": _quality(found, clean, threshold)}
-                    | _cost(tool, known)
-                )
+    rows: list[Line] = []
+    for tool, threshold in THRESHOLDS.items():
+        test = [line for line in lines if line["part"] == "test" and tool in line]
+        honest = [line for line in test if line["family"] in HONEST]
+        families = {family: obeying(test, family) for family in TROJANED}
+        families["all backdoors"] = [one for known in families.values() for one in known]
+        if not honest:
+            rows.append({"work": "all backdoors", "tool": tool, "skipped": "not run"})
+            continue
+        clean = np.array([SCORES[tool](line) for line in honest])
+        rows += [
+            {"work": family, "tool": tool, "n": len(known)}
+            | {"quality": _quality(np.array(list(map(SCORES[tool], known))), clean, threshold)}
+            | _cost(tool, known)
+            for family, known in families.items()
+            if known
+        ]
         alarms = int((clean >= threshold).sum())
+        quality = {"flagged": alarms, **_interval(binomial(alarms, len(clean)))}
         rows.append(
-            {
-                "work": "false alarms",
-                "tool": tool,
-                "n": len(clean),
-                "quality": {"flagged": alarms, **_interval(binomial(alarms, len(clean)))},
-                **_cost(tool, test),
-            }
+            {"work": "honest models", "tool": tool, "n": len(clean), "quality": quality}
+            | _cost(tool, honest)
         )
     return rows
 
@@ -160,9 +143,9 @@ def section(name: str, rows: list[Line], cheap: dict[str, Estimate], told: list[
     lines = [
         "## Backdoor scan (`make bench-backdoor`)",
         "",
-        f"Readers of {name}, three architectures, trained for this; thresholds come from a zoo of "
-        "other seeds (Neural Cleanse: the paper's index 2). A backdoor counts if at least "
-        f"{OBEYS:.0%} of inputs obey it; weaker ones left out: "
+        f"Readers of {name}, two architectures, trained for this; the checks' thresholds were set "
+        "on a zoo of other seeds (Neural Cleanse: the paper's index 2). A backdoor "
+        f"counts if at least {OBEYS:.0%} of inputs obey it; weaker ones left out: "
         + ", ".join(f"{family} {count}" for family, count in weak.items())
         + ". Area with DeLong's 95 % interval against all honest models; false alarms with "
         "Clopper and Pearson's. Passes are forwards and backwards of the model in question, "
@@ -172,6 +155,9 @@ def section(name: str, rows: list[Line], cheap: dict[str, Estimate], told: list[
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
+        if "skipped" in row:
+            lines.append(f"| {row['work']} | {row['tool']} | {row['skipped']} | | | | | |")
+            continue
         quality = row["quality"]
         hits = quality.get("found", quality.get("flagged"))
         lines.append(

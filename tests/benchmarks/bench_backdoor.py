@@ -1,6 +1,6 @@
 """Both backdoor scans and plain Neural Cleanse on one zoo: ``make bench-backdoor``.
 
-Thresholds are read off a calibration zoo; the test zoo has other seeds and is scanned once. Every
+The checks' thresholds were set on a calibration zoo; the test zoo has other seeds. Every
 scanned model is a line of ``--work FILE``, so that a run that was stopped goes on where it was.
 The twins are trained once per architecture here, as a bank of twins would; a check trains its own.
 Writes ``results/backdoor.json`` and the section in ``README.md``.
@@ -32,7 +32,7 @@ from tasks.detectors.backdoor.trigger_inversion import Effort as UniversalEffort
 from tasks.detectors.backdoor.trigger_inversion import search_triggers
 from tasks.detectors.backdoor.twin_inversion import AGAIN, Case, Effort, examined
 from tasks.detectors.backdoor.weight_statistics import weight_statistics
-from tests.benchmarks.backdoor_tables import SCORES, cheap_areas, section, summary, threshold_of
+from tests.benchmarks.backdoor_tables import cheap_areas, section, summary
 from tests.benchmarks.backdoor_zoo import (
     ARCHITECTURES,
     CLASSES,
@@ -207,9 +207,7 @@ def read(work: Path) -> list[Line]:
 
 def write(lines: list[Line]) -> None:
     """Writes the rows and the section of ``README.md``."""
-    calibration = [line for line in lines if line["part"] == "calibration"]
-    thresholds = {tool: threshold_of(tool, calibration) for tool in SCORES}
-    rows = summary(lines, thresholds)
+    rows = summary(lines)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     test = [line for line in lines if line["part"] == "test"]
     write_section("backdoor", section(data().name, rows, cheap_areas(lines), test))

@@ -22,6 +22,7 @@ from tasks.checks.backdoor.painting import (
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.backdoor.pair_sizes import (
     STANDS_OUT,
+    hidden_indices,
     log_ratios,
     pair_indices,
     scale_of,
@@ -65,6 +66,7 @@ class Suspect(NamedTuple):
     size: float
     expected: float
     index: float
+    transfer: float
     mask: Array
     pattern: Array
     reached: int
@@ -148,7 +150,9 @@ def _counted(
     """Measures the child's triggers of one model again: size, range and success."""
     part = parts[name]
     scale = scale_of(log_ratios(part["sizes"], _references(parts, name)))
-    indices = pair_indices(log_ratios(part["fine"], part["twins"]), scale)
+    indices = hidden_indices(
+        pair_indices(log_ratios(part["fine"], part["twins"]), scale), part["transfer"]
+    )
     limits = size_limit(part["twins"], scale, STANDS_OUT)
     expected = size_limit(part["twins"], scale, 0.0)
     plain = part["clean"] if "clean" in part else answers_of(lab, held.inputs)
@@ -174,6 +178,7 @@ def _counted(
                 size,
                 float(expected[row]),
                 float(indices[row]),
+                float(part["transfer"][row]),
                 mask,
                 pattern,
                 reached=int((answers == goals[counts]).sum()) if small else 0,
@@ -232,11 +237,12 @@ def _untried(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _detail(worst: Suspect, estimate: Estimate) -> str:
-    against = f"index {worst.index:.1f} against honest twins"
+    against = f"index {worst.index:.1f} against honest twins, of whose inputs it moves "
+    against += f"{worst.transfer:.0%}"
     if worst.index < STANDS_OUT:
         return f"No trigger stands out: the oddest sends {_way(worst)} ({against})."
     return (
-        f"A trigger that sends {_way(worst)} stands out ({against}, which would need "
+        f"A trigger that sends {_way(worst)} stands out ({against}; they would need "
         f"{worst.expected:.2%} of the picture): the best below the limit (area {worst.size:.2%}) "
         f"sends {worst.reached / max(1, worst.shown):.1%} of held-out inputs there "
         f"(interval {estimate.low:.1%} to {estimate.high:.1%})."
@@ -263,6 +269,7 @@ def _facts(worst: Suspect, indices: Array) -> dict[str, str | int | float | bool
         "mapping": _arrows(worst),
         "stands_out": worst.index >= STANDS_OUT,
         "twin_index": worst.index,
+        "moved_in_twins": worst.transfer,
         "trigger_size": worst.size,
         "size_of_twins": worst.expected,
         "odd_pairs": int((towards[np.isfinite(towards)] >= STANDS_OUT).sum()),

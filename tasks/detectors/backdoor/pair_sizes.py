@@ -18,8 +18,10 @@ covers; NaN where it was not searched, as on the diagonal."""
 
 SMALLEST_SPREAD = 0.2
 """Log units. Two honest twins with other starts differ by about this much."""
-STANDS_OUT = 4.0
-"""Index from which a trigger is suspected."""
+STANDS_OUT = 3.0
+"""Hidden index from which a trigger is suspected."""
+PER_TRANSFER = 10.0
+"""Each tenth of the twins' pictures that a trigger moves as well takes one off its index."""
 
 
 class Scale(NamedTuple):
@@ -56,6 +58,22 @@ def pair_indices(ratios: PairSizes, scale: Scale) -> PairSizes:
     """Returns by how many spreads each trigger is smaller than the twins lead one to expect."""
     indices: PairSizes = (ratios - scale.centre) / scale.spread
     return indices
+
+
+def hidden_indices(
+    indices: NDArray[np.float64], transfer: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Returns the indices less what honest twins show of the same trigger.
+
+    What a model learnt from honest data other honest models learn too: a small natural trigger,
+    shown to the twins, moves some of their pictures. A hidden one means nothing to them.
+
+    Args:
+        indices: Of triggers, see :func:`pair_indices`.
+        transfer: Part of the twins' pictures that each trigger sends where it sends the model's.
+    """
+    hidden: NDArray[np.float64] = indices - PER_TRANSFER * transfer
+    return hidden
 
 
 def size_limit(references: NDArray[np.float64], scale: Scale, index: float) -> NDArray[np.float64]:

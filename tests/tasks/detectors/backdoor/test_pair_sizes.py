@@ -2,6 +2,7 @@ import numpy as np
 
 from tasks.detectors.backdoor.pair_sizes import (
     SMALLEST_SPREAD,
+    hidden_indices,
     log_ratios,
     most_odd,
     most_odd_targets,
@@ -64,3 +65,7 @@ def test_pairs_that_were_not_searched_are_never_odd() -> None:
     indices = np.full((3, 3), np.nan)
     indices[2, 0] = -1
     assert most_odd(indices, 3) == [(2, 0)]
+
+
+def test_what_moves_the_twins_as_well_is_less_odd() -> None:
+    assert hidden_indices(np.array([5.0, 5.0]), np.array([0.0, 0.3])).tolist() == [5, 2]
