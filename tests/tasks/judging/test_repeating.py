@@ -49,6 +49,10 @@ def test_the_first_test_and_observations_are_not_touched() -> None:
     assert rationed(finding(98), ENTRY, None) == finding(98)
     scan = shared_catalog().check("artifact.scan")
     seen = Finding(
-        check="artifact.scan", outcome=Outcome.FAIL, severity=Severity.HIGH, question="?", detail="evil",
-    )  # fmt: skip
+        check="artifact.scan",
+        outcome=Outcome.FAIL,
+        severity=Severity.HIGH,
+        question="Is it hostile?",
+        detail="it is",
+    )
     assert rationed(seen, scan, 1e-6) == seen
