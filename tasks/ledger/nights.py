@@ -64,10 +64,10 @@ def seal_night(
         EvidenceError: The log does not verify.
         StoreError: The store failed; sealing again resumes.
     """
-    envelope = sign_envelope(write_night(night), payload_type=PAYLOAD_TYPE, signer=signer)
-    digest = store.put(envelope).digest
-    if not store.claim(NIGHTS + night.night, digest.encode()):
-        digest, night = _claimed(night.night, store, trust)
+    if store.claimed(NIGHTS + night.night) is None:
+        envelope = sign_envelope(write_night(night), payload_type=PAYLOAD_TYPE, signer=signer)
+        store.claim(NIGHTS + night.night, store.put(envelope).digest.encode())
+    digest, night = _claimed(night.night, store, trust)
     log = Log(store, signer, trust=trust, witness=witness)
     return Sealed(statement=digest, ledger_index=log.append(_entry(night, digest)))
 

@@ -8,13 +8,14 @@ times. The night verifies each asset's signed evidence, plans it anew and compar
 import argparse
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 from tasks import approving, onboarding
@@ -51,10 +52,18 @@ def build(home: Path, assets: int) -> None:
                 house.onboard(version)
 
 
-def night(home: Path, url: str) -> tuple[float, dict[str, Any]]:
-    """Runs the command once; returns its wall seconds and its document."""
+class Timed(NamedTuple):
+    """One night: wall seconds, CPU seconds of the command and its workers, and its document."""
+
+    seconds: float
+    cpu_seconds: float
+    document: dict[str, Any]
+
+
+def night(home: Path, url: str) -> Timed:
+    """Runs the command once."""
     environment = {**os.environ, "PROOFHOUSE_HOME": str(home), "PREFECT_API_URL": url}
-    began = time.monotonic()
+    began, spent = time.monotonic(), _children()
     done = subprocess.run(
         [sys.executable, "-m", "tasks.cli", "nightly", "--json"],
         env=environment, capture_output=True, text=True, check=False,
@@ -62,18 +71,24 @@ def night(home: Path, url: str) -> tuple[float, dict[str, Any]]:
     seconds = time.monotonic() - began
     if done.returncode:
         raise RuntimeError(f"the night ended with {done.returncode}: {done.stderr[-2000:]}")
-    return seconds, json.loads(done.stdout)
+    return Timed(seconds, _children() - spent, json.loads(done.stdout))
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def measure(home: Path, assets: int) -> dict[str, Any]:
     """Runs several nights; every asset must be unchanged in each."""
-    seconds: list[float] = []
+    told: list[Timed] = []
     with local_server(home.parent / f"{home.name}-server", ui=False) as url:
         for _ in range(ROUNDS):
-            took, document = night(home, url)
-            if (document["unchanged"], document["failed"]) != (assets, 0):
-                raise RuntimeError(f"not every asset was unchanged: {str(document)[:2000]}")
-            seconds.append(took)
+            one = night(home, url)
+            if (one.document["unchanged"], one.document["failed"]) != (assets, 0):
+                raise RuntimeError(f"not every asset was unchanged: {str(one.document)[:2000]}")
+            told.append(one)
+    seconds = [one.seconds for one in told]
     return {
         "work": f"a night over {assets} unchanged assets",
         "tool": "proofhouse",
@@ -85,7 +100,12 @@ def measure(home: Path, assets: int) -> dict[str, Any]:
             "max": round(max(seconds), 1),
         },
         "passes": 0,
-        "quality": {"unchanged": assets, "measured": 0, "cores": os.cpu_count()},
+        "quality": {
+            "unchanged": assets,
+            "measured": 0,
+            "cpu_seconds": round(statistics.median(one.cpu_seconds for one in told), 1),
+            "cores": os.cpu_count(),
+        },
     }
 
 
@@ -97,15 +117,17 @@ def table(rows: list[dict[str, Any]]) -> str:
         "",
         f"{told} asset is verified.",
         "",
-        "| work | rounds | median s | fastest s | slowest s | measured anew |",
-        "|---|---|---|---|---|---|",
+        "| work | rounds | median s | fastest s | slowest s | CPU s | measured anew |",
+        "|---|---|---|---|---|---|---|",
     ]
     return "\n".join([*lines, *map(_line, rows)])
 
 
 def _line(row: dict[str, Any]) -> str:
     seconds = " | ".join(str(row["seconds"][key]) for key in ("median", "min", "max"))
-    return f"| {row['work']} | {ROUNDS} | {seconds} | {row['quality']['measured']} |"
+    quality = row["quality"]
+    told = f"{seconds} | {quality['cpu_seconds']} | {quality['measured']}"
+    return f"| {row['work']} | {ROUNDS} | {told} |"
 
 
 def main() -> None:
