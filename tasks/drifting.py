@@ -28,7 +28,7 @@ from tasks.domain.digest import Digest, digest_of, digest_of_file, hexadecimal, 
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.finding import Outcome
 from tasks.domain.frozen import canonical_json
-from tasks.domain.spec import RunPlan
+from tasks.domain.spec import DRIFT, RunPlan
 from tasks.forms import Demands, TableRoles
 from tasks.intake.comparison import SURVEYED_FILES, Roles, count, partitions, plan, survey
 from tasks.ledger.seal import sealed_run
@@ -37,7 +37,6 @@ from tasks.runtime import services
 from tasks.scoring import accepted_subject, answered, counted_rows, layout_of
 from tasks.store.protocol import ObjectStore
 
-OCCASION = "drift"
 OWNER = "Drift watch"
 SEED = 20_260_101
 """Which rows a sketch keeps never depends on settings: equal files give equal sketches."""
@@ -145,7 +144,7 @@ def plan_drift(subject: Digest) -> Planned:
             battery_digest=entry_digest(battery),
             policy=policy.id,
             policy_digest=entry_digest(policy),
-            occasion=OCCASION,
+            occasion=DRIFT,
             attempt=attempt,
             checks=plan_checks(
                 catalog,

@@ -10,6 +10,8 @@ from tasks.domain.ids import EntryId
 Parameter = bool | int | float | str
 ASSESSMENT = "assessment"
 """The occasion of a run that asks one battery only and never decides whether an asset comes in."""
+DRIFT = "drift"
+"""The occasion of a run that compares two tables; nobody handed its subject in."""
 
 NIGHTLY = "nightly"
 """The occasion of a run that asks everything about a live asset again."""

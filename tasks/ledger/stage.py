@@ -6,6 +6,7 @@ from tasks.domain.bundle import Subject
 from tasks.domain.digest import digest_of
 from tasks.domain.frozen import canonical_json
 from tasks.domain.run import RunRecord
+from tasks.domain.spec import DRIFT
 from tasks.domain.vendor import vendor_key
 from tasks.intake.answers import review
 from tasks.intake.bare_data import UNNAMED_VENDOR
@@ -62,7 +63,7 @@ def _asset_of(subject: Subject) -> Asset:
 def _note_vendor(subject: Subject, record: RunRecord) -> None:
     """Enters the vendor and what it answered; data from nobody in particular has no vendor."""
     vendor = subject.spec.vendor
-    if vendor.name == UNNAMED_VENDOR:
+    if vendor.name == UNNAMED_VENDOR or record.plan.occasion == DRIFT:
         return
     now = moment_of(record.sealed, place=f"the record of {record.run}")
     register = VendorRegister(services().settings.database_url)

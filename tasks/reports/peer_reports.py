@@ -25,7 +25,7 @@ from tasks.intake.table_batches import Batch, Coded
 SCRIPTS = Path(__file__).with_name("peers")
 PEERS = {
     "evidently": "evidently==0.7.23 pandas==2.3.3 pyarrow",
-    "whylogs": "'whylogs[viz]==1.6.4' 'numpy<2' 'pandas<2.2' pyarrow",
+    "whylogs": "'whylogs[viz]==1.6.4' 'numpy<2' 'pandas<2.2' 'pyarrow<20'",
 }
 """Peer to what its environment must have."""
 SECONDS, MEMORY_BYTES = 600, 8 << 30

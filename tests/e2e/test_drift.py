@@ -37,6 +37,7 @@ def test_a_night_that_moved_is_found_ranked_and_sealed(
     assert page.count("data:image/png") == 3
     again = proofhouse("drift", reference, folder, "--series", "shop", "--json")
     assert again.document["run"] == found["run"]
+    assert "Drift watch" not in proofhouse("vendors", "list", "--json").out
     verified = proofhouse("verify", "--all", "--json")
     assert verified.document["ok"], json.dumps(verified.document)[:2000]
 
