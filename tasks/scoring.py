@@ -15,16 +15,11 @@ from tasks.checks.lab import Lab
 from tasks.detectors.drift.sketch import Layout, Sketch, empty, merged
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, digest_of_file
-from tasks.domain.errors import EvidenceError, InvalidInputError
-from tasks.domain.finding import Verdict
+from tasks.domain.errors import InvalidInputError
 from tasks.intake.comparison import Roles, plan, survey
 from tasks.intake.sketching import Counting
 from tasks.intake.table_batches import Batch, Coded, flat_columns
-from tasks.inventory.database import Inventory
-from tasks.ledger.keys import trusted_keys
-from tasks.ledger.seal import sealed_run
-from tasks.ledger.verify import verify_run
-from tasks.ledger.witness import Witness
+from tasks.registry.serving import accepted_model
 from tasks.runtime import Services, services
 from tasks.sandbox.protocol import Array
 
@@ -34,37 +29,22 @@ LABELS, SCORE = "label", "score "
 BATCH = 1000
 Rows = list[tuple[Digest, Batch]]
 """Answered rows of each file, by the file's digest."""
-_LETTING_IN = {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
 
 
-def accepted_subject(asset: str) -> Subject:
+def accepted_subject(reference: str) -> Subject:
     """Returns the bundle of a model that may be opened.
 
+    Args:
+        reference: ``vendor/name@version``, or ``vendor/name@alias`` as the registry knows it.
+
     Raises:
-        InvalidInputError: The inventory does not know the asset, or it has no model.
-        EvidenceError: Its last verdict does not let it in, or its evidence does not verify.
+        UnsignedModelError: It is not registered, does not verify, or its verdict keeps it out.
+        InvalidInputError: It is no classifier or regressor.
     """
-    here = services()
-    latest = Inventory(here.settings.database_url).latest_run(asset)
-    if latest is None:
-        raise InvalidInputError(
-            f"{asset} is not in the inventory. Onboard it first: proofhouse onboard BUNDLE."
-        )
-    home = here.settings.home.resolve()
-    checked = verify_run(latest.run, here.store, trusted_keys(home), Witness(home))
-    found = sealed_run(here.store, latest.run)
-    if found is None or not checked.ok:
-        told = "; ".join(checked.problems) or "it was never sealed"
-        raise EvidenceError(f"The evidence of {asset} does not verify: {told}")
-    record = found[0]
-    if record.decision.verdict not in _LETTING_IN:
-        raise EvidenceError(
-            f"{asset} must not be opened: the verdict of {record.run} is {record.decision.verdict}."
-        )
-    subject = Subject.parse(here.store.get(record.subject))
-    if subject.spec.model.kind == "dataset" or subject.spec.model.task == "chat":
-        raise InvalidInputError(f"{asset} is no classifier or regressor; leave --model out.")
-    return subject
+    accepted = accepted_model(reference)
+    if accepted.spec.task == "chat":
+        raise InvalidInputError(f"{reference} is no classifier or regressor; leave --model out.")
+    return Subject.parse(services().store.get(accepted.subject))
 
 
 def answered(files: tuple[Path, ...], subject: Subject, *, labels: str | None) -> Rows:

@@ -73,7 +73,7 @@ def opened(asked: Serving) -> "tuple[Parts, list[str]]":
     """Verifies and opens the models; returns the gateway's parts and what to tell the operator.
 
     Raises:
-        UnsignedModelError: A model is not accepted, or its evidence does not verify.
+        UnsignedModelError: A model is not registered, or its evidence does not verify.
         InvalidInputError: The policy does not fit.
     """
     from tasks.gateway.starting import built_gateway  # noqa: PLC0415
@@ -145,31 +145,21 @@ def _observed(found: _Verified, budget: float, since: str) -> "Calibration":
 
 
 def _verified(model: str, canary: str | None, policy: Path | None) -> _Verified:
-    from tasks.gateway.accepting import accepted_model  # noqa: PLC0415
     from tasks.gateway.policy import read_policy  # noqa: PLC0415
     from tasks.gateway.starting import Surroundings  # noqa: PLC0415
-    from tasks.inventory.database import Inventory  # noqa: PLC0415
-    from tasks.ledger.keys import trusted_keys  # noqa: PLC0415
-    from tasks.ledger.witness import Witness  # noqa: PLC0415
+    from tasks.registry.place import RegistryPlace  # noqa: PLC0415
+    from tasks.registry.serving import accepted_model  # noqa: PLC0415
     from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415
     from tasks.sandbox.protocol import Level  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
-    from tasks.store.opening import open_store  # noqa: PLC0415
 
     read, settings = read_policy(policy), read_settings()
-    home, storage = settings.home.resolve(), settings.storage
-    store = open_store(settings.store_url, home=home, deadline_seconds=storage.deadline_seconds)
-    evidence: dict[str, Any] = {
-        "store": store,
-        "inventory": Inventory(settings.database_url),
-        "trust": trusted_keys(home),
-        "witness": Witness(home),
-    }
-    champion = accepted_model(model, **evidence)
-    second = accepted_model(canary, **evidence) if canary else None
+    registry = RegistryPlace.here(settings)
+    champion = accepted_model(model, registry)
+    second = accepted_model(canary, registry) if canary else None
     around = Surroundings(
-        home=home,
-        store=store,
+        home=registry.home,
+        store=registry.store,
         sandbox=open_sandbox(required=Level(settings.sandbox.required)),
         terms=settings.terms,
         redis=settings.gateway.redis,

@@ -1,7 +1,6 @@
 """An accepted model answers the rows of a table; nothing else is opened."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,10 @@ import pytest
 
 from tasks import scoring
 from tasks.domain.bundle import Subject
-from tasks.domain.errors import EvidenceError, InvalidInputError
+from tasks.domain.errors import InvalidInputError
+from tasks.registry.place import RegistryPlace
+from tasks.registry.registering import Why, register, withdraw
+from tasks.registry.serving import UnsignedModelError
 from tasks.runtime import Services
 from tasks.sandbox.protocol import Array, Limits
 from tasks.scoring import accepted_subject, answered, counted_rows, layout_of
@@ -17,9 +19,10 @@ from tasks.settings import Settings
 from tests.simulators.sandbox import DirectSandbox
 from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
+from tests.tasks.registry.homes import MODEL, new_home
 from tests.tasks.targets.models import digits, trained, write_model
 
-ASSET = "Acme/reader@1.0.0"
+ASSET = f"{MODEL}@1"
 
 
 @pytest.fixture
@@ -89,16 +92,16 @@ def test_rows_of_another_shape_are_explained(subject: Subject, tmp_path: Path) -
         answered(written(tmp_path, "holes", holes), subject, labels=None)
 
 
-@pytest.mark.usefixtures("store")
-def test_an_unknown_asset_is_not_opened() -> None:
-    with pytest.raises(InvalidInputError, match="not in the inventory"):
+def test_only_a_registered_model_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = new_home(tmp_path)
+    monkeypatch.setattr(RegistryPlace, "here", lambda: home.registry)
+    here = Services(Settings(home=home.path), home.store, DirectSandbox(), Limits())
+    monkeypatch.setattr(scoring, "services", lambda: here)
+    with pytest.raises(UnsignedModelError, match="not registered"):
         accepted_subject(ASSET)
-
-
-@pytest.mark.usefixtures("store")
-def test_an_asset_whose_evidence_is_gone_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    row = SimpleNamespace(run="run-" + "0" * 20)
-    inventory = SimpleNamespace(latest_run=lambda _: row)
-    monkeypatch.setattr("tasks.scoring.Inventory", lambda _: inventory)
-    with pytest.raises(EvidenceError, match="does not verify"):
+    register(home.seal().run, home.registry, Why("a test", by="tester"))
+    assert accepted_subject(ASSET).spec.asset == ASSET
+    assert accepted_subject(f"{MODEL}@candidate").spec.asset == ASSET
+    withdraw(ASSET, home.registry, Why("a test", by="tester"))
+    with pytest.raises(UnsignedModelError, match="withdrawn"):
         accepted_subject(ASSET)
