@@ -1,4 +1,4 @@
-"""On a linear model every attack with slopes breaks exactly the points that the closed form says."""
+"""On a linear model attacks with slopes break exactly the points that the closed form says."""
 
 import numpy as np
 import pytest
