@@ -13,9 +13,9 @@ import torch
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
-from tasks.checks.evasion import decision_based, linf_robust_accuracy
 from tasks.checks.evasion.cascade import Budget, Cascade, answers
 from tasks.checks.lab import Examples, Lab
+from tasks.checks.running import check_function
 from tasks.targets.endpoint.addresses import reach_of
 from tasks.targets.endpoint.broker import Terms
 from tests.benchmarks.evasion_tools import Bench, proofhouse
@@ -29,15 +29,15 @@ from tests.tasks.targets.models import digits, trained
 Row = dict[str, Any]
 FEW, TIMES = 512, 4
 """More than fit the batch at once, so that both fill it again and again."""
-ASKED: dict[str, tuple[str, Callable[[Lab], Any], dict[str, Any]]] = {
+ASKED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scores, Square, 100 questions a point": (
-        "logits", linf_robust_accuracy.measure, {"square_queries": 100},
+        "logits", "evasion.linf_robust_accuracy", {"square_queries": 100},
     ),
     "scores, Square, 1,000 questions a point": (
-        "logits", linf_robust_accuracy.measure, {"square_queries": 1000},
+        "logits", "evasion.linf_robust_accuracy", {"square_queries": 1000},
     ),
     "labels only, RayS and HopSkipJump, 500 questions a point each": (
-        "labels", decision_based.measure, {"queries": 500},
+        "labels", "evasion.decision_based", {"queries": 500},
     ),
 }  # fmt: skip
 """What the address reveals, the check, and its budget."""
@@ -112,7 +112,7 @@ def endpoint_rows(alone: Callable[..., Any]) -> Iterator[Row]:
 def asked(name: str, model: str) -> Row:
     """Runs one check against a server on loopback."""
     torch.set_num_threads(1)
-    kind, measure, budget = ASKED[name]
+    kind, check, budget = ASKED[name]
     network = trained(adversarial_epsilon=0.1)
 
     def reader(inputs: Any) -> Any:
@@ -120,15 +120,11 @@ def asked(name: str, model: str) -> Row:
             scores = network(torch.from_numpy(inputs)).numpy()
         return scores.argmax(axis=1) if kind == "labels" else scores
 
-    check = {
-        linf_robust_accuracy.measure: "evasion.linf_robust_accuracy",
-        decision_based.measure: "evasion.decision_based",
-    }[measure]
     with tempfile.TemporaryDirectory() as folder, serving(v2(reader)) as server:
         made = _bench(check, Path(folder), server, kind, budget)
         started, wall = time.process_time(), time.perf_counter()
         with made:
-            found = measure(made)
+            found = check_function(check)(made)
         seconds, wall = time.process_time() - started, time.perf_counter() - wall
         requests = server.asked
     return {

@@ -3,7 +3,8 @@
 It needs no step size. A witness is a change that fits the budget. Source: Croce & Hein 2020, arXiv
 1907.02044, algorithm 1; targeted variant and constants of AutoAttack (arXiv 2003.01690). A step
 costs one forward and one backward, because the answer that tells whether a place is adversarial
-also carries the slope for the next step; the reference asks twice.
+also carries the slope for the next step; the reference asks twice. Instead of the final search of
+the reference, a step back from the boundary ends on the ball where that is nearer.
 """
 
 from typing import NamedTuple
@@ -23,6 +24,8 @@ from tasks.targets.protocol import Images, Labels, Target
 MOST_PULL = 0.1  # alpha_max, how far a step is drawn back to the clean input
 OVERSHOOT = 1.05  # eta
 RETREAT = 0.9  # beta, towards the clean input once the boundary is crossed
+INSIDE = 1 - 1e-6
+"""Where the surface of the ball is nearer than that, this share of the radius is asked."""
 NEAREST = 1e-8
 FIRST_RUNG = 8
 """Looks after which an impatient walk first notes how far it is."""
@@ -154,9 +157,15 @@ class BoundaryWalk:
         )
 
     def move(self, state: Walk) -> Walk:
-        """Steps to the linearised boundary; walks that crossed it step back and look again."""
+        """Steps to the linearised boundary; walks that crossed it step back and look again.
+
+        Steps land up to 5 % beyond the boundary. A step back that would pass the surface of the
+        ball stops there: the question is whether a change fits, not how short it can get.
+        """
         onward = self._onward(state)
-        back = torch.lerp(state.clean, state.now, RETREAT)
+        reach = self.ball.reach(state.now, state.clean).clamp_min(NEAREST)
+        share = (INSIDE * self.ball.epsilon / reach).clamp(RETREAT, 1.0)
+        back = torch.lerp(state.clean, state.now, wide(share, state.now))
         return state._replace(
             now=torch.where(wide(state.crossed, state.now), back, onward),
             iteration=state.iteration + ~state.crossed,
