@@ -58,8 +58,8 @@ def retrain(
         )
     training, evaluation = _examples(lab, "training"), _examples(lab, "evaluation")
     architecture = lab.admit_target()
-    told = spec.training.privacy if spec.training else None
-    delta = told.delta if told else min(1e-5, 0.1 / len(training.labels))
+    privacy = spec.training.privacy if spec.training else None
+    delta = privacy.delta if privacy else min(1e-5, 0.1 / len(training.labels))
     assert spec.model.output is not None, "a classification artifact states its output"
     assert spec.model.input is not None, "a classification artifact states its input"
     trained = []
@@ -197,6 +197,8 @@ def picture(points: Sequence[dict[str, Any]]) -> bytes:
         if not point["epsilon"]:
             axes.axhline(point["accuracy"], linestyle=":", color="grey", label="without noise")
     axes.set(xlabel="epsilon (PRV)", ylabel="accuracy", xscale="log", ylim=(0, 1.02))
+    axes.set_xticks(x, [f"{epsilon:.3g}" for epsilon in x])
+    axes.minorticks_off()
     axes.legend(frameon=False, fontsize=8, loc="lower right")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})

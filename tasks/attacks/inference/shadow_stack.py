@@ -73,7 +73,7 @@ def shadow_stack(
     Returns:
         ``arrays["confidence"]`` (models, looks, items) and ``arrays["log_probability"]`` (models,
         items, of the plain view) float32, see ``signals``; ``values["architecture"]`` says what
-        was trained.
+        was trained, ``values["diverged"]`` how many models answer no numbers (0 stands for those).
     """
     how = Recipe(**recipe)
     asked = [_normalised(view, mean or [0.0], std or [1.0]) for view in views(inputs, looks)]
@@ -83,11 +83,13 @@ def shadow_stack(
     network, told = _network(architecture, shape, classes, passes)
     at_once = _models_at_once(network, items[:1], how.batch_size)
     targets = torch.from_numpy(labels.astype(np.int64))
-    sure, logs = [], []
+    sure, logs, diverged = [], [], 0
     for first in range(0, len(members), at_once):
         part = members[first : first + at_once]
         weights = _trained(network, items, targets, part, how=how, seed=seed + first)
         scores = [_answers(network, weights, view) for view in asked]
+        diverged += int((~np.isfinite(scores[0])).any(axis=(1, 2)).sum())
+        scores = [np.nan_to_num(one, posinf=0, neginf=0) for one in scores]
         spread = np.broadcast_to(labels, scores[0].shape[:2])
         sure.append(np.stack([confidence(one, spread) for one in scores], axis=1))
         logs.append(loss(scores[0], spread))
@@ -96,7 +98,7 @@ def shadow_stack(
             "confidence": np.concatenate(sure).astype(np.float32),
             "log_probability": np.concatenate(logs).astype(np.float32),
         },
-        {"architecture": told},
+        {"architecture": told, "diverged": diverged},
     )
 
 

@@ -143,7 +143,8 @@ def _rehearsed(lab: Lab, puzzle: Puzzle, layer: str, described: dict[str, Any]) 
 def _recovered(puzzle: Puzzle, guess: Floats) -> Array:
     truth, expected = puzzle.flat[puzzle.own :], puzzle.expected[puzzle.own :]
     own, other = (((one - truth) ** 2).sum(axis=1) for one in (guess, expected))
-    return (own <= NEARER * other) & (other > 0)
+    hits: Array = (own <= NEARER * other) & (other > 0)
+    return hits
 
 
 def _identified(puzzle: Puzzle, guess: Floats) -> Array:
@@ -151,7 +152,8 @@ def _identified(puzzle: Puzzle, guess: Floats) -> Array:
     truth, labels = puzzle.flat[puzzle.own :], puzzle.labels[puzzle.own :]
     squares = (guess**2).sum(axis=1)[:, None] + (truth**2).sum(axis=1) - 2 * guess @ truth.T
     squares[labels[:, None] != labels] = np.inf
-    return squares.argmin(axis=1) == np.arange(len(truth))
+    right: Array = squares.argmin(axis=1) == np.arange(len(truth))
+    return right
 
 
 def _controls(puzzle: Puzzle, seed: int) -> tuple[Control, ...]:

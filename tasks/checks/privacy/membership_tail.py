@@ -55,7 +55,7 @@ def measure(lab: Lab) -> Measurement:
         },
         observations=overlap_seen(audit),
         controls=(planted, _by_lot(audit, signal, lab), blind.control(found.best.tail, blind.tail)),
-        alarms=tuple(_alarms(audit, found)),
+        alarms=tuple(_alarms(audit, found, bank)),
         limits=_limits(audit, bank) + escrow_told(lab),
         method=f"{found.chosen} at 1 % false positives; intervals over items and over shadow "
         f"models; {bank.told}",
@@ -123,7 +123,7 @@ def _by_lot(audit: Audit, signal: Floats, lab: Lab) -> Control:
     )
 
 
-def _alarms(audit: Audit, found: Attacked) -> list[str]:
+def _alarms(audit: Audit, found: Attacked, bank: Bank) -> list[str]:
     best = found.best.tail
     alarms = [
         f"{name} names {other.tail.value:.1%} of the members, more than {found.chosen} does"
@@ -131,6 +131,11 @@ def _alarms(audit: Audit, found: Attacked) -> list[str]:
         # The best of several attacks looks good by chance, so it must be clearly better.
         if name != found.chosen and other.tail.low > best.high
     ]
+    if bank.diverged:
+        alarms.append(
+            f"{bank.diverged} of {len(bank.members)} shadow models diverged under the declared "
+            "recipe, so the attacks are weaker than they could be: correct training in bundle.yaml"
+        )
     others = int((~audit.members).sum())
     if not is_supported(others, LOW_RATE, FEWEST_EXPECTED):
         alarms.append(f"{others} non-members cannot speak about 1 % false accusations, 500 can")

@@ -46,6 +46,8 @@ class Bank(NamedTuple):
     """Of the items themselves (models, items)."""
     told: str
     """What was trained, and how."""
+    diverged: int
+    """How many models answer no numbers, so that nothing can be told from them."""
     digest: Digest
     """Of all blocks in order: equal banks have equal digests, whoever trained them."""
 
@@ -93,6 +95,7 @@ def shadow_bank(lab: Lab, audit: Audit) -> Bank:
         np.concatenate([block.arrays["confidence"] for block in blocks]).astype(np.float64),
         np.concatenate([block.arrays["log_probability"] for block in blocks]).astype(np.float64),
         f"{len(plan.drawn)} shadow models: {told}; {plan.told}",
+        sum(int(block.values["diverged"]) for block in blocks),
         digest_of(canonical_json([digest_of(part_bytes(block)) for block in blocks])),
     )
 
@@ -161,11 +164,14 @@ def _trained(lab: Lab, audit: Audit, plan: Plan, rows: slice) -> Reply:
     )
     # None of these passes is the target's.
     told = {"architecture": str(reply.values["architecture"]), "passes": 0, "queries": 0}
-    return Reply(reply.arrays, told)
+    return Reply(reply.arrays, told | {"diverged": int(reply.values["diverged"])})
 
 
 def _recipe(lab: Lab) -> tuple[dict[str, object], str]:
     declared = lab.subject.spec.training
+    if declared and declared.privacy:
+        # Its steps are made for clipped gradients and noise; without both they diverge.
+        declared = None
     used = declared or STAND_IN
     if used.epochs > MOST_EPOCHS or used.batch_size > LONGEST_STEP:
         capped = {

@@ -12,7 +12,7 @@ from tasks.checks.lab import NotAvailable
 from tasks.checks.privacy.membership_tail import measure
 from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement
-from tasks.domain.recipe import TrainingRecipe
+from tasks.domain.recipe import PrivacyRecipe, TrainingRecipe
 from tasks.judging.gates import judge
 from tasks.response.private_retraining import recipe_of
 from tasks.targets.private_training import private_training
@@ -190,6 +190,37 @@ def test_another_recipe_is_another_bank(tmp_path: Path) -> None:
     assert "stand-in recipe" in first.method
     assert "the bundle's recipe (optimizer adam, learning_rate 0.01" in second.method
     assert len(list(store.claims("shadow-banks/"))) == 2
+
+
+def with_recipe(tmp_path: Path, told: TrainingRecipe) -> Measurement:
+    training, evaluation = people(150)
+    bench = lab(
+        CHECK,
+        tmp_path,
+        training=training,
+        evaluation=evaluation,
+        files=model(150, 9),
+        classes=2,
+        architecture="layers.yaml",
+        parameters=SMALL,
+    )
+    spec = bench.subject.spec.model_copy(update={"training": told})
+    bench.subject = bench.subject.model_copy(update={"spec": spec})
+    with bench:
+        return measure(bench)
+
+
+def test_shadow_models_that_diverge_are_an_alarm_and_no_crash(tmp_path: Path) -> None:
+    wild = TrainingRecipe(optimizer="sgd", learning_rate=100.0, epochs=20)
+    assert any(
+        "8 of 8 shadow models diverged" in alarm for alarm in with_recipe(tmp_path, wild).alarms
+    )
+
+
+def test_a_recipe_made_for_noise_trains_no_shadow_model(tmp_path: Path) -> None:
+    noisy = PrivacyRecipe(noise_multiplier=6.0, sample_rate=1.0, steps=30)
+    found = with_recipe(tmp_path, TrainingRecipe(learning_rate=0.5, epochs=3, privacy=noisy))
+    assert "a stand-in recipe" in found.method
 
 
 def test_duplicated_people_count_once(tmp_path: Path) -> None:
