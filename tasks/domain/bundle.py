@@ -234,6 +234,8 @@ class Documents(Frozen):
     provenance: BundlePath | None = None
     croissant: BundlePath | None = None
     requirements: BundlePath | None = None
+    dataset_manifest: BundlePath | None = Field(default=None, exclude_if=lambda path: path is None)
+    """Made by ``proofhouse manifest``: signs files and rows of the data."""
 
 
 class SignatureSpec(Frozen):
