@@ -212,6 +212,22 @@ def manifest(
     _run(work, json_)
 
 
+@app.command(epilog="Example: `proofhouse quarantine run-0123456789abcdef0123 --out cut`")
+def quarantine(
+    run: Annotated[str, typer.Argument(help="A run that found poison; see *inventory runs*.")],
+    out: Annotated[Path, typer.Option(help="Folder for both parts.")] = Path("quarantine"),
+    json_: Json = False,
+) -> None:
+    """Cut the poisoned rows of a sealed run out, sign what stays, and name the way back."""
+
+    def work() -> Answer:
+        from tasks.commands.quarantine import quarantine_answer  # noqa: PLC0415
+
+        return quarantine_answer(run, out)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse verify --all`")
 def verify(
     run: Annotated[str | None, typer.Argument(help="Run id; see *inventory runs*.")] = None,
