@@ -236,6 +236,8 @@ class Documents(Frozen):
     requirements: BundlePath | None = None
     dataset_manifest: BundlePath | None = Field(default=None, exclude_if=lambda path: path is None)
     """Made by ``proofhouse manifest``: signs files and rows of the data."""
+    annotations: BundlePath | None = Field(default=None, exclude_if=lambda path: path is None)
+    """CSV with columns row, labeler, label: who gave which label."""
 
 
 class SignatureSpec(Frozen):
