@@ -256,6 +256,50 @@ def drift(
     _run(work, json_)
 
 
+@app.command(epilog="Example: `proofhouse manifest train.npz --key acme.pem`")
+def manifest(
+    data: Annotated[Path, typer.Argument(help="A bundle, a data file, or a folder of data.")],
+    *,
+    key: Annotated[Path, typer.Option(help="Private key: PEM, P-256, P-384 or P-521.")],
+    out: Annotated[Path, typer.Option(help="Where it goes.")] = Path("dataset-manifest.json"),
+    licence: Annotated[str | None, typer.Option(help="Licence of the data.")] = None,
+    consent: Annotated[str | None, typer.Option(help="Basis of people's data in it.")] = None,
+    source: Annotated[str | None, typer.Option(help="Where the data were collected.")] = None,
+    retention_until: Annotated[str | None, typer.Option(help="YYYY-MM-DD.")] = None,
+    inputs: Annotated[str | None, typer.Option(help="Array or column of the inputs.")] = None,
+    labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
+    json_: Json = False,
+) -> None:
+    """Sign a dataset's files and every row of it, so that a later change names the rows."""
+
+    def work() -> Answer:
+        from tasks.commands.manifest import manifest_answer  # noqa: PLC0415
+
+        said = {
+            "licence": licence, "consent": consent, "source": source, "inputs": inputs,
+            "labels": labels,
+        }  # fmt: skip
+        return manifest_answer(data, key, out=out, said=said, until=retention_until)
+
+    _run(work, json_)
+
+
+@app.command(epilog="Example: `proofhouse quarantine run-0123456789abcdef0123 --out cut`")
+def quarantine(
+    run: Annotated[str, typer.Argument(help="A run that found poison; see *inventory runs*.")],
+    out: Annotated[Path, typer.Option(help="Folder for both parts.")] = Path("quarantine"),
+    json_: Json = False,
+) -> None:
+    """Cut the poisoned rows of a sealed run out, sign what stays, and name the way back."""
+
+    def work() -> Answer:
+        from tasks.commands.quarantine import quarantine_answer  # noqa: PLC0415
+
+        return quarantine_answer(run, out)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse verify --all`")
 def verify(
     run: Annotated[str | None, typer.Argument(help="Run id; see *inventory runs*.")] = None,

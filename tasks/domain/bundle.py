@@ -250,6 +250,10 @@ class Documents(Frozen):
     provenance: BundlePath | None = None
     croissant: BundlePath | None = None
     requirements: BundlePath | None = None
+    dataset_manifest: BundlePath | None = Field(default=None, exclude_if=lambda path: path is None)
+    """Made by ``proofhouse manifest``: signs files and rows of the data."""
+    annotations: BundlePath | None = Field(default=None, exclude_if=lambda path: path is None)
+    """CSV with columns row, labeler, label: who gave which label."""
 
 
 class SignatureSpec(Frozen):

@@ -32,7 +32,7 @@ _CODE = re.compile(r"git\+|\.git$|^pkg:|requirements|\.lock$|docker|oci:")
 _MOST_KEYS = 2_000
 
 
-class _Trusted(NamedTuple):
+class Trusted(NamedTuple):
     """How far a statement may be believed: by whom it was signed, or why it is not believed."""
 
     signer: str = ""
@@ -66,7 +66,7 @@ def judge_lineage(
     except InvalidInputError as error:
         return (_observed("unreadable", Severity.MEDIUM, error.message, path),)
     for each, statement in parts:
-        trust = _trust(each, spec.vendor.name, trusted)
+        trust = trust_in(each, spec.vendor.name, trusted)
         if trust.rule:
             found.append(_observed(trust.rule, trust.severity, trust.problem, path))
         found += _contradictions(statement, files, path)
@@ -78,9 +78,10 @@ def judge_lineage(
     return tuple(found)
 
 
-def _trust(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trusted:
+def trust_in(signed: Signed, vendor: str, trusted: TrustedKeys) -> Trusted:
+    """Says who signed a statement for a vendor, or why it is not believed."""
     if not signed.envelopes:
-        return _Trusted(
+        return Trusted(
             rule="unsigned", severity=Severity.MEDIUM,
             problem="the statement is not signed: anybody could have written it",
         )  # fmt: skip
@@ -89,24 +90,24 @@ def _trust(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trusted:
         for key_path, key in trusted.keys:
             if is_made_by(key, *envelope.signed()):
                 if trusted.key_speaks_for(key_path, vendor):
-                    return _Trusted(signer=f"key {key_path.stem}")
+                    return Trusted(signer=f"key {key_path.stem}")
                 wrong = f"key {key_path.stem}"
     if signed.bundle is not None and not wrong:
         by_certificate = _by_certificate(signed, vendor, trusted)
         if by_certificate is not None:
             return by_certificate
     if wrong:
-        return _Trusted(
+        return Trusted(
             rule="wrong_identity", severity=Severity.HIGH,
             problem=f"signed with {wrong}, which does not speak for {shown(vendor, 80)}",
         )  # fmt: skip
-    return _Trusted(
+    return Trusted(
         rule="unknown_key", severity=Severity.MEDIUM,
         problem=f"no trusted signer made it ({len(trusted.keys)} keys are known)",
     )  # fmt: skip
 
 
-def _by_certificate(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trusted | None:
+def _by_certificate(signed: Signed, vendor: str, trusted: TrustedKeys) -> Trusted | None:
     """Verifies a Sigstore bundle by the operator's root, else by the operator's authorities."""
     envelope, wanted = signed.envelopes[0], trusted.identities_of(vendor)
     if trusted.sigstore_root is not None and signed.bundle is not None:
@@ -116,9 +117,9 @@ def _by_certificate(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trust
             found = None
         if found is not None and found.payload == signed.payload:
             if found.expected:
-                return _Trusted(signer=f"Sigstore identity {found.signer}")
+                return Trusted(signer=f"Sigstore identity {found.signer}")
             problem = f"signed by {found.signer}, who does not speak for {shown(vendor, 80)}"
-            return _Trusted(rule="wrong_identity", severity=Severity.HIGH, problem=problem)
+            return Trusted(rule="wrong_identity", severity=Severity.HIGH, problem=problem)
     if not trusted.certificates or not envelope.certificates:
         return None
     try:
@@ -127,7 +128,7 @@ def _by_certificate(signed: Signed, vendor: str, trusted: TrustedKeys) -> _Trust
         return None
     if not is_made_by(signer.key, *envelope.signed()) or not is_one_of(signer.names, wanted):
         return None
-    return _Trusted(signer=f"a certificate of {', '.join(shown(n, 80) for n in signer.names)}")
+    return Trusted(signer=f"a certificate of {', '.join(shown(n, 80) for n in signer.names)}")
 
 
 def _contradictions(
@@ -252,7 +253,7 @@ def _keys(value: Any) -> list[str]:
     return found
 
 
-def _told(statement: Statement, trust: _Trusted) -> str:
+def _told(statement: Statement, trust: Trusted) -> str:
     lineage = statement.lineage
     if lineage is None:
         return f"{statement.predicate_type}, signed with {trust.signer}"

@@ -9,12 +9,14 @@ from tasks.domain.measurement import Observation
 from tasks.domain.vendor import VendorView
 from tasks.intake.answers import questionnaire_observations, review
 from tasks.intake.artifact import read_facts
+from tasks.intake.dataset_manifest import decoded_rows, manifest_observations
 from tasks.intake.datasets import decode, same_data
 from tasks.intake.manifest import read_bundle
 from tasks.intake.provenance import Papers
 from tasks.intake.quarantine import QUOTAS, Quotas
 from tasks.intake.questionnaire import read_questionnaire
 from tasks.intake.signature import read_trusted, signer_of
+from tasks.intake.trust import TrustedKeys
 from tasks.intake.vouching import vendor_observations
 from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
@@ -79,8 +81,25 @@ def build_subject(
         answers=papers.answers,
         facts=facts.known(),
     )
+    signed_rows = _signed_rows(subject, store, trusted, now or dt.datetime.now(dt.UTC))
     return subject.model_copy(
-        update={"observations": (*subject.observations, *_questioned(subject))}
+        update={"observations": (*subject.observations, *signed_rows, *_questioned(subject))}
+    )
+
+
+def _signed_rows(
+    subject: Subject, store: ObjectStore, trusted: TrustedKeys, now: dt.datetime
+) -> tuple[Observation, ...]:
+    """Holds the decoded rows against a signed manifest of them, where one came."""
+    path = subject.spec.documents.dataset_manifest
+    file = subject.file(path) if path else None
+    if file is None:
+        return ()
+    rows = decoded_rows(subject, store.get)
+    return tuple(
+        manifest_observations(
+            store.get(file.digest), subject, rows, trusted, path=file.path, today=now.date()
+        )
     )
 
 

@@ -157,8 +157,11 @@ def attack_success(data: Data, poisoned: Poisoned, flagged: Mask) -> dict[str, f
     stamped = poisoned.stamp(data.test[rows])
     view = view_of(poisoned.inputs)
     told = {}
-    for name, kept in (("before", np.ones_like(flagged)), ("after", ~flagged)):
-        inputs, labels = poisoned.inputs[kept], poisoned.labels[kept]
+    whole = np.ones_like(flagged)
+    for name, kept, rows_of in (
+        ("before", whole, poisoned), ("after", ~flagged, poisoned), ("never", whole, data),
+    ):  # fmt: skip
+        inputs, labels = rows_of.inputs[kept], rows_of.labels[kept]
         if len(labels) > 20_000:
             inputs, labels = drawn(inputs, labels, 20_000, 0)
         student = taught(
@@ -211,8 +214,12 @@ TOOLS: dict[str, tuple[str, Callable[[Data, Poisoned], dict[str, Any]]]] = {
 }  # fmt: skip
 HEADS = (
     "work", "tool", "n", "CPU s", "MiB", "poisoned", "flagged", "recall", "precision",
-    "attack success before, after", "accuracy before, after",
+    "attack success before, after, never poisoned", "accuracy before, after, never poisoned",
 )  # fmt: skip
+TOLD = """Targets class 1, one draw each. The true trigger is put on test rows of other classes and
+shown to a network trained on all rows, without the flagged ones, and on the rows as they were
+before the attack."""
+WHEN = ("before", "after", "never")
 COMPARED = ("MNIST, patch 5 %", "MNIST, patch 1 %")
 
 
@@ -239,7 +246,7 @@ def table(found: list[dict[str, Any]]) -> str:
     lines = [
         "## Poisoned rows (`make bench-poisoning`)",
         "",
-        "Targets class 1; the network for *before* and *after* is trained anew. One draw each.",
+        TOLD,
         "",
         f"| {' | '.join(HEADS)} |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -250,7 +257,7 @@ def table(found: list[dict[str, Any]]) -> str:
 def line(row: dict[str, Any]) -> str:
     told = row["quality"]
     success, right = (
-        f"{told[f'{name}_before']}, {told[f'{name}_after']}" if f"{name}_before" in told else ""
+        ", ".join(str(told[f"{name}_{when}"]) for when in WHEN if f"{name}_{when}" in told)
         for name in ("attack_success", "accuracy")
     )
     cells = [

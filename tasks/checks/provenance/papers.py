@@ -16,7 +16,7 @@ SHARES: dict[str, tuple[str, ...]] = {
     "provenance.bom": ("bom",),
     "provenance.dependencies": ("dependencies",),
     "provenance.advisories": ("advisories",),
-    "provenance.lineage": ("lineage", "croissant"),
+    "provenance.lineage": ("lineage", "croissant", "rows"),
     "provenance.documents": ("model_card", "card", "datasheet", "documents"),
 }
 """Which rules belong to which check; ``provenance.manifest`` takes all the others."""

@@ -43,9 +43,16 @@ def _entropy_scores(rows: Scores) -> Scores:
 
 
 def _robustly_white(seen: Scores) -> Scores:
-    """Estimates mean and covariance from the rows that lie nearest, again and again."""
-    kept = np.ones(len(seen), np.bool_)
-    white = seen
+    """Estimates mean and covariance from the rows that lie nearest, again and again.
+
+    The first rows are the nearest by medians along each direction (as in Maronna and Zamar 2002);
+    a covariance of all rows would take a cluster of outliers for ordinary spread.
+    """
+    middle = np.median(seen, axis=0)
+    reach = np.median(np.abs(seen - middle), axis=0)
+    white = (seen - middle) / np.maximum(1.4826 * reach, 1e-9)
+    distances = (white**2).sum(1)
+    kept = distances <= np.quantile(distances, 1 - TRIMMED)
     for _ in range(ROUNDS):
         centre, spread = seen[kept].mean(0), np.cov(seen[kept].T)
         variances, axes = np.linalg.eigh(spread)

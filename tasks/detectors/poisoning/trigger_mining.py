@@ -35,6 +35,8 @@ MOST_TRIGGERS = 5
 """So many are put to the test of training without their rows."""
 SAME = 0.5
 """Two groups of one class that share this part of the smaller are one."""
+NEARLY = 0.5
+"""Of the efficiency: a reading that fits too few rows looks a little better than the right one."""
 ASKED = 300
 PART = 5000
 HELD_OUT = 0.1
@@ -168,8 +170,11 @@ def found_triggers(scene: Scene) -> list[Trigger]:
         for trigger in proven(scene, label, group)
     ]
     for trigger in sorted(working, key=lambda each: -each.efficiency):
-        if not any(_is_same(trigger, other) for other in kept):
+        same = [which for which, other in enumerate(kept) if _is_same(trigger, other)]
+        if not same:
             kept.append(trigger)
+        elif _is_wider(trigger, kept[same[0]]):
+            kept[same[0]] = trigger
     return kept[:MOST_TRIGGERS]
 
 
@@ -195,6 +200,11 @@ def _groups(scene: Scene) -> Iterator[tuple[int, Places]]:
             if not any(np.array_equal(each, other) for other in seen):
                 seen.append(each)
                 yield int(label), each
+
+
+def _is_wider(one: Trigger, other: Trigger) -> bool:
+    """Answers whether ``one`` names more rows of the same trigger and works nearly as well."""
+    return len(one.rows) > len(other.rows) and one.efficiency >= NEARLY * other.efficiency
 
 
 def _is_same(one: Trigger, other: Trigger) -> bool:

@@ -1,0 +1,56 @@
+"""``proofhouse manifest``: a signed manifest of a dataset's files and rows."""
+
+import datetime as dt
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from tasks.cli import Answer
+from tasks.commands.onboard import prepare_home
+from tasks.domain.bundle import Subject
+from tasks.domain.errors import InvalidInputError
+from tasks.intake.bare_data import Named
+from tasks.intake.dataset_manifest import Terms, decoded_rows, write_manifest
+from tasks.settings import read_settings
+
+
+def manifest_answer(
+    data: Path, key: Path, *, out: Path, said: dict[str, str | None], until: str | None
+) -> Answer:
+    """Takes the data in, signs its files and rows, and says where the manifest lies.
+
+    Args:
+        data: A bundle, a data file, or a folder of data files.
+        key: Private key in PEM.
+        out: Where the manifest goes.
+        said: Terms, and names of inputs and labels of bare data.
+        until: Date (YYYY-MM-DD) by which the data are to be deleted.
+    """
+    from tasks.reviewing import take_in_data  # noqa: PLC0415 - opens store and sandbox
+    from tasks.runtime import services  # noqa: PLC0415
+
+    for path, what in ((data, "data"), (key, "key")):
+        if not path.exists():
+            raise InvalidInputError(f"The {what} {path} does not exist. Correct the path.")
+    try:
+        terms = Terms(
+            licence=said.get("licence") or "",
+            consent=said.get("consent") or "",
+            source=said.get("source") or "",
+            retention_until=dt.date.fromisoformat(until) if until else None,
+        )
+    except (ValidationError, ValueError) as error:
+        raise InvalidInputError(f"The terms cannot be used: {str(error)[:300]}") from None
+    prepare_home(read_settings().home)
+    names = {name: said[name] for name in ("inputs", "labels") if said.get(name)}
+    digest = take_in_data(data, Named(**names))
+    store = services().store
+    subject = Subject.parse(store.get(digest))
+    rows = decoded_rows(subject, store.get)
+    if not rows:
+        problems = "; ".join(dataset.problem for dataset in subject.datasets)
+        raise InvalidInputError(f"None of the data can be read, so no row is signed: {problems}")
+    out.write_bytes(write_manifest(subject, rows, terms, key))
+    counts = {role: len(labels) for role, (_, labels) in rows.items()}
+    told = ", ".join(f"{count} {role} rows" for role, count in counts.items())
+    return Answer({"manifest": str(out), "rows": counts}, [f"{out} ({told})"])
