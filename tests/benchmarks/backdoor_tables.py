@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from tasks.checks.backdoor.trigger_inversion import FOUND
+from tasks.detectors.backdoor.inversion import AWAY
 from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
 from tasks.detectors.backdoor.sizes import STANDS_OUT as UNIVERSAL_STANDS_OUT
-from tasks.detectors.backdoor.trigger_inversion import AWAY
 from tasks.domain.estimate import Estimate
 from tasks.statistics.intervals import binomial
 from tasks.statistics.roc import auc
@@ -24,7 +24,8 @@ def twin_score(line: Line) -> float:
     indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
     rows = zip(indices, told["success"], strict=True)
     # A trigger that does not work says little, but more than nothing at all.
-    return max(index if success >= FOUND else min(index, 0.0) for index, success in rows)
+    best: float = max(index if success >= FOUND else min(index, 0.0) for index, success in rows)
+    return best
 
 
 def universal_score(line: Line) -> float:

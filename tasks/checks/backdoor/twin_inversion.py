@@ -65,7 +65,7 @@ class Suspect(NamedTuple):
     mapping: tuple[int, ...]
     size: float
     expected: float
-    index: float
+    oddness: float
     transfer: float
     mask: Array
     pattern: Array
@@ -75,7 +75,7 @@ class Suspect(NamedTuple):
     @property
     def moved(self) -> int:
         """Pictures that count: none, unless the smallest trigger stands out against the twins'."""
-        return self.reached if self.index >= STANDS_OUT else 0
+        return self.reached if self.oddness >= STANDS_OUT else 0
 
     @property
     def success(self) -> float:
@@ -190,7 +190,7 @@ def _counted(
 
 def _strength(suspect: Suspect) -> tuple[bool, int, float]:
     """What works from everywhere says more than what works from one class."""
-    return suspect.success >= FOUND, suspect.moved, suspect.index
+    return suspect.success >= FOUND, suspect.moved, suspect.oddness
 
 
 def _planted_control(suspects: list[Suspect], values: dict[str, Any]) -> Control:
@@ -215,7 +215,7 @@ def _honest_control(suspects: list[Suspect], values: dict[str, Any]) -> Control:
         found=best.success >= FOUND,
         estimate=binomial(best.moved, best.shown) if best.shown else None,
         detail="same architecture from scratch on the search data, held against the other twin; "
-        f"largest index {best.index:.1f}; learnt at least {float(values['learnt']):.0%}",
+        f"largest index {best.oddness:.1f}; learnt at least {float(values['learnt']):.0%}",
     )
 
 
@@ -237,9 +237,9 @@ def _untried(values: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _detail(worst: Suspect, estimate: Estimate) -> str:
-    against = f"index {worst.index:.1f} against honest twins, of whose inputs it moves "
+    against = f"index {worst.oddness:.1f} against honest twins, of whose inputs it moves "
     against += f"{worst.transfer:.0%}"
-    if worst.index < STANDS_OUT:
+    if worst.oddness < STANDS_OUT:
         return f"No trigger stands out: the oddest sends {_way(worst)} ({against})."
     return (
         f"A trigger that sends {_way(worst)} stands out ({against}; they would need "
@@ -267,8 +267,8 @@ def _facts(worst: Suspect, indices: Array) -> dict[str, str | int | float | bool
         "suspected_source": None if worst.source == ALL else worst.source,
         "suspected_class": None if worst.target == ALL else worst.target,
         "mapping": _arrows(worst),
-        "stands_out": worst.index >= STANDS_OUT,
-        "twin_index": worst.index,
+        "stands_out": worst.oddness >= STANDS_OUT,
+        "twin_index": worst.oddness,
         "moved_in_twins": worst.transfer,
         "trigger_size": worst.size,
         "size_of_twins": worst.expected,

@@ -79,7 +79,7 @@ def test_a_pixel_that_turns_one_class_into_one_other_is_found_named_and_shown(
     kept = {artifact.name: store.get(Digest(artifact.digest)) for artifact in found.artifacts}
     trigger = safetensors.numpy.load(kept["trigger.safetensors"])
     assert trigger["mask"].shape == (8, 8)
-    assert np.unravel_index(trigger["mask"].argmax(), (8, 8)) == (7, 7)
+    assert int(trigger["mask"].argmax()) == 63  # the last pixel
     assert len(json.loads(kept["pairs.json"])) == 90
 
 

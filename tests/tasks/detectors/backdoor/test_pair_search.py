@@ -47,7 +47,7 @@ def matrix(model: torch.nn.Module, pool: Pool) -> np.ndarray:
 def test_the_hidden_pixel_is_the_smallest_trigger_of_its_pair_and_of_no_other(pool: Pool) -> None:
     hidden, plain = matrix(OneToOne(), pool), matrix(Corners(hidden=False), pool)
     ratios = np.log(plain) - np.log(hidden)
-    assert np.unravel_index(np.nanargmax(ratios), ratios.shape) == (0, 3)
+    assert int(np.nanargmax(ratios)) == 3  # row 0, column 3
     assert ratios[0, 3] > 1
     assert np.nanmax(np.abs(np.delete(ratios.ravel(), 3))) < 0.7
 
