@@ -28,7 +28,11 @@ COMMANDS = (
     ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
     ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
     ["review-dataset"], ["intake", "once"], ["intake", "watch"],
-    ["assess"], ["retrain"],
+    ["assess"], ["retrain"], ["nightly"], ["canary", "status"], ["canary", "start"],
+    ["canary", "promote"], ["canary", "rollback"], ["canary", "signal"], ["registry", "list"],
+    ["registry", "show"], ["registry", "check"], ["registry", "add"], ["registry", "promote"],
+    ["registry", "rollback"], ["registry", "withdraw"], ["registry", "export"],
+    ["registry", "sync"], ["events", "listen"], ["events", "token"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
@@ -96,6 +100,9 @@ QUESTIONS: dict[str, tuple[list[str], set[str]]] = {
     "inventory runs": (["inventory", "runs"], {"runs"}),
     "vendors list": (["vendors", "list"], {"vendors"}),
     "approve list": (["approve", "list"], {"approvals"}),
+    "registry list": (["registry", "list"], {"versions"}),
+    "canary status": (["canary", "status"], {"canaries"}),
+    "events token": (["events", "token", "intake"], {"bucket", "opaque_data"}),
 }
 
 
