@@ -159,6 +159,9 @@ def _close_cluster() -> None:
             drained = [client.submit(_drain, workers=[at], pure=False) for at in workers]
             client.gather(drained)
             client.run(_skip_exit_hooks)
+    except Exception as error:  # noqa: BLE001 - what lost workers raise comes in many classes
+        # A worker that is gone can tell nothing more; the work itself is done and kept.
+        _log.warning("not every worker could say its last: %s: %s", type(error).__name__, error)
     finally:
         cluster.close()
 

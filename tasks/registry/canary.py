@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from tasks.domain.digest import Digest
 from tasks.domain.estimate import Estimate
+from tasks.domain.finding import Outcome, Verdict
 from tasks.domain.night import AssetNight
 from tasks.domain.severity import Severity
 from tasks.domain.signal import Signal
@@ -83,11 +84,7 @@ def rule(baseline: Baseline, rules: Rules, now: datetime) -> Ruling:
     against = _against(baseline, rules)
     if against:
         return Ruling("rollback", tuple(words for words, _ in against), _all(against))
-    doubts = [
-        (f"{signal.kind} ({signal.severity}): {signal.reason}", (digest,))
-        for digest, signal in baseline.signals
-        if signal.severity is Severity.MEDIUM
-    ]
+    doubts = _doubts(baseline)
     if doubts:
         return Ruling("ask", tuple(words for words, _ in doubts), _all(doubts))
     missing = _missing(baseline, rules, now)
@@ -107,7 +104,7 @@ def _against(baseline: Baseline, rules: Rules) -> list[tuple[str, tuple[Digest, 
     found: list[tuple[str, tuple[Digest, ...]]] = [
         (f"night {one.night}: {_told(one.row)}", (one.statement,))
         for one in baseline.nights
-        if one.row.alarming and one.row.happened != "failed"
+        if _speaks_against(one.row)
     ]
     found += [
         (f"{signal.kind} ({signal.severity}): {signal.reason}", (digest,))
@@ -122,6 +119,30 @@ def _against(baseline: Baseline, rules: Rules) -> list[tuple[str, tuple[Digest, 
         )
         found.append((told, ()))
     return found
+
+
+def _doubts(baseline: Baseline) -> list[tuple[str, tuple[Digest, ...]]]:
+    """Returns what neither proves anything against the canary nor lets it pass."""
+    found: list[tuple[str, tuple[Digest, ...]]] = [
+        (f"night {one.night}: {_told(one.row)}", (one.statement,))
+        for one in baseline.nights
+        if one.row.alarming and one.row.happened != "failed"
+    ]
+    return found + [
+        (f"{signal.kind} ({signal.severity}): {signal.reason}", (digest,))
+        for digest, signal in baseline.signals
+        if signal.severity is Severity.MEDIUM
+    ]
+
+
+def _speaks_against(row: AssetNight) -> bool:
+    """Whether a night proves something: a refusal, a check that fails now, a barred vendor.
+
+    A check that became undecided proves nothing.
+    """
+    fails = any(change.worse and change.after is Outcome.FAIL for change in row.changes)
+    barred = bool(row.problem) and row.happened != "failed"
+    return row.verdict == Verdict.REFUSED or fails or barred
 
 
 def _excess(baseline: Baseline) -> Estimate | None:

@@ -141,12 +141,14 @@ def _sealed(link: Link, registry: RegistryPlace) -> tuple[RunRecord, Sealed]:
 
 
 def _verify_latest(record: RunRecord, registry: RegistryPlace) -> None:
-    """Refuses a model about which a later whole run, sealed as well, said no."""
+    """Refuses a model that a later whole run, sealed as well, refused.
+
+    One that a later run wants to have reviewed stays in service: that is for a person to decide.
+    """
     for row in _later_runs(record, registry):
         found = sealed_run(registry.store, row.run)
-        if found is not None and found[0].decision.verdict not in LETTING_IN:
-            verdict = found[0].decision.verdict
-            raise _refused(record.asset, f"its latest verdict is {verdict}, see {row.run}")
+        if found is not None and found[0].decision.verdict is Verdict.REFUSED:
+            raise _refused(record.asset, f"its latest verdict is refused, see {row.run}")
         return
 
 

@@ -37,6 +37,7 @@ COMMANDS = (
     ["canary", "rollback"], ["events", "listen"], ["events", "token"], ["registry", "add"],
     ["registry", "check"], ["registry", "export"], ["registry", "list"], ["registry", "promote"],
     ["registry", "rollback"], ["registry", "show"], ["registry", "sync"], ["registry", "withdraw"],
+    ["manifest"], ["quarantine"],
 )  # fmt: skip
 
 Run = Callable[..., Result]
@@ -104,6 +105,9 @@ QUESTIONS: dict[str, tuple[list[str], set[str]]] = {
     "inventory runs": (["inventory", "runs"], {"runs"}),
     "vendors list": (["vendors", "list"], {"vendors"}),
     "approve list": (["approve", "list"], {"approvals"}),
+    "registry list": (["registry", "list"], {"versions"}),
+    "canary status": (["canary", "status"], {"canaries"}),
+    "events token": (["events", "token", "intake"], {"bucket", "opaque_data"}),
 }
 
 

@@ -1,6 +1,7 @@
 """``proofhouse registry`` as an MLOps engineer meets it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ SAID = ("--reason", "two quiet weeks", "--by", "Eve")
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     made = new_home(tmp_path)
     monkeypatch.setenv("PROOFHOUSE_HOME", str(made.path))
     for name in ("PROOFHOUSE_PROFILE", "PROOFHOUSE_STORE", "PROOFHOUSE_DATABASE"):
@@ -23,7 +24,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     runtime.services.cache_clear()
     made.seal("1")
     made.seal("2")
-    return made
+    yield made
+    runtime.services.cache_clear()
 
 
 def run(*words: object, code: int = 0) -> Any:

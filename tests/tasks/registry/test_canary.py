@@ -73,6 +73,7 @@ def test_a_whole_quiet_baseline_is_promoted_with_its_nights_as_evidence() -> Non
 
 
 WORSE = Change(check="a.b", before=Outcome.PASS, after=Outcome.FAIL)
+UNSURE = Change(check="a.b", before=Outcome.PASS, after=Outcome.UNDECIDED)
 CASES: dict[str, tuple[Baseline, float, str, str]] = {
     "too early": (known(), 6.9, "wait", "6 of 7 days"),
     "nights are missing": (known(nights=nights(6)), 7.1, "wait", "6 of 7 nights"),
@@ -89,6 +90,12 @@ CASES: dict[str, tuple[Baseline, float, str, str]] = {
     "a finding got worse": (
         known(nights=nights(3, happened="reassessed", changes=(WORSE,))), 3.0, "rollback",
         "a.b reassure no more"),
+    "a check became undecided": (
+        known(nights=nights(7, happened="reassessed", changes=(UNSURE,))), 7.1, "ask",
+        "a.b reassure no more"),
+    "a night asks for review": (
+        known(nights=nights(7, happened="reassessed", verdict="needs_review")), 7.1, "ask",
+        "the verdict was accepted, is needs_review"),
     "the vendor was suspended": (
         known(nights=nights(3, problem="the vendor is suspended")), 3.0, "rollback", "suspended"),
     "a high signal": (

@@ -162,6 +162,12 @@ def test_a_model_that_must_not_be_loaded_is_refused_with_its_reason(home: Home, 
         accepted_model(ASSET, home.registry)
 
 
+def test_a_model_that_a_night_wants_reviewed_stays_in_service(home: Home) -> None:
+    registered(home)
+    home.seal(verdict=Verdict.NEEDS_REVIEW, occasion="nightly")
+    assert accepted_model(ASSET, home.registry).verdict is Verdict.ACCEPTED
+
+
 def test_without_the_inventory_the_sealed_run_speaks(home: Home) -> None:
     registered(home)
     lost = home.registry._replace(database="sqlite:////proc/none/inventory.sqlite")
