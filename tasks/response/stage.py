@@ -85,19 +85,20 @@ def follow_case(playbook: str, report: IncidentForm, *, dry_run: bool) -> dict[s
 
 
 def _form_of(waiting: list[str]) -> type[RunInput]:
-    done = Literal[tuple(waiting)] if waiting else Literal["nothing"]  # type: ignore[valid-type]
+    """Returns the form by which a person says what was done; only waiting steps can be chosen."""
+    # A Literal of names that are known only now: no type checker can read it.
+    done: Any = Literal[tuple(waiting or ["nothing"])]
     who = Field(title="Your name", description="Kept in the timeline.", min_length=1)
-    step = Field(default=None, title="Step that was done")
-    note = Field(default="", title="What was done or found", max_length=4000)
-    facts = Field(default={}, title="Facts", description="What is known now, by name.")
-    return create_model(
-        "WhatWasDone",
-        __base__=RunInput,
-        by=(Annotated[str, who], ...),
-        done=(done | None, step),
-        note=(str, note),
-        facts=(dict[str, bool | int | float | str], facts),
-    )
+    fields: dict[str, Any] = {
+        "by": (Annotated[str, who], ...),
+        "done": (done | None, Field(default=None, title="Step that was done")),
+        "note": (str, Field(default="", title="What was done or found", max_length=4000)),
+        "facts": (
+            dict[str, bool | int | float | str],
+            Field(default={}, title="Facts", description="What is known now, by name."),
+        ),
+    }
+    return create_model("WhatWasDone", __base__=RunInput, **fields)
 
 
 def _waited(form: type[RunInput], *, key: str) -> RunInput:

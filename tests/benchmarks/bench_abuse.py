@@ -38,6 +38,7 @@ BUDGET = 1e-3
 FRESH = 1_000_000
 """Seeds of evaluation clients begin here, far from those of the calibration."""
 PRADA_CLIENTS = 200
+DISGUISED = ("HopSkipJump L2, disguised", "Jacobian augmentation, disguised")
 INTRODUCTION = (
     "Monitors calibrated for 10 alarms per 10,000 accounts and week, then shown fresh honest "
     "accounts and attackers of 1,000 queries. `caught` within 500 queries; `queries` until the "
@@ -47,39 +48,56 @@ INTRODUCTION = (
 
 
 def main() -> None:
-    """Runs the works and writes the rows."""
+    """Runs the works, or parts of them, and writes the rows beside those of earlier calls."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--clients", type=int, default=6_200)
     parser.add_argument("--fresh", type=int, default=3_000)
     parser.add_argument("--attackers", type=int, default=20)
     parser.add_argument("--works", nargs="*", default=["digits", "mnist"])
-    parser.add_argument("--dry", action="store_true", help="Print the rows only.")
+    parser.add_argument("--parts", nargs="*", default=["honest", *ATTACKS, *DISGUISED])
+    parser.add_argument("--calibrations", type=Path, help="Folder to keep calibrations in.")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     data = os.environ.get("PROOFHOUSE_TEST_DATA", "")
     gaps = real_gaps(Path(data)) if data else bursty_gaps(0)
-    rows: list[dict[str, Any]] = []
     for name in asked.works:
         if name == "mnist" and not data:
-            rows.append({"work": "mnist", "tool": "proofhouse", "skipped": "no test data"})
+            keep([{"work": "mnist", "tool": "proofhouse", "skipped": "no test data"}])
             continue
         ground = digits_ground() if name == "digits" else mnist_ground(Path(data))
-        rows += measured(ground, gaps, asked.clients, asked.fresh, asked.attackers)
+        bench, made = _begun(ground, gaps, asked.clients, asked.calibrations)
+        keep(made)
+        for part in asked.parts:
+            keep(bench.part(part, gaps, asked.fresh, asked.attackers))
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Writes rows in place of earlier ones about the same work, and the section anew."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / "abuse.json"
+    kept: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    places = {(row["work"], row["tool"]): place for place, row in enumerate(kept)}
     for row in rows:
-        print(line(row))  # noqa: T201
-    if not asked.dry:
-        FOLDER.mkdir(exist_ok=True)
-        (FOLDER / "abuse.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        write_section("abuse", table(rows))
+        print(line(row), flush=True)  # noqa: T201 - progress
+        place = places.get((row["work"], row["tool"]))
+        if place is None:
+            kept.append(row)
+        else:
+            kept[place] = row
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    write_section("abuse", table(kept))
 
 
-def measured(
-    ground: Ground, gaps: Floats, clients: int, fresh: int, attackers: int
-) -> list[dict[str, Any]]:
-    """Returns the rows of one work."""
+def _begun(
+    ground: Ground, gaps: Floats, clients: int, folder: Path | None
+) -> tuple["_Bench", list[dict[str, Any]]]:
+    """Returns the calibrated bench, and the row about the calibration if it was made now."""
     span = ground.clients.high - ground.clients.low
     size = int(np.prod(ground.clients.inputs.shape[1:]))
     features = Features(Keeping(), bytes(32), size=size, span=span)
+    path = folder / f"{ground.name}.json" if folder else None
+    if path is not None and path.exists():
+        return _Bench(ground, Calibration.parse(path.read_bytes()), features), []
     started = time.process_time()
     calibration = imitated(
         ground.clients,
@@ -90,18 +108,10 @@ def measured(
         seed=1,
         gaps=gaps,
     )
+    if path is not None:
+        path.write_bytes(calibration.canonical())
     bench = _Bench(ground, calibration, features)
-    rows = [_seconds(_row(ground, "calibration", clients, bench.promise()), started)]
-    started = time.process_time()
-    rows += [_seconds(bench.honest(gaps, fresh), started)]
-    for row in rows:
-        print(line(row), flush=True)  # noqa: T201 - progress
-    for attack in ATTACKS:
-        rows += bench.attacked(attack, attackers)
-        print(line(rows[-2]), flush=True)  # noqa: T201 - progress
-    rows += bench.disguised("HopSkipJump L2", attackers)
-    rows += bench.disguised("Jacobian augmentation", attackers)
-    return rows
+    return bench, [_seconds(_row(ground, "calibration", clients, bench.promise()), started)]
 
 
 class _Bench:
@@ -109,6 +119,15 @@ class _Bench:
 
     def __init__(self, ground: Ground, calibration: Calibration, features: Features) -> None:
         self.ground, self.calibration, self.features = ground, calibration, features
+
+    def part(self, name: str, gaps: Floats, fresh: int, attackers: int) -> list[dict[str, Any]]:
+        """Returns the rows of one part."""
+        if name == "honest":
+            started = time.process_time()
+            return [_seconds(self.honest(gaps, fresh), started)]
+        if name in DISGUISED:
+            return self.disguised(name.removesuffix(", disguised"), max(1, attackers // 2))
+        return self.attacked(name, attackers)
 
     def promise(self) -> dict[str, Any]:
         return {

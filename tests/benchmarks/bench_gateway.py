@@ -54,29 +54,41 @@ class Served(NamedTuple):
 
 
 def main() -> None:
-    """Runs every server under every load and writes the rows."""
+    """Runs the servers, or some of them, under every load; keeps rows of earlier calls."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--dry", action="store_true", help="Print the rows only.")
-    asked = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    with served("gateway", {}) as gateway:
-        rows += [loaded("gateway", gateway, rate) for rate in RATES]
-        rows.append(exactness("gateway", gateway))
-    if shutil.which("redis-server"):
-        with running_redis() as redis, served("redis", {"BENCH_REDIS": redis.url}) as gateway:
-            rows += [loaded("gateway, limits in Redis", gateway, rate) for rate in RATES]
-            rows.append(exactness("gateway, limits in Redis", gateway))
-    else:
-        skipped = {"skipped": "redis-server is not installed"}
-        rows.append({"work": "limits in Redis", "tool": "proofhouse", **skipped})
-    with served("bare", {}) as bare:
-        rows += [{**loaded("bare FastAPI", bare, rate), "tool": "FastAPI"} for rate in RATES]
+    parser.add_argument("--servers", nargs="*", default=["gateway", "redis", "bare"])
+    for server in parser.parse_args().servers:
+        keep(_rows_of(server))
+
+
+def keep(rows: list[dict[str, Any]]) -> None:
+    """Writes rows in place of earlier ones about the same work, and the section anew."""
+    FOLDER.mkdir(exist_ok=True)
+    path = FOLDER / "gateway.json"
+    kept: list[dict[str, Any]] = json.loads(path.read_text()) if path.exists() else []
+    fresh = {row["work"] for row in rows}
+    kept = [row for row in kept if row["work"] not in fresh] + rows
     for row in rows:
-        print(line(row))  # noqa: T201
-    if not asked.dry:
-        FOLDER.mkdir(exist_ok=True)
-        (FOLDER / "gateway.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        write_section("gateway", table(rows))
+        print(line(row), flush=True)  # noqa: T201
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    write_section("gateway", table(kept))
+
+
+def _rows_of(server: str) -> list[dict[str, Any]]:
+    if server == "bare":
+        with served("bare", {}) as bare:
+            rows = [loaded("bare FastAPI", bare, rate) for rate in RATES]
+        return [{**row, "tool": "FastAPI"} for row in rows]
+    if server == "gateway":
+        with served("gateway", {}) as gateway:
+            loads = [loaded("gateway", gateway, rate) for rate in RATES]
+            return [*loads, exactness("gateway", gateway)]
+    name = "gateway, limits in Redis"
+    if not shutil.which("redis-server"):
+        return [{"work": name, "tool": "proofhouse", "skipped": "redis-server is not installed"}]
+    with running_redis() as redis, served("redis", {"BENCH_REDIS": redis.url}) as gateway:
+        loads = [loaded(name, gateway, rate) for rate in RATES]
+        return [*loads, exactness(name, gateway)]
 
 
 @contextlib.contextmanager

@@ -23,6 +23,8 @@ CONFIDENCE = 0.95
 HIGH = 0.999
 """Quantile of honest accounts that a monitor's scale puts at one."""
 FEWEST = 40
+MARGIN = 0.15
+"""Of itself, by which the threshold is raised: tomorrow's honest clients are a little odder."""
 _NEVER = 1e30
 
 
@@ -88,13 +90,17 @@ def calibrated(
         names=NAMES,
         middle=tuple(middle.tolist()),
         width=tuple(width.tolist()),
-        # Strictly above the k-th largest: k - 1 of these accounts would have been alarmed.
-        threshold=float(standing[allowed - 1]),
+        # At the k-th largest, k - 1 of these accounts would have been alarmed.
+        threshold=_raised(float(standing[allowed - 1])),
         accounts=len(standing),
         budget=budget,
         bound=bound,
         source=source,
     )
+
+
+def _raised(threshold: float) -> float:
+    return threshold + MARGIN * abs(threshold)
 
 
 def _scale(tops: Floats) -> tuple[float, float]:

@@ -9,7 +9,8 @@ from tasks.detectors.telemetry.trail import BLOCK, PAST, Floats, Look, Trail, lo
 
 MONITORS = (
     "nearest_distance", "distance_normality", "update_direction", "coverage_growth",
-    "boundary_hugging", "near_threshold", "evasion_cluster", "repeated_rows", "flood",
+    "boundary_hugging", "distant_flips", "near_threshold", "evasion_cluster", "repeated_rows",
+    "flood",
 )  # fmt: skip
 WINDOWS = (1, 4, 8)
 """Blocks over which a monitor's score is averaged: from a sharp look to a patient one."""

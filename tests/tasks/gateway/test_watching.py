@@ -183,15 +183,13 @@ def test_a_restart_forgets_neither_questions_nor_alarms(calibrated_home: Path) -
     with running_gateway(calibrated_home, policy=policy, store=store) as gateway:
         key = gateway.key("internal", "patient")
         search(gateway, key, BLOCK - 1)
-        wait_for(lambda: gateway.parts.recorder.rows == BLOCK - 1, what="the rows")
         assert alarms(gateway) == []
     with running_gateway(calibrated_home, policy=policy, store=store) as gateway:
         search(gateway, key, 2 * BLOCK + 1)
         wait_for(lambda: alarms(gateway), what="the alarm")
-        wait_for(lambda: gateway.parts.recorder.rows == 2 * BLOCK + 1, what="the rows")
-        assert gateway.parts.watching.alarms[0].queries % BLOCK == 0
         followed = gateway.parts.watching._accounts["patient"]
-        assert followed.follower.count == 3 * BLOCK
+        # The one item more completes a block only if the earlier gateway's are remembered.
+        wait_for(lambda: followed.follower.count == 3 * BLOCK, what="the third block")
     with running_gateway(calibrated_home, policy=policy, store=store) as gateway:
         assert gateway.parts.watching._accounts["patient"].alarmed
         assert alarms(gateway) == []

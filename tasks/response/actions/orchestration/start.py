@@ -45,6 +45,8 @@ def _parameters(order: Order) -> dict[str, object]:
         settings = json.loads(str(order.parameters.get("settings", "{}")))
     except ValueError as error:
         raise ActionError(f"step {order.step}: settings is no JSON object: {error}") from error
-    target = order.parameters.get("target")
-    named = str(order.parameters.get("named", "target"))
-    return settings | ({named: target} if target is not None else {})
+    if not isinstance(settings, dict):
+        raise ActionError(f"step {order.step}: settings is no JSON object: {settings!r}")
+    named, target = str(order.parameters.get("named", "target")), order.parameters.get("target")
+    more: dict[str, object] = {} if target is None else {named: target}
+    return {**settings, **more}

@@ -29,6 +29,13 @@ def flips() -> Trail:
     return trail(moved, labels=np.arange(COUNT) % 2)
 
 
+def comeback() -> Trail:
+    """Moves old questions a little, and half of them change class."""
+    rows = natural(COUNT // 2)
+    again = rows + natural(COUNT // 2, 9) * 0.02
+    return trail(np.concatenate([rows, again]), labels=np.repeat([0, 1], COUNT // 2))
+
+
 def noise() -> Trail:
     return trail(natural(COUNT) * 3)
 
@@ -61,6 +68,7 @@ HABITS: dict[str, Callable[[], Trail]] = {
     "update_direction": bisection,
     "coverage_growth": noise,
     "boundary_hugging": flips,
+    "distant_flips": comeback,
     "near_threshold": hesitant,
     "evasion_cluster": variants,
     "repeated_rows": probes,
@@ -85,6 +93,14 @@ def test_exact_repeats_are_no_variants() -> None:
     scores = block_scores(retries, 1.0)[-1]
     for name in ("boundary_hugging", "evasion_cluster", "repeated_rows"):
         assert scores[NAMES.index(f"{name}@25")] == 0
+
+
+def test_frames_of_a_scene_do_not_come_back() -> None:
+    rows = np.repeat(natural(COUNT // 4), 4, axis=0) + natural(COUNT, 9) * 0.02
+    shown = trail(rows, labels=np.arange(COUNT) % 2)
+    scores = block_scores(shown, 1.0)[-1]
+    assert scores[NAMES.index("distant_flips@25")] == 0
+    assert scores[NAMES.index("boundary_hugging@25")] > 0.2
 
 
 def test_a_health_check_between_questions_is_no_line() -> None:
