@@ -14,6 +14,7 @@ import torch
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
 from tasks.checks.evasion.cascade import Budget, Cascade, answers
+from tasks.checks.evasion.settling import BLOCK
 from tasks.checks.lab import Examples, Lab
 from tasks.checks.running import check_function
 from tasks.targets.endpoint.addresses import reach_of
@@ -27,8 +28,7 @@ from tests.tasks.checks.benches import lab
 from tests.tasks.targets.models import digits, trained
 
 Row = dict[str, Any]
-FEW, TIMES = 512, 4
-"""More than fit the batch at once, so that both fill it again and again."""
+FEW, TIMES = 250, 8
 ASKED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "scores, Square, 100 questions a point": (
         "logits", "evasion.linf_robust_accuracy", {"square_queries": 100},
@@ -45,14 +45,15 @@ POINTS, EPSILON = 50, 0.1
 
 
 def memory_rows(alone: Callable[..., Any]) -> Iterator[Row]:
-    """Peak memory of the same attacks: some points several times over, and as many points at once.
+    """Peak memory of the same attacks on some points several times over, and on as many points.
 
-    The work is the same, so what the allocator keeps for itself is the same, too.
+    The work is the same, so what the allocator keeps for itself is the same, too. Points are taken
+    block by block, as the check takes them.
     """
     name = next(iter(REAL)) if data_folder() is not None else "digits"
     few, many = alone(grown, name, FEW, TIMES), alone(grown, name, FEW * TIMES, 1)
     yield {
-        "work": f"{name}, {FEW} points {TIMES} times over, and {FEW * TIMES} points at once",
+        "work": f"{name}, {FEW} points {TIMES} times over, and {FEW * TIMES} points",
         "tool": "Proofhouse",
         "version": importlib.metadata.version("proofhouse"),
         "n": FEW * TIMES,
@@ -76,7 +77,8 @@ def grown(name: str, count: int, times: int) -> Row:
     _short(bench, work, Examples(*(rows[:8] for rows in examples)))
     start, started, before = _peak(), time.process_time(), work.target.meter.passes
     for _ in range(times):
-        _short(bench, work, examples)
+        for first in range(0, count, BLOCK):
+            _short(bench, work, Examples(*(rows[first : first + BLOCK] for rows in examples)))
     return {
         "grown": _peak() - start,
         "peak": _peak(),
