@@ -126,7 +126,7 @@ def test_items_that_training_moved_are_looked_at_several_times(tmp_path: Path) -
             found.append(measure(bench))
     plain, moved = found
     items = plain.facts["members"] + plain.facts["others"]  # type: ignore[operator]
-    assert moved.cost.queries - plain.cost.queries == 3 * items  # type: ignore[operator]
+    assert moved.cost.queries - plain.cost.queries == 3 * items
     assert (plain.facts["looks at each item"], moved.facts["looks at each item"]) == (1, 4)
     assert moved.facts["shadow bank"] != plain.facts["shadow bank"]
 
