@@ -27,7 +27,7 @@ COMMANDS = (
     ["inventory", "assets"], ["inventory", "runs"], ["vendors", "list"], ["vendors", "show"],
     ["vendors", "add"], ["vendors", "trust"], ["vendors", "approve"], ["vendors", "suspend"],
     ["vendors", "offboard"], ["approve", "tier"], ["approve", "finding"], ["approve", "list"],
-    ["review-dataset"], ["intake", "once"], ["intake", "watch"],
+    ["review-dataset"], ["manifest"], ["quarantine"], ["intake", "once"], ["intake", "watch"],
     ["assess"], ["retrain"],
 )  # fmt: skip
 
