@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 MOST_PLACES = 1_000
+_RETURN_SECONDS = 60
+"""How long a worker that was lost at the very end may take to be there again."""
 
 
 class Services(NamedTuple):
@@ -153,17 +155,33 @@ def _close_cluster() -> None:
         _log.warning("the cluster did not start: %s", problem)
         return
     cluster = starting.result()
-    try:
-        with Client(cluster, set_as_default=False) as client:
-            workers = list(client.scheduler_info()["workers"])
-            drained = [client.submit(_drain, workers=[at], pure=False) for at in workers]
-            client.gather(drained)
-            client.run(_skip_exit_hooks)
-    except Exception as error:  # noqa: BLE001 - what lost workers raise comes in many classes
-        # A worker that is gone can tell nothing more; the work itself is done and kept.
-        _log.warning("not every worker could say its last: %s: %s", type(error).__name__, error)
-    finally:
+    # A worker that is gone can tell nothing more; the work itself is done and kept.
+    with (
+        _telling("not every worker could say its last"),
+        Client(cluster, set_as_default=False) as client,
+    ):
+        # One that was just lost is being replaced, and cannot be ended before it is there.
+        client.wait_for_workers(_size_of(cluster), timeout=_RETURN_SECONDS)
+        workers = list(client.scheduler_info(n_workers=-1)["workers"])
+        drained = [client.submit(_drain, workers=[at], pure=False) for at in workers]
+        client.gather(drained)
+        client.run(_skip_exit_hooks)
+    with _telling("the cluster did not end in time; its processes end with this one"):
         cluster.close()
+
+
+def _size_of(cluster: "Cluster") -> int:
+    """Returns how many workers a cluster of this process is meant to have."""
+    return max(1, len(getattr(cluster, "workers", ())))
+
+
+@contextlib.contextmanager
+def _telling(what: str) -> Iterator[None]:
+    """Turns whatever lost workers raise, which comes in many classes, into a line of the log."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - see above
+        _log.warning("%s: %s: %s", what, type(error).__name__, error)
 
 
 def _drain() -> None:
