@@ -130,7 +130,7 @@ def loaded(name: str, server: Served, rate: int) -> dict[str, Any]:
         "model_cpu_us": round((after[1] - before[1]) / count * 1e6),
         "client_cpu_us": round((time.process_time() - mine) / count * 1e6),
         "load_average": round(os.getloadavg()[0], 1),
-        "meets_bar": _meets(load, count),
+        "meets_bar": _meets(load, rate),
     }
     mib = round(sum(each.memory_info().rss for each in _family(server.process)) / 2**20)
     return _row(f"{name}, {rate}/s", count, load.seconds, quality, mib)
@@ -145,9 +145,10 @@ def exactness(name: str, server: Served) -> dict[str, Any]:
     return _row(f"{name}, race", 1500, load.seconds, quality, None)
 
 
-def _meets(load: Load, count: int) -> bool:
-    quick = count / load.seconds >= 495 and load.percentile(99) <= 100
-    return quick and set(load.statuses) == {200}
+def _meets(load: Load, rate: int) -> bool:
+    # An open loop ends with its last answer, a little after the last request was due.
+    kept_up = sum(load.statuses.values()) / load.seconds >= 0.98 * rate
+    return rate >= 500 and kept_up and load.percentile(99) <= 100 and set(load.statuses) == {200}
 
 
 def _requests(key: str, count: int) -> Sequence[bytes]:
