@@ -50,8 +50,7 @@ def manifest_answer(
     except (ValidationError, ValueError) as error:
         raise InvalidInputError(f"The terms cannot be used: {str(error)[:300]}") from None
     prepare_home(read_settings().home)
-    names = {name: said[name] for name in ("inputs", "labels") if said.get(name)}
-    digest = take_in_data(data, Named(**names))
+    digest = take_in_data(data, Named(inputs=said.get("inputs"), labels=said.get("labels")))
     store = services().store
     subject = Subject.parse(store.get(digest))
     rows = decoded_rows(subject, store.get)

@@ -17,6 +17,7 @@ from tasks.intake.croissant_card import croissant_card
 from tasks.intake.dataset_manifest import Terms, decoded_rows, read_manifest, write_manifest
 from tasks.intake.subject import build_subject
 from tasks.intake.writing import make_vendor_key
+from tasks.sandbox.protocol import Array
 from tests.simulators.sandbox import DirectSandbox
 from tests.simulators.store import MemoryStore
 
@@ -54,7 +55,7 @@ class Case:
     def describe(self, document: dict[str, object]) -> None:
         (self.folder / "bundle.yaml").write_text(yaml.safe_dump(document))
 
-    def write(self, inputs: np.ndarray, labels: np.ndarray) -> None:
+    def write(self, inputs: Array, labels: Array) -> None:
         np.savez(self.folder / "train.npz", x=inputs, y=labels)
 
     def taken_in(self, *, trusting: bool = True) -> Subject:
