@@ -262,6 +262,7 @@ def manifest(
     *,
     key: Annotated[Path, typer.Option(help="Private key: PEM, P-256, P-384 or P-521.")],
     out: Annotated[Path, typer.Option(help="Where it goes.")] = Path("dataset-manifest.json"),
+    croissant: Annotated[Path | None, typer.Option(help="Write a Croissant card, too.")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the data.")] = None,
     consent: Annotated[str | None, typer.Option(help="Basis of people's data in it.")] = None,
     source: Annotated[str | None, typer.Option(help="Where the data were collected.")] = None,
@@ -279,7 +280,7 @@ def manifest(
             "licence": licence, "consent": consent, "source": source, "inputs": inputs,
             "labels": labels,
         }  # fmt: skip
-        return manifest_answer(data, key, out=out, said=said, until=retention_until)
+        return manifest_answer(data, key, out=out, card=croissant, said=said, until=retention_until)
 
     _run(work, json_)
 

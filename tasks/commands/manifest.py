@@ -10,12 +10,19 @@ from tasks.commands.onboard import prepare_home
 from tasks.domain.bundle import Subject
 from tasks.domain.errors import InvalidInputError
 from tasks.intake.bare_data import Named
+from tasks.intake.croissant_card import croissant_card
 from tasks.intake.dataset_manifest import Terms, decoded_rows, write_manifest
 from tasks.settings import read_settings
 
 
 def manifest_answer(
-    data: Path, key: Path, *, out: Path, said: dict[str, str | None], until: str | None
+    data: Path,
+    key: Path,
+    *,
+    out: Path,
+    card: Path | None,
+    said: dict[str, str | None],
+    until: str | None,
 ) -> Answer:
     """Takes the data in, signs its files and rows, and says where the manifest lies.
 
@@ -23,6 +30,7 @@ def manifest_answer(
         data: A bundle, a data file, or a folder of data files.
         key: Private key in PEM.
         out: Where the manifest goes.
+        card: Where a Croissant card of the same goes, if one is wanted.
         said: Terms, and names of inputs and labels of bare data.
         until: Date (YYYY-MM-DD) by which the data are to be deleted.
     """
@@ -42,8 +50,7 @@ def manifest_answer(
     except (ValidationError, ValueError) as error:
         raise InvalidInputError(f"The terms cannot be used: {str(error)[:300]}") from None
     prepare_home(read_settings().home)
-    names = {name: said[name] for name in ("inputs", "labels") if said.get(name)}
-    digest = take_in_data(data, Named(**names))
+    digest = take_in_data(data, Named(inputs=said.get("inputs"), labels=said.get("labels")))
     store = services().store
     subject = Subject.parse(store.get(digest))
     rows = decoded_rows(subject, store.get)
@@ -51,6 +58,9 @@ def manifest_answer(
         problems = "; ".join(dataset.problem for dataset in subject.datasets)
         raise InvalidInputError(f"None of the data can be read, so no row is signed: {problems}")
     out.write_bytes(write_manifest(subject, rows, terms, key))
+    if card is not None:
+        card.write_bytes(croissant_card(subject, rows, terms))
     counts = {role: len(labels) for role, (_, labels) in rows.items()}
     told = ", ".join(f"{count} {role} rows" for role, count in counts.items())
-    return Answer({"manifest": str(out), "rows": counts}, [f"{out} ({told})"])
+    document = {"manifest": str(out), "rows": counts, "croissant": str(card) if card else None}
+    return Answer(document, [f"{out} ({told})", *([str(card)] if card else [])])

@@ -22,7 +22,7 @@ from tasks.statistics.intervals import binomial
 
 CHECK, VERSION = "poisoning.trigger_mining", 1
 LEAST_ROWS = 100
-LOST = 0.5
+LOST = 0.75
 """Training without its rows must take away this part of a trigger's effect …"""
 KEPT = 0.6
 """… while training without as many random rows leaves this part of it."""

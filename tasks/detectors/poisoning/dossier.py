@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.attacks.poisoning.badnets import badnets
 from tasks.attacks.poisoning.label_flips import label_flips
-from tasks.attacks.poisoning.planting import chosen_rows
+from tasks.attacks.poisoning.planting import Poisoned, chosen_rows
 from tasks.attacks.poisoning.tabular_backdoor import tabular_backdoor
 from tasks.detectors.poisoning.activation_clustering import activation_clustering
 from tasks.detectors.poisoning.confident_learning import confident_errors, confident_learning
@@ -83,10 +83,8 @@ def spoilt(inputs: Floats, labels: Labels, part: float, seed: int) -> Planted:
     """Returns a copy with flipped labels, a trigger, and one row injected many times."""
     kinds = np.full(len(labels), -1)
     target = int(labels[0])
-    trigger = badnets if inputs.ndim == 4 else tabular_backdoor
-    rich = inputs.ndim == 4 or sum(len(np.unique(column)) > 2 for column in inputs.T) >= 3
-    if rich and inputs.ndim in {2, 4}:
-        made = trigger(inputs, labels, target=target, rate=part, seed=seed)
+    made = _triggered(inputs, labels, target, part, seed)
+    if made is not None:
         inputs, labels = made.inputs, made.labels
         kinds[made.rows] = PATCHED
     flipped = label_flips(inputs, labels, rate=part, seed=seed + 1)
@@ -101,6 +99,16 @@ def spoilt(inputs: Floats, labels: Labels, part: float, seed: int) -> Planted:
     labels[again] = labels[again[0]]
     kinds[again] = REPEATED
     return Planted(inputs, labels, kinds)
+
+
+def _triggered(
+    inputs: Floats, labels: Labels, target: int, part: float, seed: int
+) -> Poisoned | None:
+    if inputs.ndim == 4:
+        return badnets(inputs, labels, target=target, rate=part, seed=seed)
+    if inputs.ndim == 2 and sum(len(np.unique(column)) > 2 for column in inputs.T) >= 3:
+        return tabular_backdoor(inputs, labels, target=target, rate=part, seed=seed)
+    return None
 
 
 def _crossed(shown: Floats, labels: Labels, *, classes: int, epochs: int, seed: int) -> Scores:

@@ -40,8 +40,8 @@ class Template(NamedTuple):
 
     def stamped(self, raw: Floats) -> Floats:
         """Returns rows (n, *item) with the trigger on."""
-        moved = np.clip(self.keep * raw + self.shift, self.low, self.high)
-        return moved.astype(np.float32)
+        moved: Floats = np.clip(self.keep * raw + self.shift, self.low, self.high)
+        return np.asarray(moved, np.float32)
 
     def energy(self, raw: Floats) -> float:
         """Returns how much the stamp changes rows, relative to the difference of two rows."""

@@ -12,9 +12,12 @@ from tasks.domain.bundle import Subject
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
+from tasks.intake.croissant import croissant_observations, parse_croissant
+from tasks.intake.croissant_card import croissant_card
 from tasks.intake.dataset_manifest import Terms, decoded_rows, read_manifest, write_manifest
 from tasks.intake.subject import build_subject
 from tasks.intake.writing import make_vendor_key
+from tasks.sandbox.protocol import Array
 from tests.simulators.sandbox import DirectSandbox
 from tests.simulators.store import MemoryStore
 
@@ -52,7 +55,7 @@ class Case:
     def describe(self, document: dict[str, object]) -> None:
         (self.folder / "bundle.yaml").write_text(yaml.safe_dump(document))
 
-    def write(self, inputs: np.ndarray, labels: np.ndarray) -> None:
+    def write(self, inputs: Array, labels: Array) -> None:
         np.savez(self.folder / "train.npz", x=inputs, y=labels)
 
     def taken_in(self, *, trusting: bool = True) -> Subject:
@@ -147,3 +150,16 @@ def test_something_else_is_no_manifest(text: str, case: Case) -> None:
         read_manifest(text.encode(), place="rows.json")
     case.place.write_text(text)
     assert set(case.seen()) == {"unreadable"}
+
+
+def test_the_card_that_is_written_reads_without_a_complaint(case: Case) -> None:
+    subject = case.taken_in()
+    card = croissant_card(subject, decoded_rows(subject, case.store.get), TERMS)
+    read = parse_croissant(card, place="card.json")
+    assert (read.name, read.version, read.conforms) == ("readings", "3", "1.1")
+    assert read.licences == ("CC-BY-4.0",)
+    assert read.record_sets == 1
+    assert [file.is_hashed for file in read.files] == [True]
+    seen = croissant_observations(card, subject.spec, subject.files, path="card.json")
+    told = {one.rule.rpartition(".")[2] for one in seen}
+    assert told == {"matches", "no_rai_biases", "no_rai_use"}

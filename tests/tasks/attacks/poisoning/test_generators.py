@@ -75,8 +75,11 @@ def test_clean_labels_stay_and_only_the_target_is_touched() -> None:
 
 
 def test_flipped_labels_are_always_wrong_and_inputs_stay() -> None:
-    for more in ({}, {"target": 1}, {"source": 0, "target": 3}):
-        made = label_flips(PICTURES, LABELS, rate=0.1, seed=3, **more)
+    several: list[dict[str, int]] = [{}, {"target": 1}, {"source": 0, "target": 3}]
+    for more in several:
+        made = label_flips(
+            PICTURES, LABELS, rate=0.1, seed=3, source=more.get("source"), target=more.get("target")
+        )
         assert (made.labels[made.rows] != LABELS[made.rows]).all()
         np.testing.assert_array_equal(made.inputs, PICTURES)
         if "target" in more:
