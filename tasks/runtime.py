@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 MOST_PLACES = 1_000
-_RETURN_SECONDS = 60
-"""How long a worker that was lost at the very end may take to be there again."""
+_LAST_WORDS_SECONDS = 30
+"""How long a cluster may take to end, in each of two steps; lost workers take for ever."""
 
 
 class Services(NamedTuple):
@@ -147,7 +147,7 @@ def wind_down() -> None:
 
 
 def _close_cluster() -> None:
-    from distributed import Client  # noqa: PLC0415
+    from distributed import Client, wait  # noqa: PLC0415
 
     starting = _starting_cluster()
     _starting_cluster.cache_clear()
@@ -160,19 +160,12 @@ def _close_cluster() -> None:
         _telling("not every worker could say its last"),
         Client(cluster, set_as_default=False) as client,
     ):
-        # One that was just lost is being replaced, and cannot be ended before it is there.
-        client.wait_for_workers(_size_of(cluster), timeout=_RETURN_SECONDS)
         workers = list(client.scheduler_info(n_workers=-1)["workers"])
         drained = [client.submit(_drain, workers=[at], pure=False) for at in workers]
-        client.gather(drained)
+        wait(drained, timeout=_LAST_WORDS_SECONDS)  # one that is lost meanwhile never answers
         client.run(_skip_exit_hooks)
     with _telling("the cluster did not end in time; its processes end with this one"):
-        cluster.close()
-
-
-def _size_of(cluster: "Cluster") -> int:
-    """Returns how many workers a cluster of this process is meant to have."""
-    return max(1, len(getattr(cluster, "workers", ())))
+        cluster.close(timeout=_LAST_WORDS_SECONDS)
 
 
 @contextlib.contextmanager

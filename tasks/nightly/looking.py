@@ -26,11 +26,10 @@ from tasks.inventory.database import Inventory
 from tasks.inventory.rows import Asset
 from tasks.inventory.vendors import VendorRegister
 from tasks.ledger.approvals import Held, held_approvals
-from tasks.ledger.entry import Entry, leaf_name
-from tasks.ledger.envelope import verify_envelope
+from tasks.ledger.entry import RUNS, Entry, leaf_name, read_sealed
+from tasks.ledger.envelope import Moment, verify_envelope
 from tasks.ledger.keys import open_signer, trusted_keys
-from tasks.ledger.seal import sealed_run
-from tasks.ledger.statement import PAYLOAD_TYPE, read_statement, statement_moment
+from tasks.ledger.statement import PAYLOAD_TYPE, moment_of, read_statement
 from tasks.ledger.trust import Trust
 from tasks.ledger.view import read_capped, scratch_folder
 from tasks.nightly.deltas import changes, reasons
@@ -125,17 +124,22 @@ class Watch(NamedTuple):
             EvidenceError: It is not.
         """
         store = self.here.store
-        found = sealed_run(store, run)
-        if found is None:
+        claimed = store.claimed(RUNS + run)
+        if claimed is None:
             raise EvidenceError(f"{run} is in the inventory, but was never sealed")
-        sealed = found[1]
+        sealed = read_sealed(claimed, place=RUNS + run)
         place = f"{sealed.statement} (statement of {run})"
+        read: list[RunRecord] = []
+
+        def dated(payload: bytes) -> Moment:
+            """Parses the statement once, for its date and for us."""
+            read.append(read_statement(payload, place=place).record)
+            return Moment(moment_of(read[-1].sealed, place=place))
+
         with scratch_folder() as scratch:
             data = read_capped(store, sealed.statement, scratch=scratch)
-        opened = verify_envelope(
-            data, payload_type=PAYLOAD_TYPE, trust=self.trust, dated=statement_moment, place=place
-        )
-        record = read_statement(opened.payload, place=place).record
+        verify_envelope(data, payload_type=PAYLOAD_TYPE, trust=self.trust, dated=dated, place=place)
+        record = read[-1]
         leaf = leaf_name(Entry.of(record, sealed.statement).leaf)
         if record.run != run or store.claimed(leaf) is None:
             raise EvidenceError(f"the log does not list {place}")

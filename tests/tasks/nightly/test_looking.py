@@ -204,10 +204,10 @@ def test_a_store_that_does_not_answer_is_no_assets_fault(
 ) -> None:
     house.onboard()
 
-    def hangs(*_: object) -> None:
+    def hangs(*_: object, **__: object) -> None:
         raise StoreNotAnsweringError("no answer in 60 s")
 
-    monkeypatch.setattr(looking, "sealed_run", hangs)
+    monkeypatch.setattr(looking, "read_sealed", hangs)
     with pytest.raises(StoreNotAnsweringError):
         look(house)
 
