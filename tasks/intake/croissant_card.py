@@ -84,7 +84,7 @@ def croissant_card(
 
 def _record_set(role: str, path: str, rows: tuple[Array, Array], named: Any) -> dict[str, Any]:
     inputs, labels = rows
-    fields = (
+    fields: tuple[tuple[str, str, str, list[int]], ...] = (
         ("inputs", named.inputs, "sc:Float", list(inputs.shape[1:])),
         ("labels", named.labels, "sc:Float" if labels.dtype.kind == "f" else "sc:Integer", []),
     )

@@ -42,7 +42,7 @@ def universal_score(line: Line) -> float:
 
 def cleanse_score(line: Line) -> float:
     """Returns the anomaly index of the smallest mask."""
-    return float(line["neural_cleanse"]["index"])
+    return float(line["neural_cleanse"]["oddness"])
 
 
 def channel_score(line: Line) -> float:

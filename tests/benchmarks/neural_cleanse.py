@@ -17,10 +17,10 @@ OUTLIER = 2.0
 
 
 class Cleansed(NamedTuple):
-    """Size of each class's mask, index of the smallest, that class, and pictures forward."""
+    """Size of each class's mask, oddness of the smallest, that class, and pictures forward."""
 
     norms: list[float]
-    index: float
+    oddness: float
     target: int
     forwards: int
 

@@ -272,7 +272,9 @@ def _fine(model: Searched, jobs: Sequence[Job], effort: Effort) -> Triggers:
 def _reference(twin: Case, jobs: Sequence[Job], effort: Effort) -> NDArray[np.float64]:
     """Returns a twin's sizes (jobs,); where a pair was not found again, the size seen first."""
     sizes = _fine(twin.model, jobs, effort).sizes.double().numpy()
-    first = [NEVER if job.source is None else twin.sizes[job.source, job.target] for job in jobs]
+    first = [
+        NEVER if job.source is None else float(twin.sizes[job.source, job.target]) for job in jobs
+    ]
     return np.where(sizes < NEVER, sizes, first)
 
 

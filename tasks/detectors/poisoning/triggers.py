@@ -116,10 +116,12 @@ def victims(scene: Scene, label: int, group: Places, count: int) -> Floats:
     places = scene.others[label]
     each = weights[scene.labels[places]]
     if not each.sum():
-        return scene.raw[places[:count]]
+        first: Floats = scene.raw[places[:count]]
+        return first
     most = min(count, int((each > 0).sum()))
     drawn = np.random.default_rng(label).choice(places, most, replace=False, p=each / each.sum())
-    return scene.raw[drawn]
+    chosen: Floats = scene.raw[drawn]
+    return chosen
 
 
 def content_mix(filter_: Filter, label: int, group: Places) -> Scores:
