@@ -287,7 +287,7 @@ def main() -> None:
     parser.add_argument("--child", nargs=2)
     asked = parser.parse_args()
     if asked.child:
-        sys.stdout.write(json.dumps(one(*asked.child, asked.rows)) + "\n")
+        sys.stdout.write(json.dumps(one(asked.child[0], asked.child[1], asked.rows)) + "\n")
         return
     for work in asked.only:
         for tool in TOOLS if work in COMPARED else ("proofhouse",):

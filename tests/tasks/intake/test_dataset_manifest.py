@@ -39,7 +39,7 @@ class Case:
         self.public = make_vendor_key(folder / "acme.pem")
         self.store = MemoryStore()
         self.write(INPUTS, LABELS)
-        document = {
+        document: dict[str, object] = {
             "schema": "proofhouse.bundle/1",
             "vendor": {"name": "Acme", "contact": "a@acme.example"},
             "dataset": {"name": "readings", "version": "3", "classes": 3},

@@ -49,14 +49,16 @@ def record(store: MemoryStore, *, rows: Any = GONE, check: str = CHECK) -> RunRe
     data = Dataset(role="training", path="t.npz", source=digest, digest=digest, rows=10)
     subject = linear_subject(store).model_copy(update={"datasets": (data,)})
     kept = store.put(measurement(store, rows).canonical()).digest
-    return RunRecord.model_construct(
-        run="run-1", asset=subject.spec.asset, subject=store.put(subject.canonical()).digest,
-        executions=(
-            Execution(
-                check=check, spec=digest, measurement=kept, seconds=0, reused=False, sandbox="L3"
-            ),
-        ),
-    )  # fmt: skip
+    run = Execution(
+        check=check, spec=digest, measurement=kept, seconds=0, reused=False, sandbox="L3"
+    )
+    fields: dict[str, Any] = {
+        "run": "run-1",
+        "asset": subject.spec.asset,
+        "subject": store.put(subject.canonical()).digest,
+        "executions": (run,),
+    }
+    return RunRecord.model_construct(**fields)
 
 
 def test_the_named_rows_are_cut_out_and_both_parts_are_signed_for(tmp_path: Path) -> None:
@@ -91,7 +93,8 @@ def test_a_run_without_such_rows_is_explained(more: dict[str, Any], told: str) -
 
 
 def known(asset: str, verdict: Verdict, sealed: str) -> Run:
-    return Run.model_construct(asset=asset, verdict=verdict.value, sealed=sealed)
+    fields: dict[str, Any] = {"asset": asset, "verdict": verdict.value, "sealed": sealed}
+    return Run.model_construct(**fields)
 
 
 def test_the_way_back_is_the_newest_accepted_other_version() -> None:
