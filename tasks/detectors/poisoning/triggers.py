@@ -119,7 +119,8 @@ def victims(scene: Scene, label: int, group: Places, count: int) -> Floats:
         return scene.raw[places[:count]]
     most = min(count, int((each > 0).sum()))
     drawn = np.random.default_rng(label).choice(places, most, replace=False, p=each / each.sum())
-    return scene.raw[drawn]
+    clean: Floats = scene.raw[drawn]
+    return clean
 
 
 def content_mix(filter_: Filter, label: int, group: Places) -> Scores:
