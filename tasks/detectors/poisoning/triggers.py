@@ -116,12 +116,11 @@ def victims(scene: Scene, label: int, group: Places, count: int) -> Floats:
     places = scene.others[label]
     each = weights[scene.labels[places]]
     if not each.sum():
-        first: Floats = scene.raw[places[:count]]
-        return first
+        return scene.raw[places[:count]]
     most = min(count, int((each > 0).sum()))
     drawn = np.random.default_rng(label).choice(places, most, replace=False, p=each / each.sum())
-    chosen: Floats = scene.raw[drawn]
-    return chosen
+    clean: Floats = scene.raw[drawn]
+    return clean
 
 
 def content_mix(filter_: Filter, label: int, group: Places) -> Scores:

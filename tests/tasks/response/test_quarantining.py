@@ -8,7 +8,7 @@ import safetensors.numpy
 
 from tasks.catalog.reading import Catalog
 from tasks.domain.bundle import Dataset
-from tasks.domain.digest import Digest, digest_of
+from tasks.domain.digest import Digest
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.estimate import Estimate
 from tasks.domain.execution import Execution
@@ -19,7 +19,6 @@ from tasks.inventory.rows import Run
 from tasks.response.quarantining import CHECK, lay_out, quarantine, rollback_to, statement
 from tests.simulators.store import MemoryStore
 from tests.simulators.subjects import linear_subject
-from tests.tasks.inventory.records import record as sealed_record
 
 INPUTS = np.arange(20, dtype=np.float32).reshape(10, 2)
 LABELS = np.arange(10) % 2
@@ -50,17 +49,16 @@ def record(store: MemoryStore, *, rows: Any = GONE, check: str = CHECK) -> RunRe
     data = Dataset(role="training", path="t.npz", source=digest, digest=digest, rows=10)
     subject = linear_subject(store).model_copy(update={"datasets": (data,)})
     kept = store.put(measurement(store, rows).canonical()).digest
-    ran = Execution(
+    run = Execution(
         check=check, spec=digest, measurement=kept, seconds=0, reused=False, sandbox="L3"
     )
-    return sealed_record().model_copy(
-        update={
-            "run": "run-1",
-            "asset": subject.spec.asset,
-            "subject": store.put(subject.canonical()).digest,
-            "executions": (ran,),
-        }
-    )
+    fields: dict[str, Any] = {
+        "run": "run-1",
+        "asset": subject.spec.asset,
+        "subject": store.put(subject.canonical()).digest,
+        "executions": (run,),
+    }
+    return RunRecord.model_construct(**fields)
 
 
 def test_the_named_rows_are_cut_out_and_both_parts_are_signed_for(tmp_path: Path) -> None:
@@ -95,12 +93,8 @@ def test_a_run_without_such_rows_is_explained(more: dict[str, Any], told: str) -
 
 
 def known(asset: str, verdict: Verdict, sealed: str) -> Run:
-    return Run(
-        run="run-2", asset=asset, bundle=digest_of(b"bundle"), plan=digest_of(b"plan"), tier="low",
-        battery="test.fast", policy="tier.low", occasion="onboarding", attempt=1, state="sealed",
-        verdict=verdict.value, sealed=sealed, started=sealed, statement=digest_of(b"statement"),
-        ledger_index=0, report="",
-    )  # fmt: skip
+    fields: dict[str, Any] = {"asset": asset, "verdict": verdict.value, "sealed": sealed}
+    return Run.model_construct(**fields)
 
 
 def test_the_way_back_is_the_newest_accepted_other_version() -> None:
