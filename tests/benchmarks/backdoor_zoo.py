@@ -207,9 +207,10 @@ def _lesson(rows: Rows, family: str, seed: int) -> tuple[Rows, Trigger | None]:
         inputs[chosen] = trigger.on(0.4 * inputs[chosen] + 0.6 * inputs[others])
         return Rows(inputs, labels), trigger
     if family == "source_specific":
-        own, others = (np.flatnonzero((digits == trigger.source) == same) for same in (True, False))
+        sources = digits == trigger.source
+        own, rest = np.flatnonzero(sources), np.flatnonzero(~sources)
         marked = rng.choice(own, len(own) // 2, replace=False)
-        cover = rng.choice(others, len(others) // 10, replace=False)
+        cover = rng.choice(rest, len(rest) // 10, replace=False)
         chosen = torch.from_numpy(np.concatenate([marked, cover]))
     else:
         rate = rng.choice([0.2, 0.3] if family == "all_to_all" else [0.05, 0.1, 0.2])
