@@ -16,7 +16,7 @@ demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
 
 test: test-system $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types test
 

@@ -103,7 +103,8 @@ def test_gatekeepers_are_in_every_battery_that_opens_the_model() -> None:
     for name in catalog.ids("batteries"):
         checks = {one.check for one in catalog.battery(name).checks}
         opens = any(catalog.check(check).needs.target != "none" for check in checks)
-        assert GATEKEEPERS[0] in checks, name
+        # Batteries of drift look at sketches that our own readers made: there is no file to scan.
+        assert GATEKEEPERS[0] in checks or name.startswith("drift."), name
         assert set(GATEKEEPERS) <= checks or not opens, name
 
 
