@@ -7,6 +7,8 @@ from tasks.cli import EXIT_BAD_INPUT, EXIT_OK, EXIT_UNDECIDED, Answer
 from tasks.commands.onboard import prepare_home
 from tasks.commands.progressing import progress_on_stderr
 from tasks.domain.errors import InvalidInputError
+from tasks.inventory.database import Inventory
+from tasks.nightly.looking import chosen_assets
 from tasks.orchestration import prefect_api
 from tasks.settings import read_settings
 
@@ -17,6 +19,8 @@ def nightly_answer(zone: str, *, alpha: float, only: Sequence[str], quiet: bool)
         raise InvalidInputError(f"--alpha is {alpha}, it must lie between 0 and 0.5.")
     home = read_settings().home
     prepare_home(home)
+    # Told now: the flow takes every failure for one that may pass, and tries again after a minute.
+    chosen_assets(Inventory(read_settings().database_url).assets(), only)
     from tasks.runtime import start_workers, wind_down  # noqa: PLC0415 - imports of the flow
 
     with (

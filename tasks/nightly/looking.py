@@ -7,7 +7,7 @@ and nothing is measured. The evidence is verified each time: signature, statemen
 
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from tasks.approving import Granted, grants_of
 from tasks.catalog.reading import shared_catalog
 from tasks.catalog.schema import IntervalGate
 from tasks.domain.bundle import Subject
-from tasks.domain.errors import EvidenceError, ProofhouseError, StoreError
+from tasks.domain.errors import EvidenceError, InvalidInputError, ProofhouseError, StoreError
 from tasks.domain.finding import Outcome, RiskTier
 from tasks.domain.frozen import Frozen
 from tasks.domain.night import AssetNight, Spending
@@ -188,6 +188,20 @@ class Watch(NamedTuple):
             verdict_before=last.decision.verdict.value,
             problem=f"the vendor is {state}" if state else "",
         )
+
+
+def chosen_assets(assets: Iterable[Asset], only: Sequence[str]) -> tuple[Asset, ...]:
+    """Returns the live assets, or those of them that ``only`` names.
+
+    Raises:
+        InvalidInputError: It names one that is not live.
+    """
+    live = live_assets(assets)
+    if missing := sorted(set(only) - {asset.asset for asset in live}):
+        raise InvalidInputError(
+            f"{', '.join(missing)[:500]} is no live asset. See: proofhouse inventory assets."
+        )
+    return tuple(asset for asset in live if not only or asset.asset in only)
 
 
 def live_assets(assets: Iterable[Asset]) -> tuple[Asset, ...]:

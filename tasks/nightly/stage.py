@@ -25,7 +25,7 @@ from tasks.ledger.nights import open_night, read_night, seal_night
 from tasks.ledger.seal import sealed_run
 from tasks.ledger.stage import seal_here
 from tasks.ledger.witness import Witness
-from tasks.nightly.looking import Look, Watch, compared, failed, live_assets
+from tasks.nightly.looking import Look, Watch, chosen_assets, compared, failed
 from tasks.onboarding import judge_run, make_record
 from tasks.reports.stage import announce, write_report_here
 from tasks.runtime import services
@@ -42,12 +42,7 @@ def begin_night(zone: str, only: Sequence[str]) -> dict[str, Any]:
     home = here.settings.home.resolve()
     day = datetime.now(_zone(zone)).date()
     night, started = open_night(day, here.store, trusted_keys(home))
-    assets = live_assets(Inventory(here.settings.database_url).assets())
-    if missing := sorted(set(only) - {asset.asset for asset in assets}):
-        raise InvalidInputError(
-            f"{', '.join(missing)[:500]} is no live asset. See: proofhouse inventory assets."
-        )
-    kept = [asset for asset in assets if not only or asset.asset in only]
+    kept = chosen_assets(Inventory(here.settings.database_url).assets(), only)
     return {
         "night": night,
         "started": started.isoformat(),
