@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -9,6 +10,7 @@ from tasks.catalog.playbooks import PlaybookEntry, Step
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.domain.case import CaseHead
 from tasks.domain.errors import InvalidInputError
+from tasks.domain.frozen import Frozen
 from tasks.domain.incident import Incident
 from tasks.intake.strict_yaml import parse_yaml
 from tasks.ledger.approvals import held_approvals, standing_problem
@@ -21,6 +23,7 @@ from tasks.settings import Settings
 from tasks.store.opening import open_store
 
 MOST_BYTES = 1 << 20
+Noun = TypeVar("Noun", bound=Frozen)
 
 
 def world_of(settings: Settings, *, prefect_url: str = "") -> World:
@@ -39,23 +42,23 @@ def world_of(settings: Settings, *, prefect_url: str = "") -> World:
     )
 
 
-def read_incident(path: Path) -> Incident:
-    """Reads an incident file.
+def read_document(path: Path, kind: type[Noun], *, what: str) -> Noun:
+    """Reads a person's YAML file.
 
     Raises:
-        InvalidInputError: Missing, too large, no plain YAML, or not an incident; names every fault.
+        InvalidInputError: Missing, too large, no plain YAML, or another thing; names every fault.
     """
     if not path.is_file():
-        raise InvalidInputError(f"The incident file {path} does not exist. Correct the path.")
+        raise InvalidInputError(f"The {what} file {path} does not exist. Correct the path.")
     if path.stat().st_size > MOST_BYTES:
-        raise InvalidInputError(f"{path} is larger than {MOST_BYTES} bytes: no incident file.")
+        raise InvalidInputError(f"{path} is larger than {MOST_BYTES} bytes: no {what} file.")
     try:
-        return Incident.model_validate(parse_yaml(path.read_bytes(), place=str(path)))
+        return kind.model_validate(parse_yaml(path.read_bytes(), place=str(path)))
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
         )
-        raise InvalidInputError(f"{path} is no incident file: {faults}") from error
+        raise InvalidInputError(f"{path} is no {what} file: {faults}") from error
 
 
 def take_up(playbook: str, incident: Incident, world: World, *, dry_run: bool) -> Following:

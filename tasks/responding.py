@@ -9,6 +9,7 @@ from tasks.answering import Answer, Json, run
 
 cases_app = typer.Typer(help="Cases: playbooks that are being followed.", no_args_is_help=True)
 drills_app = typer.Typer(help="Drills and what they taught.", no_args_is_help=True)
+playbooks_app = typer.Typer(help="Playbooks, and CACAO.", no_args_is_help=True)
 By = Annotated[str, typer.Option("--by", help="Who does it; you, when left out.")]
 
 
@@ -126,6 +127,51 @@ def drills_close(
     run(work, json_)
 
 
+@playbooks_app.command("list", epilog="Example: `proofhouse playbooks list`")
+def playbooks_list(json_: Json = False) -> None:
+    """List the playbooks of the catalog."""
+
+    def work() -> Answer:
+        from tasks.commands.playbooks import list_answer  # noqa: PLC0415
+
+        return list_answer()
+
+    run(work, json_)
+
+
+@playbooks_app.command(
+    "export", epilog="Example: `proofhouse playbooks export model_extraction --out cacao.json`"
+)
+def playbooks_export(
+    name: Annotated[str, typer.Argument(help="Playbook, for example *model_compromise*.")],
+    out: Annotated[Path | None, typer.Option(help="File; stdout when left out.")] = None,
+    json_: Json = False,
+) -> None:
+    """Write a playbook as CACAO 2.0, for other tools."""
+
+    def work() -> Answer:
+        from tasks.commands.playbooks import export_answer  # noqa: PLC0415
+
+        return export_answer(name, out)
+
+    run(work, json_)
+
+
+@playbooks_app.command("import", epilog="Example: `proofhouse playbooks import cacao.json`")
+def playbooks_import(
+    file: Annotated[Path, typer.Argument(help="CACAO 2.0 document that was exported here.")],
+    json_: Json = False,
+) -> None:
+    """Read an exported playbook back, as the YAML of a catalog entry."""
+
+    def work() -> Answer:
+        from tasks.commands.playbooks import import_answer  # noqa: PLC0415
+
+        return import_answer(file)
+
+    run(work, json_)
+
+
 def register(app: typer.Typer) -> None:
     """Adds these commands to the program."""
     app.command(
@@ -136,3 +182,4 @@ def register(app: typer.Typer) -> None:
     )(drill)
     app.add_typer(cases_app, name="cases")
     app.add_typer(drills_app, name="drills")
+    app.add_typer(playbooks_app, name="playbooks")

@@ -8,15 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from tasks.answering import EXIT_OK, EXIT_REFUSED, Answer
-from tasks.casework import MOST_BYTES, world_of
+from tasks.casework import read_document, world_of
 from tasks.catalog.reading import Catalog
 from tasks.commands.wording import visible
 from tasks.domain.drill import Answers, DrillResult
 from tasks.domain.errors import InvalidInputError
-from tasks.intake.strict_yaml import parse_yaml
 from tasks.response.after_action import render_after_action
 from tasks.response.playing import Table, play
 from tasks.response.rehearsals import Closing, close_item, items, keep_result
@@ -32,7 +30,11 @@ def drill_answer(
 ) -> Answer:
     """Plays a drill at this terminal, or scores an answers file; keeps and reports the result."""
     drill = Catalog().drill(name)
-    given = read_answers(answers) if answers else _played(drill.id, faster, team)
+    given = (
+        read_document(answers, Answers, what="answers")
+        if answers
+        else _played(drill.id, faster, team)
+    )
     result = score(drill, Catalog().playbook(drill.playbook), given)
     world = world_of(read_settings())
     world.store.put(given.canonical())
@@ -50,25 +52,6 @@ def drill_answer(
     }
     code = EXIT_OK if result.score >= PASSED else EXIT_REFUSED
     return Answer(document, _lines(result, place), code)
-
-
-def read_answers(path: Path) -> Answers:
-    """Reads an answers file.
-
-    Raises:
-        InvalidInputError: Missing, too large, no plain YAML, or no answers; names every fault.
-    """
-    if not path.is_file():
-        raise InvalidInputError(f"The answers file {path} does not exist. Correct the path.")
-    if path.stat().st_size > MOST_BYTES:
-        raise InvalidInputError(f"{path} is larger than {MOST_BYTES} bytes: no answers file.")
-    try:
-        return Answers.model_validate(parse_yaml(path.read_bytes(), place=str(path)))
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
-        )
-        raise InvalidInputError(f"{path} is no answers file: {faults}") from error
 
 
 def list_answer() -> Answer:

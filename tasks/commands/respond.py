@@ -1,13 +1,15 @@
 """``proofhouse respond`` and ``cases``: playbooks followed step by step, by hand or by alarm."""
 
 import getpass
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.answering import EXIT_OK, EXIT_UNDECIDED, Answer
-from tasks.casework import read_incident, take_up, take_up_known, world_of
+from tasks.casework import read_document, take_up, take_up_known, world_of
 from tasks.domain.case import Said
 from tasks.domain.errors import InvalidInputError
+from tasks.domain.incident import Incident
 from tasks.orchestration import served_address
 from tasks.response.acting import World
 from tasks.response.case_log import known_cases
@@ -25,7 +27,9 @@ def respond_answer(
     facts: Sequence[str], note: str, by: str,
 ) -> Answer:  # fmt: skip
     """Follows a playbook as far as it goes without people, and says whom it waits for."""
-    work = take_up(playbook, read_incident(incident), _world(), dry_run=dry_run)
+    work = take_up(
+        playbook, read_document(incident, Incident, what="incident"), _world(), dry_run=dry_run
+    )
     with alone(work.world.home, work.name):
         who = by.strip() or getpass.getuser()
         if facts:
@@ -67,7 +71,8 @@ def case_answer(name: str) -> Answer:
 
 def _world() -> World:
     settings = read_settings()
-    return world_of(settings, prefect_url=served_address(settings.home) or "")
+    url = os.environ.get("PREFECT_API_URL") or served_address(settings.home) or ""
+    return world_of(settings, prefect_url=url)
 
 
 def _facts(given: Sequence[str]) -> dict[str, Said]:

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from tasks.domain.digest import Digest, DigestField, digest_of
-from tasks.domain.frozen import Frozen, canonical_json
+from tasks.domain.digest import DigestField, digest_of
+from tasks.domain.frozen import Frozen
 from tasks.domain.ids import EntryId
 
 Said = str | int | float | bool | tuple[str, ...]
@@ -55,8 +55,3 @@ class CaseHead(Frozen):
     def name(self) -> str:
         """``case-`` and twenty digits: the same incident and playbook are the same case."""
         return "case-" + digest_of(self.canonical()).removeprefix("sha256:")[:20]
-
-
-def event_digest(event: CaseEvent) -> Digest:
-    """Returns the digest that a later event or statement may name."""
-    return digest_of(canonical_json(event.model_dump(mode="json")))

@@ -72,8 +72,8 @@ class Cost(Frozen):
 class Measurement(Frozen):
     """All facts that one check found. Equal specs give equal bytes: no clock, no host in here.
 
-    ``alarms`` are reasons not to trust a reassuring number (gradient masking, a control that
-    failed); a gate turns a pass with an alarm into undecided.
+    ``alarms`` are reasons not to trust a reassuring number, such as gradient masking. A gate turns
+    a pass with an alarm, or with a control that failed, into undecided.
     """
 
     check: EntryId

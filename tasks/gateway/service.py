@@ -49,7 +49,6 @@ class Service:
         }
         self._filters = {name: Filters(role.filters) for name, role in parts.policy.roles.items()}
         self._dice = np.random.default_rng()
-        self._alerted: set[tuple[str, int]] = set()
 
     async def infer(self, request: Request) -> Response:
         """Answers one inference request."""
@@ -104,6 +103,8 @@ class Service:
         common["cost_ms"] = (time.monotonic() - began) * 1000 / len(inputs)
         whole = whole_answer(probabilities)
         shown = self._filters[key.role].applied(whole, self._dice)
+        if not _has_scores(route):
+            shown = Answer(shown.labels[:, :1], None)
         response = _response(self.parts.name, route, told_id or common["request"], shown)
         return response, _told(common, inputs, whole)
 
@@ -288,7 +289,8 @@ def _described(parts: Parts, route: Route) -> dict[str, Any]:
     spec, output = route.spec.input, route.spec.output
     assert spec is not None, "classifiers have an input"
     assert output is not None, "classifiers have an output"
-    names = [("labels", "INT64"), ("probabilities", "FP64")]
+    names = [("labels", "INT64")]
+    names += [("probabilities", "FP64")] if _has_scores(route) else []
     return {
         "name": parts.name,
         "versions": [each.version for each in parts.routes.all()],
@@ -303,6 +305,11 @@ def _described(parts: Parts, route: Route) -> dict[str, Any]:
             "std": list(spec.std),
         },
     }
+
+
+def _has_scores(route: Route) -> bool:
+    """Answers whether the model gives scores; of one that gives labels a vector is invented."""
+    return route.spec.output is not None and route.spec.output.kind != "labels"
 
 
 def _response(name: str, route: Route, request: str, shown: Answer) -> Response:

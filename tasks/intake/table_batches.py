@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.intake.bare_data import INPUTS, LABELS
+from tasks.intake.bare_data import INPUTS
 from tasks.intake.decoding import MOST_COLUMNS, Undecodable, npz_member
 from tasks.intake.names import shown
 from tasks.sandbox.protocol import Array
@@ -254,9 +254,3 @@ def flat_columns(name: str, array: Array, *, is_input: bool, project: bool = Tru
         f"{shown(name, 100)} mean": flat.mean(axis=1),
         f"{shown(name, 100)} spread": flat.std(axis=1),
     }
-
-
-def guessed_labels(names: list[str]) -> str | None:
-    """Returns the name that says that it holds labels, if there is one."""
-    lower = {name.lower(): name for name in names}
-    return next((lower[word] for word in LABELS if word in lower), None)

@@ -8,21 +8,24 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from pydantic import ValidationError
 from securesystemslib.signer import Signer
 
 from tasks.domain.approval import Approval
-from tasks.domain.digest import Digest, hexadecimal
+from tasks.domain.digest import Digest
 from tasks.domain.errors import ProofhouseError, SigningError
-from tasks.domain.frozen import canonical_json
-from tasks.ledger.entry import APPROVALS, Entry, Sealed, leaf_name, read_digest
-from tasks.ledger.envelope import Moment, sign_envelope, verify_envelope
+from tasks.ledger.about import (
+    claimed_statement,
+    opened_statement,
+    place_of,
+    read_about,
+    write_about,
+)
+from tasks.ledger.entry import APPROVALS, Entry, Sealed, leaf_name
+from tasks.ledger.envelope import Moment, sign_envelope
 from tasks.ledger.log import Log
-from tasks.ledger.rejections import LedgerError, WrongStatementError
-from tasks.ledger.statement import PAYLOAD_TYPE, STATEMENT_TYPE
-from tasks.ledger.strict_json import parse_canonical
+from tasks.ledger.rejections import LedgerError
+from tasks.ledger.statement import PAYLOAD_TYPE
 from tasks.ledger.trust import Trust
-from tasks.ledger.view import read_capped, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
@@ -65,7 +68,7 @@ def seal_approval(
     envelope = sign_envelope(write_approval(approval), payload_type=PAYLOAD_TYPE, signer=signer)
     digest = store.put(envelope).digest
     if not store.claim(APPROVALS + approval.name, digest.encode()):
-        digest = _claimed(approval.name, store)
+        digest = claimed_statement(APPROVALS + approval.name, store)
     log = Log(store, signer, trust=trust, witness=witness)
     return Sealed(statement=digest, ledger_index=log.append(_entry(approval, digest)))
 
@@ -87,47 +90,22 @@ def standing_problem(approval: Approval, now: datetime) -> str:
 
 def write_approval(approval: Approval) -> bytes:
     """Returns the canonical JSON of the statement about an approval."""
-    subject = {"name": SUBJECT_NAME, "digest": {"sha256": hexadecimal(approval.about)}}
-    return canonical_json(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [subject],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": approval.model_dump(mode="json"),
-        }
-    )
+    return write_about(approval, {SUBJECT_NAME: approval.about}, predicate_type=PREDICATE_TYPE)
 
 
 def read_approval(payload: bytes, *, place: str) -> Approval:
-    """Reads what :func:`write_approval` wrote.
-
-    Raises:
-        MalformedError: Not canonical strict JSON.
-        WrongStatementError: Another kind of statement, or not about what its predicate says.
-    """
-    document = parse_canonical(payload, place=place)
-    try:
-        approval = Approval.model_validate_json(canonical_json(document["predicate"]))
-    except (ValidationError, KeyError, TypeError) as error:
-        raise WrongStatementError(f"{place} holds no approval") from error
-    if write_approval(approval) != payload:
-        raise WrongStatementError(f"{place} is no statement about the approval that it holds")
-    return approval
+    """Reads what :func:`write_approval` wrote. Raises as :func:`tasks.ledger.about.read_about`."""
+    return read_about(payload, Approval, write_approval, what="approval", place=place)
 
 
 def _held(name: str, store: ObjectStore, trust: Trust) -> Held:
-    digest = None
+    digest, claim = None, APPROVALS + name
     try:
-        digest = _claimed(name, store)
-        place = f"{digest} ({APPROVALS}{name})"
-        with scratch_folder() as scratch:
-            data = read_capped(store, digest, scratch=scratch)
-        opened = verify_envelope(
-            data, payload_type=PAYLOAD_TYPE, trust=trust, dated=_moment, place=place
-        )
-        approval = read_approval(opened.payload, place=place)
+        digest = claimed_statement(claim, store)
+        opened = opened_statement(claim, digest, store, trust, _moment)
+        approval = read_approval(opened.payload, place=place_of(claim, digest))
         if approval.name != name:
-            raise LedgerError(f"{APPROVALS}{name} leads to {approval.name}")
+            raise LedgerError(f"{claim} leads to {approval.name}")
     except ProofhouseError as error:
         return Held(name, digest, None, "", error.message)
     logged = store.claimed(leaf_name(_entry(approval, digest).leaf)) is not None
@@ -137,13 +115,6 @@ def _held(name: str, store: ObjectStore, trust: Trust) -> Held:
 
 def _moment(payload: bytes) -> Moment:
     return Moment(read_approval(payload, place="the approval").issued)
-
-
-def _claimed(name: str, store: ObjectStore) -> Digest:
-    data = store.claimed(APPROVALS + name)
-    if data is None:
-        raise LedgerError(f"{APPROVALS}{name} was claimed and is gone: the store forgets claims")
-    return read_digest(data, place=APPROVALS + name)
 
 
 def _entry(approval: Approval, statement: Digest) -> Entry:

@@ -8,21 +8,24 @@ that was killed is resumed and not begun anew.
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 
-from pydantic import ValidationError
 from securesystemslib.signer import Signer
 
-from tasks.domain.digest import Digest, digest_of, hexadecimal
+from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import ProofhouseError
-from tasks.domain.frozen import canonical_json
 from tasks.domain.night import Night
-from tasks.ledger.entry import NIGHTS, Entry, Sealed, leaf_name, read_digest
-from tasks.ledger.envelope import Moment, sign_envelope, verify_envelope
+from tasks.ledger.about import (
+    claimed_statement,
+    opened_statement,
+    place_of,
+    read_about,
+    write_about,
+)
+from tasks.ledger.entry import NIGHTS, Entry, Sealed, leaf_name
+from tasks.ledger.envelope import Moment, sign_envelope
 from tasks.ledger.log import Log
-from tasks.ledger.rejections import LedgerError, WrongStatementError
-from tasks.ledger.statement import PAYLOAD_TYPE, STATEMENT_TYPE, moment_of
-from tasks.ledger.strict_json import parse_canonical
+from tasks.ledger.rejections import LedgerError
+from tasks.ledger.statement import PAYLOAD_TYPE, moment_of
 from tasks.ledger.trust import Trust
-from tasks.ledger.view import read_capped, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
@@ -111,46 +114,21 @@ def night_problems(store: ObjectStore, trust: Trust) -> Iterator[str]:
 
 def write_night(night: Night) -> bytes:
     """Returns the canonical JSON of the statement about a night."""
-    told = night.model_dump(mode="json")
-    subject = {
-        "name": SUBJECT_NAME,
-        "digest": {"sha256": hexadecimal(digest_of(canonical_json(told)))},
-    }
-    return canonical_json(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [subject],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": told,
-        }
-    )
+    subjects = {SUBJECT_NAME: digest_of(night.canonical())}
+    return write_about(night, subjects, predicate_type=PREDICATE_TYPE)
 
 
 def _parsed(payload: bytes, *, place: str) -> Night:
-    document = parse_canonical(payload, place=place)
-    try:
-        night = Night.model_validate_json(canonical_json(document["predicate"]))
-    except (ValidationError, KeyError, TypeError) as error:
-        raise WrongStatementError(f"{place} holds no night") from error
-    if write_night(night) != payload:
-        raise WrongStatementError(f"{place} is no statement about the night that it holds")
-    return night
+    return read_about(payload, Night, write_night, what="night", place=place)
 
 
 def _claimed(name: str, store: ObjectStore, trust: Trust) -> tuple[Digest, Night]:
-    data = store.claimed(NIGHTS + name)
-    if data is None:
-        raise LedgerError(f"{NIGHTS}{name} was claimed and is gone: the store forgets claims")
-    digest = read_digest(data, place=NIGHTS + name)
-    place = f"{digest} ({NIGHTS}{name})"
-    with scratch_folder() as scratch:
-        envelope = read_capped(store, digest, scratch=scratch)
-    opened = verify_envelope(
-        envelope, payload_type=PAYLOAD_TYPE, trust=trust, dated=_moment, place=place
-    )
-    night = _parsed(opened.payload, place=place)
+    claim = NIGHTS + name
+    digest = claimed_statement(claim, store)
+    opened = opened_statement(claim, digest, store, trust, _moment)
+    night = _parsed(opened.payload, place=place_of(claim, digest))
     if night.night != name:
-        raise LedgerError(f"{NIGHTS}{name} leads to {night.night}")
+        raise LedgerError(f"{claim} leads to {night.night}")
     return digest, night
 
 

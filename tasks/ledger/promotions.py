@@ -9,21 +9,24 @@ log lists it.
 from datetime import datetime
 from typing import NamedTuple
 
-from pydantic import ValidationError
 from securesystemslib.signer import Signer
 
 from tasks.domain.digest import Digest, digest_of, hexadecimal
 from tasks.domain.errors import SigningError
-from tasks.domain.frozen import canonical_json
 from tasks.domain.promotion import Move, Promotion
-from tasks.ledger.entry import PROMOTIONS, Entry, leaf_name, read_digest, read_index
-from tasks.ledger.envelope import Moment, sign_envelope, verify_envelope
+from tasks.ledger.about import (
+    claimed_statement,
+    opened_statement,
+    place_of,
+    read_about,
+    write_about,
+)
+from tasks.ledger.entry import PROMOTIONS, Entry, leaf_name, read_index
+from tasks.ledger.envelope import Moment, sign_envelope
 from tasks.ledger.log import Log
-from tasks.ledger.rejections import LedgerError, WrongStatementError
-from tasks.ledger.statement import PAYLOAD_TYPE, STATEMENT_TYPE
-from tasks.ledger.strict_json import parse_canonical
+from tasks.ledger.rejections import LedgerError
+from tasks.ledger.statement import PAYLOAD_TYPE
 from tasks.ledger.trust import Trust
-from tasks.ledger.view import read_capped, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
@@ -148,17 +151,9 @@ class PromotionLog:
         return links
 
     def _link(self, name: str) -> Link:
-        data = self._store.claimed(name)
-        if data is None:
-            raise LedgerError(f"{name} was listed and is gone: the store forgets claims")
-        digest = read_digest(data, place=name)
-        place = f"{digest} ({name})"
-        with scratch_folder() as scratch:
-            envelope = read_capped(self._store, digest, scratch=scratch)
-        opened = verify_envelope(
-            envelope, payload_type=PAYLOAD_TYPE, trust=self._trust, dated=_moment, place=place
-        )
-        promotion = read_promotion(opened.payload, place=place)
+        digest = claimed_statement(name, self._store)
+        opened = opened_statement(name, digest, self._store, self._trust, _moment)
+        promotion = read_promotion(opened.payload, place=place_of(name, digest))
         if PROMOTIONS + _name(promotion.model, promotion.number) != name:
             raise LedgerError(f"{name} leads to link {promotion.number} of {promotion.model}")
         leaf = leaf_name(_entry(promotion, digest).leaf)
@@ -196,34 +191,12 @@ def write_promotion(promotion: Promotion) -> bytes:
     """
     move = promotion.move
     named = {SUBJECT_NAME: move.subject} | move.files
-    return canonical_json(
-        {
-            "_type": STATEMENT_TYPE,
-            "subject": [
-                {"name": name, "digest": {"sha256": hexadecimal(digest)}}
-                for name, digest in sorted(named.items())
-            ],
-            "predicateType": PREDICATE_TYPE,
-            "predicate": promotion.model_dump(mode="json"),
-        }
-    )
+    return write_about(promotion, dict(sorted(named.items())), predicate_type=PREDICATE_TYPE)
 
 
 def read_promotion(payload: bytes, *, place: str) -> Promotion:
-    """Reads what :func:`write_promotion` wrote.
-
-    Raises:
-        MalformedError: Not canonical strict JSON.
-        WrongStatementError: Another kind of statement, or not about what its predicate says.
-    """
-    document = parse_canonical(payload, place=place)
-    try:
-        promotion = Promotion.model_validate_json(canonical_json(document["predicate"]))
-    except (ValidationError, KeyError, TypeError) as error:
-        raise WrongStatementError(f"{place} holds no promotion") from error
-    if write_promotion(promotion) != payload:
-        raise WrongStatementError(f"{place} is no statement about the promotion that it holds")
-    return promotion
+    """Reads what :func:`write_promotion` wrote. Raises as :func:`tasks.ledger.about.read_about`."""
+    return read_about(payload, Promotion, write_promotion, what="promotion", place=place)
 
 
 def _moment(payload: bytes) -> Moment:

@@ -90,9 +90,17 @@ def first_seen(order: Order, world: World, value: str) -> str:
     A process may die after it changed the world and before that was written down. The next try
     sees the changed world; undoing must go back to the one before.
     """
-    name = f"cases/{order.case}/before/{order.step}"
-    world.store.claim(name, value.encode())
-    return (world.store.claimed(name) or value.encode()).decode()
+    world.store.claim(_before(order), value.encode())
+    return (seen_before(order, world) or value.encode()).decode()
+
+
+def seen_before(order: Order, world: World) -> bytes | None:
+    """Returns what an earlier try of this step saw first; None when this is the first."""
+    return world.store.claimed(_before(order))
+
+
+def _before(order: Order) -> str:
+    return f"cases/{order.case}/before/{order.step}"
 
 
 class Acted(NamedTuple):

@@ -6,8 +6,6 @@ processes that write the same number race for one claim; the loser reads the win
 looks again at what is to be done.
 """
 
-from collections.abc import Iterator
-
 from pydantic import ValidationError
 
 from tasks.domain.case import CaseEvent, CaseHead
@@ -15,7 +13,6 @@ from tasks.domain.errors import EvidenceError
 from tasks.store.protocol import ObjectStore
 
 CASES = "cases/"
-MOST_EVENTS = 10_000
 
 
 class CaseLog:
@@ -26,32 +23,31 @@ class CaseLog:
         self._store = store
         self.head = head
         self._place = f"{CASES}{head.name}/"
+        self._known: list[CaseEvent] = []
         store.claim(self._place + "head", head.canonical())
 
     def events(self) -> tuple[CaseEvent, ...]:
-        """Returns all events in order.
+        """Returns all events in order. What was read once is not read again: it cannot change.
 
         Raises:
             EvidenceError: What is claimed is no event of this case.
         """
-        return tuple(self._read())
+        while (data := self._store.claimed(self._name(len(self._known)))) is not None:
+            self._known.append(self._parsed(len(self._known), data))
+        return tuple(self._known)
 
     def append(self, event: CaseEvent) -> bool:
         """Adds an event at its number; False when somebody else wrote that number first."""
         return self._store.claim(self._name(event.number), event.canonical())
 
-    def _read(self) -> Iterator[CaseEvent]:
-        for number in range(MOST_EVENTS):
-            data = self._store.claimed(self._name(number))
-            if data is None:
-                return
-            try:
-                event = CaseEvent.parse(data)
-            except ValidationError as error:
-                raise EvidenceError(f"{self._name(number)} is no event of a case") from error
-            if event.number != number:
-                raise EvidenceError(f"{self._name(number)} holds event {event.number}")
-            yield event
+    def _parsed(self, number: int, data: bytes) -> CaseEvent:
+        try:
+            event = CaseEvent.parse(data)
+        except ValidationError as error:
+            raise EvidenceError(f"{self._name(number)} is no event of a case") from error
+        if event.number != number:
+            raise EvidenceError(f"{self._name(number)} holds event {event.number}")
+        return event
 
     def _name(self, number: int) -> str:
         return f"{self._place}{number:06d}"

@@ -21,6 +21,7 @@ _STATUS = {CREATE: 1, UPDATE: 2, CLOSE: 5}
 def incident_event(
     incident: Incident,
     *,
+    key: str,
     case: str,
     severity: Severity,
     activity: int,
@@ -32,6 +33,7 @@ def incident_event(
 
     Args:
         incident: What happened.
+        key: Id of this event; the same for a repetition.
         case: Id of the case; the SIEM's correlation key.
         severity: As the playbook says.
         activity: :data:`CREATE`, :data:`UPDATE` or :data:`CLOSE`.
@@ -53,6 +55,7 @@ def incident_event(
         "metadata": {
             "version": "1.8.0",
             "product": {"name": "Proofhouse", "vendor_name": "Proofhouse"},
+            "uid": key,
             "correlation_uid": case,
         },
         "finding_info_list": [

@@ -1,5 +1,6 @@
 """Triggers painted on pictures that no search saw, for every check that rebuilds triggers."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from tasks.domain.measurement import Artifact
 from tasks.sandbox.protocol import Array
 
 LEAST_HELD = 40
+MOST_ARROWS = 20
 
 
 class Split(NamedTuple):
@@ -57,6 +59,12 @@ def verify_trigger(mask: Array, pattern: Array) -> None:
     """
     if not (mask.min() >= 0 and mask.max() <= 1 and np.isfinite(pattern).all()):
         raise ChildProtocolError("a rebuilt trigger has a mask outside 0..1 or is not finite")
+
+
+def arrows(mapping: Sequence[int]) -> str:
+    """Tells where a trigger sends each class, ``0>1, 1>2, …``; cut after twenty."""
+    told = [f"{source}>{target}" for source, target in enumerate(mapping)]
+    return ", ".join(told[:MOST_ARROWS] + ["…"] * (len(told) > MOST_ARROWS))
 
 
 def keep_trigger(lab: Lab, mask: Array, pattern: Array, example: Array, *, title: str) -> Artifact:

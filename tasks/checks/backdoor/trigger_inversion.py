@@ -16,6 +16,7 @@ import numpy as np
 from tasks.checks.backdoor.painting import (
     Split,
     answers_of,
+    arrows,
     keep_trigger,
     paint,
     split_rows,
@@ -41,7 +42,6 @@ FOUND = 0.75
 SUSPICIOUS_MAPPING = 0.4
 """Success of a trigger away from all classes that no honest model of the calibration came near."""
 LEAST_CLASSES = 4
-MOST_ARROWS = 20
 ROUNDING = 1e-3
 _METHOD = (
     "Mask and pattern descended per class (Neural Cleanse), then the best trigger below the size "
@@ -117,7 +117,7 @@ def measure(lab: Lab) -> Measurement:
         detail=_detail(worst, estimate),
         estimates={"trigger_success": estimate},
         controls=checks,
-        alarms=(*_alarms(checks), *_weak_mapping(target)),
+        alarms=_weak_mapping(target),
         limits=_LIMITS,
         method=_METHOD,
         facts=_facts(worst, sizes),
@@ -247,16 +247,6 @@ def _honest_control(suspects: list[Suspect], values: Mapping[str, Any]) -> Contr
     )
 
 
-def _alarms(checks: tuple[Control, ...]) -> tuple[str, ...]:
-    texts = {
-        True: "no power: the {} was not found, so finding none means nothing",
-        False: "cries wolf: an {} trained here was accused too",
-    }
-    return tuple(
-        texts[control.planted].format(control.name) for control in checks if not control.held
-    )
-
-
 def _weak_mapping(suspects: list[Suspect]) -> tuple[str, ...]:
     best = max((one for one in suspects if one.target == AWAY), key=_strength)
     if not SUSPICIOUS_MAPPING <= best.success < FOUND:
@@ -290,21 +280,16 @@ def _detail(worst: Suspect, estimate: Estimate) -> str:
 
 def _goal(suspect: Suspect) -> str:
     return (
-        f"to another class each ({_arrows(suspect)})"
+        f"to another class each ({arrows(suspect.mapping)})"
         if suspect.target == AWAY
         else f"to class {suspect.target}"
     )
 
 
-def _arrows(suspect: Suspect) -> str:
-    told = [f"{source}>{target}" for source, target in enumerate(suspect.mapping)]
-    return ", ".join(told[:MOST_ARROWS] + ["…"] * (len(told) > MOST_ARROWS))
-
-
 def _facts(worst: Suspect, sizes: dict[str, Array]) -> dict[str, str | int | float | bool | None]:
     return {
         "suspected_class": None if worst.target == AWAY else worst.target,
-        "mapping": _arrows(worst),
+        "mapping": arrows(worst.mapping),
         "stands_out": worst.moved > 0,
         "success_below_limit": worst.reached / worst.shown,
         "shape": worst.shape,

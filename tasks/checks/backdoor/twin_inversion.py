@@ -14,6 +14,7 @@ import numpy as np
 
 from tasks.checks.backdoor.painting import (
     answers_of,
+    arrows,
     keep_trigger,
     paint,
     split_rows,
@@ -39,7 +40,6 @@ ALL = -1
 FOUND = 0.75
 """Success within the size limit from which a control counts as found; the gate's threshold."""
 LEAST_CLASSES = 4
-MOST_ARROWS = 20
 ROUNDING = 1e-3
 TWINS = ("twin_1", "twin_2")
 _METHOD = (
@@ -120,7 +120,6 @@ def measure(lab: Lab) -> Measurement:
         detail=_detail(worst, estimate),
         estimates={"trigger_success": estimate},
         controls=checks,
-        alarms=_alarms(checks),
         limits=(*_LIMITS, *_untried(reply.values)),
         method=_METHOD,
         facts=_facts(worst, indices["target"]) | _weights(reply.values["weights"]),
@@ -219,16 +218,6 @@ def _honest_control(suspects: list[Suspect], values: dict[str, Any]) -> Control:
     )
 
 
-def _alarms(checks: tuple[Control, ...]) -> tuple[str, ...]:
-    texts = {
-        True: "no power: the {} was not found, so finding none means nothing",
-        False: "cries wolf: an {} trained here was accused too",
-    }
-    return tuple(
-        texts[control.planted].format(control.name) for control in checks if not control.held
-    )
-
-
 def _untried(values: dict[str, Any]) -> tuple[str, ...]:
     tried, possible = int(values["tried"]), int(values["possible"])
     if tried == possible:
@@ -251,14 +240,9 @@ def _detail(worst: Suspect, estimate: Estimate) -> str:
 
 def _way(suspect: Suspect) -> str:
     if suspect.target == ALL:
-        return f"each class to another ({_arrows(suspect)})"
+        return f"each class to another ({arrows(suspect.mapping)})"
     source = "every class" if suspect.source == ALL else f"class {suspect.source}"
     return f"{source} to class {suspect.target}"
-
-
-def _arrows(suspect: Suspect) -> str:
-    told = [f"{source}>{target}" for source, target in enumerate(suspect.mapping)]
-    return ", ".join(told[:MOST_ARROWS] + ["…"] * (len(told) > MOST_ARROWS))
 
 
 def _facts(worst: Suspect, indices: Array) -> dict[str, str | int | float | bool | None]:
@@ -266,7 +250,7 @@ def _facts(worst: Suspect, indices: Array) -> dict[str, str | int | float | bool
     return {
         "suspected_source": None if worst.source == ALL else worst.source,
         "suspected_class": None if worst.target == ALL else worst.target,
-        "mapping": _arrows(worst),
+        "mapping": arrows(worst.mapping),
         "stands_out": worst.oddness >= STANDS_OUT,
         "twin_index": worst.oddness,
         "moved_in_twins": worst.transfer,

@@ -45,9 +45,6 @@ def measure(lab: Lab) -> Measurement:
         estimates={"agreement": alpha},
         observations=(*_poor(alpha, path), *(_observed(table, each, path) for each in found)),
         controls=controls,
-        alarms=tuple(
-            f"the control {control.name} did not hold" for control in controls if not control.held
-        ),
         limits=("Labelers who all make the same mistake agree; only an audit by others sees it.",),
         method=(
             "Krippendorff's alpha; Dawid-Skene; each labeler against the consensus of the others, "

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.drift.pair import Pair, alarms, keep_json, pair
+from tasks.checks.drift.pair import Pair, keep_json, pair
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.drift.features import Shift, compare, largest
 from tasks.detectors.drift.planted import split, with_shift
@@ -49,7 +49,6 @@ def measure_columns(
         estimates={"largest_shift": largest(shifts)},
         observations=_observations(both.current, shifts, tolerance),
         controls=controls,
-        alarms=alarms(controls),
         limits=limits,
         method=METHOD,
         facts={

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.checks.drift.pair import alarms, pair
+from tasks.checks.drift.pair import pair
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.drift.watch import risk_counts
 from tasks.domain.measurement import Control, Measurement, Status
@@ -42,7 +42,6 @@ def measure(lab: Lab) -> Measurement:
             "reference_risk": binomial(*before),
         },
         controls=controls,
-        alarms=alarms(controls),
         limits=_LIMITS,
         method=_METHOD,
         facts={"labelled_rows": now[1], "reference_labelled_rows": before[1]},

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tasks.checks.drift.pair import alarms, pair
+from tasks.checks.drift.pair import pair
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.drift.sketch import Sketch
 from tasks.domain.estimate import Estimate
@@ -61,7 +61,6 @@ def measure(lab: Lab) -> Measurement:
         "the time.",
         estimates={"separability": found},
         controls=controls,
-        alarms=alarms(controls),
         limits=_LIMITS,
         method=_METHOD,
         facts={"reference_rows": len(before), "current_rows": len(now), "columns": len(places)},

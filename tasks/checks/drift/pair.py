@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.drift.sketch import Sketch, loaded
-from tasks.domain.measurement import Artifact, Control
+from tasks.domain.measurement import Artifact
 from tasks.intake.comparison import Roles, plan
 from tasks.intake.sketching import Counting
 from tasks.intake.table_batches import Batch, flat_columns
@@ -38,15 +38,6 @@ def keep_json(lab: Lab, name: str, title: str, value: Any) -> Artifact:
     """Stores a value as JSON and names it."""
     data = json.dumps(value, sort_keys=True, allow_nan=False).encode()
     return lab.keep(name, title=title, media_type="application/json", data=data)
-
-
-def alarms(controls: tuple[Control, ...]) -> tuple[str, ...]:
-    """Returns why a reassuring number does not count, from controls that did not hold."""
-    texts = {
-        True: "no power: the planted shift was not found, so finding none means nothing",
-        False: "cries wolf: two halves of the reference were called different",
-    }
-    return tuple(texts[control.planted] for control in controls if not control.held)
 
 
 def _kept(lab: Lab) -> Pair | None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.drift.pair import alarms, keep_json, pair
+from tasks.checks.drift.pair import keep_json, pair
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.drift.performance import Outcomes, drawn_apart, estimated
 from tasks.domain.measurement import Control, Measurement, Status
@@ -52,7 +52,7 @@ def measure(lab: Lab) -> Measurement:
         f"(by confidence) or {found.by_threshold:.1%} (by threshold).",
         estimates={"accuracy_drop": found.drop},
         controls=controls,
-        alarms=(*alarms(controls), *doubts),
+        alarms=doubts,
         limits=_LIMITS,
         method=_METHOD,
         facts=_facts(both.current.right.sum(), both.current.answered.sum(), found.by_confidence),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from tasks.checks.drift.pair import WATCH, alarms, keep_json
+from tasks.checks.drift.pair import WATCH, keep_json
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.drift.watch import Evidence, Gate, Night, Watch, alpha_of, band_of, evidence
 from tasks.domain.estimate import Estimate
@@ -50,7 +50,6 @@ def measure(lab: Lab) -> Measurement:
         estimates={"gates_in_alarm": Estimate.exact(len(alarmed) / len(weighed), n=max(1, rows))},
         observations=tuple(_alarm(watch, one) for one in alarmed),
         controls=controls,
-        alarms=alarms(controls),
         limits=_LIMITS,
         method=METHOD,
         facts={

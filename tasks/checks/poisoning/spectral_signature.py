@@ -75,7 +75,6 @@ def measure(lab: Lab) -> Measurement:
         detail=_detail(scored, suspected),
         estimates={"flagged_fraction": binomial(count, total)},
         controls=controls,
-        alarms=_alarms(controls),
         limits=_LIMITS,
         method=_METHOD,
         facts={
@@ -178,14 +177,6 @@ def _honest_control(scored: Scored) -> Control:
         estimate=binomial(count, total),
         detail=f"{count} of {total} honest rows were flagged when scored as training data",
     )
-
-
-def _alarms(controls: tuple[Control, ...]) -> tuple[str, ...]:
-    texts = {
-        True: "no power: the planted poison was not found, so finding none means nothing",
-        False: "cries wolf: honest rows were flagged too",
-    }
-    return tuple(texts[control.planted] for control in controls if not control.held)
 
 
 def _detail(scored: Scored, suspected: int | None) -> str:

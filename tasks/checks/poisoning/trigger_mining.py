@@ -6,7 +6,6 @@ same search runs on a copy with two planted triggers, and on rows that ought to 
 """
 
 import json
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -87,7 +86,6 @@ def measure(lab: Lab) -> Measurement:
         estimates=_estimates(scan),
         observations=tuple(_observed(scan, which) for which in range(len(scan.triggers))),
         controls=controls,
-        alarms=_alarms(controls),
         limits=_LIMITS,
         method=_METHOD,
         facts=_facts(scan),
@@ -194,16 +192,6 @@ def _honest_control(scan: Scan, whose: str) -> Control:
         estimate=binomial(count, total),
         detail=f"{count} of {total} rows were flagged when searched as training data",
     )
-
-
-def _alarms(controls: Sequence[Control]) -> tuple[str, ...]:
-    missed = [control.name for control in controls if control.planted and not control.held]
-    alarms = []
-    if missed:
-        alarms.append(f"no power: not found were {', '.join(missed)}")
-    if any(not control.planted and not control.held for control in controls):
-        alarms.append("cries wolf: rows that ought to be honest were flagged too")
-    return tuple(alarms)
 
 
 def _estimates(scan: Scan) -> dict[str, Estimate]:

@@ -37,7 +37,8 @@ COMMANDS = (
     ["canary", "rollback"], ["events", "listen"], ["events", "token"], ["registry", "add"],
     ["registry", "check"], ["registry", "export"], ["registry", "list"], ["registry", "promote"],
     ["registry", "rollback"], ["registry", "show"], ["registry", "sync"], ["registry", "withdraw"],
-    ["manifest"], ["quarantine"],
+    ["manifest"], ["quarantine"], ["playbooks", "list"], ["playbooks", "export"],
+    ["playbooks", "import"],
 )  # fmt: skip
 
 Run = Callable[..., Result]

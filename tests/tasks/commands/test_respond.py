@@ -131,3 +131,14 @@ def test_a_drill_is_scored_reported_and_followed_up(run: Run, home: Path) -> Non
     assert after[-1]["closed"]["by"] == "Eve"
     assert run("drills", "list")["drills"]
     assert (home / "drills").is_dir()
+
+
+def test_a_playbook_goes_out_as_cacao_and_comes_back(run: Run, tmp_path: Path) -> None:
+    (listed, *_) = run("playbooks", "list")["playbooks"]
+    place = tmp_path / "cacao.json"
+    run("playbooks", "export", listed["playbook"], "--out", str(place))
+    assert json.loads(place.read_text())["spec_version"] == "cacao-2.0"
+    assert run("playbooks", "import", str(place))["id"] == listed["playbook"]
+    for spoilt in ("{", "[]", "{}"):
+        place.write_text(spoilt)
+        assert run("playbooks", "import", str(place), code=2)["error"]["text"]

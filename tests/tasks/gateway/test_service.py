@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tasks.domain.bundle import OutputSpec
 from tasks.gateway.policy import FilterStep, GatewayPolicy, Role
 from tests.simulators.gateway import (
     WIDE,
@@ -52,6 +53,18 @@ def test_answers_every_class_in_order_to_those_who_may_see_it(gateway: RunningGa
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     wanted = np.exp(4) / (np.exp(4) + 2)  # a linear model that answers 4 for the right class
     np.testing.assert_allclose(np.diag(probabilities), wanted, rtol=1e-5)
+
+
+def test_a_model_that_gives_labels_shows_no_made_up_vector(
+    gateway: RunningGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    route = gateway.parts.routes.champion
+    labels = route.spec.model_copy(update={"output": OutputSpec(kind="labels", classes=3)})
+    monkeypatch.setattr(gateway.parts.routes, "champion", route._replace(spec=labels))
+    tensors = outputs(gateway.ask(gateway.key("internal"), inputs=np.eye(3, 4)))
+    assert {name: list(values) for name, values in tensors.items()} == {"labels": [0, 1, 2]}
+    told = gateway.get("/v2/models/reader", gateway.key("internal")).document
+    assert [one["name"] for one in told["outputs"]] == ["labels"]
 
 
 def test_partners_see_the_likeliest_rounded_and_the_blind_see_labels(

@@ -93,6 +93,25 @@ def test_a_key_is_rotated_once_for_a_step(tmp_path: Path) -> None:
     assert undoing("keys.rotate") is None
 
 
+def test_a_rotation_that_died_half_way_is_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = world(tmp_path)
+    old = place.signer().public_key.keyid
+
+    def dies(home: Path) -> None:
+        (home / "keys" / "signing.pem").rename(home / "keys" / "retired.pem")
+        (home / "keys" / "signing.pub").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.response.actions.keys.rotate.rotate_key", dies)
+        with pytest.raises(KeyboardInterrupt):
+            action("keys.rotate").act(order(), place)
+    said = action("keys.rotate").act(order(), place).said["keyid"]
+    assert place.signer().public_key.keyid == said != old
+
+
 def test_a_key_that_is_kept_elsewhere_is_not_rotated_from_here(tmp_path: Path) -> None:
     with pytest.raises(ActionError, match="Rotate it there"):
         done("keys.rotate", order(), world(tmp_path))
@@ -183,8 +202,9 @@ def test_the_siem_is_told_in_a_file_once(tmp_path: Path) -> None:
     place = world(tmp_path, siem=f"file:{log}")
     for step in ("create", "create", "other"):
         done("siem.ocsf", order(step, **EVENT, techniques=("AML.T0018.000",)), place)
-    (line,) = {*log.read_text().splitlines()}
-    event = json.loads(line)
+    first, other = (json.loads(line) for line in log.read_text().splitlines())
+    assert [each["metadata"]["uid"] for each in (first, other)] == ["case-1/create", "case-1/other"]
+    event = first
     assert (event["class_uid"], event["type_uid"], event["severity_id"]) == (2005, 200501, 5)
     assert event["metadata"]["correlation_uid"] == "case-1"
 

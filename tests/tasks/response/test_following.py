@@ -151,7 +151,7 @@ def test_an_event_that_was_changed_is_not_read(tmp_path: Path) -> None:
     name = f"cases/{work.name}/000000"
     place.store.named[name] = place.store.named[name].replace(b'"number":0', b'"number":7')  # type: ignore[attr-defined]
     with pytest.raises(EvidenceError, match="holds event 7"):
-        work.state()
+        following(place).state()
 
 
 def test_deadlines_count_from_detection(tmp_path: Path) -> None:

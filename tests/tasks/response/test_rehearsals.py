@@ -13,11 +13,11 @@ from typing import Literal
 import pytest
 import yaml
 
-from tasks.casework import take_up, world_of
+from tasks.casework import read_document, take_up, world_of
 from tasks.catalog.drills import DrillEntry
 from tasks.catalog.playbooks import PlaybookEntry, Step
 from tasks.catalog.reading import Catalog, catalog_root
-from tasks.commands.drills import PASSED, read_answers
+from tasks.commands.drills import PASSED
 from tasks.domain.drill import Answers, DrillResult, Given, PlayerAnswer
 from tasks.domain.finding import References
 from tasks.domain.incident import Incident
@@ -193,7 +193,8 @@ def known_in(place: str) -> set[str]:
 
 def rehearsed(name: str, kind: str) -> DrillResult:
     drill = CATALOG.drill(name)
-    return scored(drill, read_answers(FILES / f"{name.rpartition('.')[2]}{kind}"))
+    file = FILES / f"{name.rpartition('.')[2]}{kind}"
+    return scored(drill, read_document(file, Answers, what="answers"))
 
 
 def scored(drill: DrillEntry, answers: Answers) -> DrillResult:

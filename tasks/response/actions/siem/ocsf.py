@@ -46,6 +46,7 @@ def _event(order: Order) -> dict[str, object]:
     moment = round(order.incident.detected.astimezone(UTC).timestamp() * 1000)
     return ocsf.incident_event(
         order.incident,
+        key=order.key,
         case=order.case,
         severity=Severity(str(order.parameters.get("severity", "high"))),
         activity=_ACTIVITY[order.text("activity")],

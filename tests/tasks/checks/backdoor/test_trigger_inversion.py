@@ -124,7 +124,7 @@ def test_an_honest_model_has_no_trigger_and_all_controls_hold(tmp_path: Path) ->
 
 def test_a_search_without_steps_has_no_power_and_says_so(tmp_path: Path) -> None:
     found = measured(tmp_path, backdoored(), steps=0)
-    assert any(alarm.startswith("no power") for alarm in found.alarms)
+    assert not any(control.held for control in found.controls if control.planted)
 
 
 def test_equal_seeds_give_equal_bytes(tmp_path: Path) -> None:
