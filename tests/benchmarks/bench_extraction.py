@@ -13,7 +13,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import json
-import math
 import os
 import resource
 import statistics
@@ -23,28 +22,22 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import safetensors.torch
 import torch
-from torch import nn
 
 from tasks.attacks.extraction.knockoff import knockoff, queries
 from tasks.attacks.extraction.notebook import Notebook
-from tasks.attacks.extraction.strangers import strangers
 from tasks.attacks.extraction.students import BATCH, Lesson, studied
 from tasks.checks.extraction.fidelity import SHARES, STRATEGIES
-from tasks.domain.bundle import ModelSpec
 from tasks.sandbox.procedures import procedure
 from tasks.sandbox.protocol import Array
-from tasks.targets.torch_target import TorchTarget
+from tests.benchmarks.extraction_by_art import by_art
+from tests.benchmarks.extraction_work import EPOCHS, WORKS, Copied, Work, asked_of, away_of, cut
 from tests.benchmarks.tables import write_section
-from tests.tasks.targets.models import description, digits, trained
 
 FOLDER = Path(__file__).with_name("results")
-EPOCHS = 5
-ART_LEARNING_RATE = 3e-3
 INTRODUCTION = (
     "One copy, at equal queries, student and steps (5 epochs of batches of 64), by Proofhouse and "
     "by ART; below them what Proofhouse does for one finding. `passes` are the student's forwards "
@@ -52,76 +45,6 @@ INTRODUCTION = (
     "query distances reports the thief. `off`: fidelity on inputs of another distribution."
 )
 REPEATS = 3
-
-
-class Work(NamedTuple):
-    """A victim, what the thief owns, and what the copy is judged on."""
-
-    target: TorchTarget
-    pool: Array
-    labels: Array
-    held_out: Array
-    held_labels: Array
-    budget: int
-
-
-class Copied(NamedTuple):
-    """Classes that a copy names for the held-out inputs and for strangers."""
-
-    held: Array
-    away: Array
-    queries: int
-    passes: int
-    more: dict[str, Any]
-
-
-def digits_work() -> Work:
-    target = TorchTarget(trained(), ModelSpec.model_validate(description()), kind="bench")
-    train, test = digits()
-    return Work(target, train.inputs, train.labels, test.inputs, test.labels, 1000)
-
-
-def mnist_work() -> Work:
-    folder = Path(os.environ["PROOFHOUSE_TEST_DATA"])
-    network = nn.Sequential(
-        nn.Conv2d(1, 16, 5), nn.ReLU(), nn.AvgPool2d(2),
-        nn.Conv2d(16, 32, 5), nn.ReLU(), nn.AvgPool2d(2),
-        nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 10),
-    )  # fmt: skip
-    state = safetensors.torch.load_file(folder / "models" / "badnet_mnist_target1.safetensors")
-    places = {"0": "conv1.0", "3": "conv2.0", "7": "fc1.0", "9": "fc2.0"}
-    network.load_state_dict(
-        {
-            f"{place}.{kind}": state[f"{name}.{kind}"]
-            for place, name in places.items()
-            for kind in ("weight", "bias")
-        }
-    )
-    spec = description(shape=(1, 28, 28), mean=[0.5], std=[0.5])
-    target = TorchTarget(network, ModelSpec.model_validate(spec), kind="bench")
-    table = np.load(folder / "mnist.npz", allow_pickle=False)
-    x, y = table["x_train"][:5000], table["y_train"][:5000]
-    held, truth = table["x_test"][:2000], table["y_test"][:2000]
-
-    def shaped(raw: Array) -> Array:
-        return (raw[:, None] / 255).astype(np.float32)
-
-    return Work(target, shaped(x), y.astype(np.int64), shaped(held), truth.astype(np.int64), 5000)
-
-
-WORKS: dict[str, Callable[[], Work]] = {"digits": digits_work, "mnist": mnist_work}
-
-
-def asked_of(work: Work) -> Array:
-    return np.concatenate([work.held_out, away_of(work)])
-
-
-def away_of(work: Work) -> Array:
-    return strangers(work.held_out, work.target.bounds, seed=0)
-
-
-def cut(named: Array, work: Work) -> tuple[Array, Array]:
-    return named[: len(work.held_out)], named[len(work.held_out) :]
 
 
 def one_copy(work: Work) -> Copied:
@@ -177,84 +100,6 @@ def strategy(name: str) -> Callable[[Work], Copied]:
         more = {"monitor_alarm_at": reply.values["monitor"]["alarm_at"]}
         spent, passes = int(reply.values["queries"]), int(reply.values["student_passes"])
         return Copied(*cut(reply.arrays["student"], work), spent, passes, more)
-
-    return steal
-
-
-class SoftLoss(nn.Module):
-    """Cross-entropy against probabilities, which ART would otherwise turn into classes."""
-
-    def forward(self, logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
-        loss: torch.Tensor = -(wanted * logits.log_softmax(dim=1)).sum(dim=1).mean()
-        return loss
-
-
-def student(shape: tuple[int, ...], classes: int) -> nn.Module:
-    """Proofhouse's student, as a network of its own."""
-    stride = 2 if shape[1] >= 16 else 1
-    side = math.ceil(math.ceil(shape[1] / stride) / 2)
-    return nn.Sequential(
-        nn.Conv2d(shape[0], 16, 3, stride, 1), nn.ReLU(),
-        nn.Conv2d(16, 32, 3, 2, 1), nn.ReLU(), nn.Flatten(),
-        nn.Linear(32 * side * side, 64), nn.ReLU(), nn.Linear(64, classes),
-    )  # fmt: skip
-
-
-class Shifted(nn.Module):
-    """Takes raw inputs, centres them and, for a victim, answers probabilities."""
-
-    def __init__(self, inner: nn.Module, *, probabilities: bool) -> None:
-        super().__init__()
-        self.inner, self.probabilities = inner, probabilities
-
-    def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        if self.probabilities:
-            answers: torch.Tensor = self.inner(raw).softmax(dim=1)
-            return answers
-        logits: torch.Tensor = self.inner(2 * raw - 1)
-        return logits
-
-
-def by_art(attack: str, *, soft: bool, **more: Any) -> Callable[[Work], Copied]:
-    """``more`` are settings of the attack; one that chooses its questions is given the labels."""
-
-    def steal(work: Work) -> Copied:
-        classification = importlib.import_module("art.estimators.classification")
-        extraction = importlib.import_module("art.attacks.extraction")
-        shape, classes = work.target.input_shape, work.target.classes
-        assert work.target.module is not None
-        victim = classification.PyTorchClassifier(
-            Shifted(work.target.module, probabilities=True),
-            nn.CrossEntropyLoss(),
-            shape,
-            classes,
-            device_type="cpu",
-        )
-        torch.manual_seed(0)
-        copy = Shifted(student(shape, classes), probabilities=False)
-        thief = classification.PyTorchClassifier(
-            copy,
-            SoftLoss() if soft else nn.CrossEntropyLoss(),
-            shape,
-            classes,
-            optimizer=torch.optim.Adam(copy.parameters(), ART_LEARNING_RATE),
-            device_type="cpu",
-        )
-        stolen = getattr(extraction, attack)(
-            victim,
-            batch_size_fit=BATCH,
-            batch_size_query=256,
-            nb_epochs=EPOCHS,
-            nb_stolen=work.budget,
-            use_probability=soft,
-            **more,
-        ).extract(
-            work.pool[: work.budget],
-            work.labels[: work.budget] if more else None,
-            thieved_classifier=thief,
-        )
-        named = stolen.predict(asked_of(work), batch_size=256).argmax(axis=1)
-        return Copied(*cut(named, work), work.budget, 2 * EPOCHS * work.budget, {})
 
     return steal
 

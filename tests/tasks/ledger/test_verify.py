@@ -2,75 +2,39 @@
 
 import json
 import tracemalloc
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from securesystemslib.signer import Signer
 
 from tasks.domain.digest import Digest, digest_of
 from tasks.ledger.entry import Sealed, checkpoint_name, entry_name
 from tasks.ledger.seal import seal_run
 from tasks.ledger.trust import KeyStanding, Trust
-from tasks.ledger.verify import Verification, verify_all, verify_run
+from tasks.ledger.verify import verify_all, verify_run
 from tasks.ledger.witness import Witness
 from tests.simulators.store import MemoryStore
 from tests.tasks.ledger.evidence import (
-    Case,
     local_store,
     make_case,
     new_signer,
     seal_case,
     trusting,
 )
-
-SIGNER = new_signer()
-TRUST = trusting(SIGNER)
-CASES = 3
-
-
-class Ledger(NamedTuple):
-    """A store with sealed runs, and what they are."""
-
-    store: MemoryStore
-    cases: list[Case]
-    seals: list[Sealed]
-
-    def run(self, number: int) -> str:
-        return self.cases[number].record.run
-
-
-def sealed_ledger(signer: Signer = SIGNER) -> Ledger:
-    store = MemoryStore()
-    made = [seal_case(store, signer, number) for number in range(CASES)]
-    return Ledger(store, [case for case, _ in made], [sealed for _, sealed in made])
-
-
-ORIGINAL = sealed_ledger()
-
-
-def fresh() -> Ledger:
-    store = MemoryStore()
-    store.objects, store.named = dict(ORIGINAL.store.objects), dict(ORIGINAL.store.named)
-    return Ledger(store, ORIGINAL.cases, ORIGINAL.seals)
-
-
-def told(whole: Verification) -> str:
-    return "\n".join((*whole.problems, *(p for run in whole.runs for p in run.problems)))
-
-
-def swap(names: dict[str, bytes], left: str, right: str) -> None:
-    names[left], names[right] = names[right], names[left]
-
-
-def flipped(data: bytes, place: int = -1, mask: int = 1) -> bytes:
-    changed = bytearray(data)
-    changed[place] ^= mask
-    return bytes(changed)
+from tests.tasks.ledger.small_ledger import (
+    CASES,
+    ORIGINAL,
+    SIGNER,
+    TRUST,
+    Ledger,
+    flipped,
+    fresh,
+    sealed_ledger,
+    swap,
+    told,
+)
 
 
 def test_the_untouched_ledger_verifies() -> None:
@@ -110,123 +74,6 @@ def test_a_flipped_or_missing_object_is_named(role: str, *, missing: bool) -> No
     whole = verify_all(ledger.store, TRUST)
     assert not whole.ok
     assert digest in told(whole)
-
-
-def drop_entry(names: dict[str, bytes]) -> None:
-    del names[entry_name(1)]
-
-
-def change_entry(names: dict[str, bytes]) -> None:
-    names[entry_name(1)] = names[entry_name(1)].replace(b"2026-01-02", b"2026-01-03")
-
-
-def double_entry(names: dict[str, bytes]) -> None:
-    names[entry_name(CASES)] = names[entry_name(0)]
-
-
-def drop_run(names: dict[str, bytes]) -> None:
-    del names[f"runs/{ORIGINAL.run(1)}"]
-
-
-def swap_runs(names: dict[str, bytes]) -> None:
-    swap(names, f"runs/{ORIGINAL.run(0)}", f"runs/{ORIGINAL.run(1)}")
-
-
-def cut_end(names: dict[str, bytes]) -> None:
-    del names[entry_name(2)], names[checkpoint_name(3)]
-
-
-def foreign_head(names: dict[str, bytes]) -> None:
-    other = sealed_ledger().store.named
-    names[checkpoint_name(3)] = other[checkpoint_name(3)]
-
-
-def strangers_head(names: dict[str, bytes]) -> None:
-    other = sealed_ledger(new_signer()).store.named
-    names[checkpoint_name(2)] = other[checkpoint_name(2)]
-
-
-def gap_in_entries(names: dict[str, bytes]) -> None:
-    names[entry_name(77)] = names[entry_name(0)]
-
-
-def wrong_index(names: dict[str, bytes]) -> None:
-    name = f"runs/{ORIGINAL.run(1)}"
-    names[name] = names[name].replace(b'index":1', b'index":2')
-
-
-def rewritten_index(names: dict[str, bytes]) -> None:
-    name = f"runs/{ORIGINAL.run(1)}"
-    names[name] = names[name].replace(b":1,", b": 1,")
-
-
-def other_leaf(names: dict[str, bytes]) -> None:
-    name = next(name for name in names if name.startswith("ledger/leaves/"))
-    names[name] = b"2"
-
-
-def lost_leaf(names: dict[str, bytes]) -> None:
-    del names[next(name for name in names if name.startswith("ledger/leaves/"))]
-
-
-def stray_leaf(names: dict[str, bytes]) -> None:
-    names["ledger/leaves/" + "0" * 64] = b"1"
-
-
-def other_statement(names: dict[str, bytes]) -> None:
-    names[f"statements/{ORIGINAL.run(1)}"] = ORIGINAL.seals[0].statement.encode()
-
-
-def other_record(names: dict[str, bytes]) -> None:
-    names[f"records/{ORIGINAL.run(1)}"] = ORIGINAL.cases[0].record.subject.encode()
-
-
-def garbage_run(names: dict[str, bytes]) -> None:
-    names["runs/run-x"] = b"garbage"
-
-
-def all_gone(names: dict[str, bytes]) -> None:
-    for name in [name for name in names if name.startswith("ledger/")]:
-        del names[name]
-
-
-Attack = Callable[[dict[str, bytes]], None]
-ATTACKS: dict[Attack, tuple[str, ...]] = {
-    drop_entry: (entry_name(1), "dropped"),
-    change_entry: (entry_name(1), "changed"),
-    double_entry: (entry_name(3), entry_name(0), "doubled"),
-    lambda names: swap(names, entry_name(0), entry_name(1)): (entry_name(0), "changed"),
-    lambda names: swap(names, checkpoint_name(1), checkpoint_name(2)): (
-        checkpoint_name(1),
-        "is the checkpoint of size 2",
-    ),
-    lambda names: names.pop(checkpoint_name(2)): (checkpoint_name(2), "missing"),  # type: ignore[dict-item]  # the popped bytes go nowhere
-    drop_run: (f"runs/{ORIGINAL.run(1)} is missing", entry_name(1)),
-    swap_runs: (ORIGINAL.run(0), "swapped", "subject digest mismatch"),
-    cut_end: (f"runs/{ORIGINAL.run(2)}", "rolled back"),
-    foreign_head: (checkpoint_name(3), "logs were mixed"),
-    strangers_head: (checkpoint_name(2), "nobody here trusts"),
-    gap_in_entries: (entry_name(77), "no place"),
-    wrong_index: (entry_name(2), "is not the entry of"),
-    rewritten_index: (f"runs/{ORIGINAL.run(1)}", "canonical"),
-    other_leaf: ("ledger/leaves/", "does not lead to entry"),
-    lost_leaf: ("ledger/leaves/", "does not lead to entry"),
-    stray_leaf: ("ledger/leaves/" + "0" * 64, "no place"),
-    other_statement: (f"statements/{ORIGINAL.run(1)}", "sealed was"),
-    other_record: (f"records/{ORIGINAL.run(1)}", "no run record"),
-    garbage_run: ("runs/run-x", "strict JSON"),
-    all_gone: ("rolled back", f"runs/{ORIGINAL.run(0)}"),
-}
-
-
-@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.__name__)
-def test_each_attack_on_claims_is_named(attack: Attack) -> None:
-    ledger = fresh()
-    attack(ledger.store.named)
-    whole = verify_all(ledger.store, TRUST)
-    assert not whole.ok
-    for word in ATTACKS[attack]:
-        assert word in told(whole)
 
 
 def remembered(tmp_path: Path) -> Witness:
