@@ -301,3 +301,15 @@ def test_the_json_summary_names_verdict_and_evidence(told: Story) -> None:
     assert [finding["check"] for finding in document["findings"]] == [
         finding.check for finding in told.findings
     ]
+
+
+def test_a_check_that_is_still_on_trial_says_so(html: str) -> None:
+    for name in (SCANNED, MISSING):
+        article = Reading(html[html.index(f'<article id="{name}"') :])
+        assert Catalog().check(name).lifecycle == "stable"
+        assert "experimental" not in article.text[:200]
+    trial = "backdoor.twin_inversion"
+    shown = told_with(
+        trial, "trigger.safetensors", DRAWABLE["backdoor.trigger_inversion", "trigger.safetensors"]
+    )
+    assert f"{trial} v1, experimental" in shown.text
