@@ -37,17 +37,15 @@ def drill_answer(
     )
     result = score(drill, Catalog().playbook(drill.playbook), given)
     world = world_of(read_settings())
-    world.store.put(given.canonical())
-    statement = keep_result(result, store=world.store, signer=world.signer())
+    statement = keep_result(result, given, store=world.store, signer=world.signer())
     report = render_after_action(drill, result)
-    kept = world.store.put(report.encode()).digest
     place = (out or world.home / "drills") / f"{result.name}.html"
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text(report, encoding="utf-8")
     document = result.model_dump(mode="json") | {
         "name": result.name,
         "passed": result.score >= PASSED,
-        "evidence": {"statement": statement, "report": kept},
+        "evidence": {"statement": statement, "answers": result.answers},
         "report": str(place),
     }
     code = EXIT_OK if result.score >= PASSED else EXIT_REFUSED

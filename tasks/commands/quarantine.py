@@ -13,6 +13,7 @@ def quarantine_answer(run: str, out: Path) -> Answer:
     from tasks.ledger.envelope import sign_envelope  # noqa: PLC0415
     from tasks.ledger.keys import open_signer, trusted_keys  # noqa: PLC0415
     from tasks.ledger.seal import sealed_run  # noqa: PLC0415
+    from tasks.ledger.statement import PAYLOAD_TYPE  # noqa: PLC0415
     from tasks.ledger.verify import verify_run  # noqa: PLC0415
     from tasks.ledger.witness import Witness  # noqa: PLC0415
     from tasks.response import quarantining  # noqa: PLC0415
@@ -33,8 +34,9 @@ def quarantine_answer(run: str, out: Path) -> Answer:
     rollback = quarantining.rollback_to(record, Inventory(settings.database_url).runs())
     statement = quarantining.statement(record, cut, store, rollback=rollback)
     signer = open_signer(settings.signer or None, home=home)
-    envelope = sign_envelope(statement, payload_type=quarantining.PAYLOAD_TYPE, signer=signer)
+    envelope = sign_envelope(statement, payload_type=PAYLOAD_TYPE, signer=signer)
     kept = store.put(envelope).digest
+    store.claim(quarantining.QUARANTINES + run, kept.encode())
     told = {**json.loads(statement)["predicate"], "envelope": kept}
     files = quarantining.lay_out(cut, envelope, told, out)
     lines = [

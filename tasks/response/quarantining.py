@@ -22,12 +22,14 @@ from tasks.domain.frozen import canonical_json
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import RunRecord
 from tasks.inventory.rows import Run
+from tasks.ledger.statement import STATEMENT_TYPE
 from tasks.sandbox.protocol import Array
 from tasks.store.protocol import ObjectStore
 
 CHECK = "poisoning.trigger_mining"
-STATEMENT, PREDICATE = "https://in-toto.io/Statement/v1", "https://proofhouse.dev/quarantine/v1"
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
+PREDICATE = "https://proofhouse.dev/quarantine/v1"
+QUARANTINES = "quarantines/"
+"""Claims by run: each leads to the signed statement about its rows."""
 
 
 class Quarantine(NamedTuple):
@@ -104,7 +106,7 @@ def statement(
     gone = store.put(safetensors.numpy.save(cut.gone)).digest
     return canonical_json(
         {
-            "_type": STATEMENT,
+            "_type": STATEMENT_TYPE,
             "subject": [
                 {"name": name, "digest": {"sha256": digest.removeprefix("sha256:")}}
                 for name, digest in (("clean", clean), ("quarantined", gone))

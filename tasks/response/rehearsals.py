@@ -1,7 +1,8 @@
 """Where drills are kept: results as signed objects, improvement items until somebody closes them.
 
-``drills/<result>`` claims the digest of the signed result; ``improvements/<item>`` holds the item,
-and ``improvements/<item>/closed`` who closed it and why. All write-once.
+``drills/<result>`` claims the digest of the signed result, ``drills/<result>/answers`` of what it
+was made from; ``improvements/<item>`` holds the item, and ``improvements/<item>/closed`` who closed
+it and why. All write-once.
 """
 
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pydantic import AwareDatetime, StringConstraints
 from securesystemslib.signer import Signer
 
 from tasks.domain.digest import Digest
-from tasks.domain.drill import DrillResult, Improvement
+from tasks.domain.drill import Answers, DrillResult, Improvement
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.frozen import Frozen
 from tasks.ledger.entry import read_digest
@@ -42,13 +43,19 @@ class Item(NamedTuple):
         return self.closing is None and now.date() > self.improvement.due
 
 
-def keep_result(result: DrillResult, *, store: ObjectStore, signer: Signer) -> Digest:
-    """Signs and keeps a result and its items; repeatable. Returns the envelope's digest."""
+def keep_result(
+    result: DrillResult, answers: Answers, *, store: ObjectStore, signer: Signer
+) -> Digest:
+    """Signs and keeps a result, its answers and items; repeatable. Returns the envelope's digest.
+
+    The first to be kept under a result's name counts.
+    """
     envelope = sign_envelope(result.canonical(), payload_type=PAYLOAD_TYPE, signer=signer)
     digest = store.put(envelope).digest
     if not store.claim(DRILLS + result.name, digest.encode()):
         place = DRILLS + result.name
         digest = read_digest(store.claimed(place) or b"", place=place)
+    store.claim(f"{DRILLS}{result.name}/answers", store.put(answers.canonical()).digest.encode())
     for item in result.improvements:
         store.claim(ITEMS + item.name, item.canonical())
     return digest

@@ -127,9 +127,12 @@ def test_a_report_shows_the_story_and_escapes_people() -> None:
 
 def test_results_are_kept_signed_and_items_are_closed_once(tmp_path: Any) -> None:
     place, store = world(tmp_path), MemoryStore()
-    result = scored(declare=None)
-    first = keep_result(result, store=store, signer=place.signer())
-    assert keep_result(result, store=store, signer=place.signer()) == first
+    given = answers(declare=None)
+    result = score(DRILL, PLAYBOOK, given)
+    first = keep_result(result, given, store=store, signer=place.signer())
+    assert keep_result(result, given, store=store, signer=place.signer()) == first
+    assert Answers.parse(store.get(result.answers)) == given
+    assert store.claimed(f"drills/{result.name}/answers") == result.answers.encode()
     (item,) = items(store)
     assert item.overdue(datetime(2027, 1, 1, tzinfo=UTC))
     closing = Closing(by="Eve", reason="the rule is written", at=HELD)
