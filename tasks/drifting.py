@@ -26,13 +26,11 @@ from tasks.domain.bundle import (
 )
 from tasks.domain.digest import Digest, digest_of, digest_of_file, hexadecimal, is_digest
 from tasks.domain.errors import InvalidInputError
-from tasks.domain.finding import Outcome
 from tasks.domain.frozen import canonical_json
 from tasks.domain.spec import DRIFT, RunPlan
 from tasks.forms import Demands, TableRoles
 from tasks.intake.comparison import SURVEYED_FILES, Roles, count, partitions, plan, survey
-from tasks.ledger.seal import sealed_run
-from tasks.onboarding import Planned
+from tasks.onboarding import Planned, next_attempt
 from tasks.runtime import services
 from tasks.scoring import accepted_subject, answered, counted_rows, layout_of
 from tasks.store.protocol import ObjectStore
@@ -134,9 +132,8 @@ def plan_drift(subject: Digest) -> Planned:
         policy_of(*(kept(_file(described, name)) for name in (REFERENCE, CURRENT)))
     )
     battery = catalog.battery(policy.battery)
-    attempt = 1
-    while True:
-        drawn = RunPlan(
+    return next_attempt(
+        RunPlan(
             bundle=subject,
             asset=described.spec.asset,
             tier=policy.tier,
@@ -145,7 +142,6 @@ def plan_drift(subject: Digest) -> Planned:
             policy=policy.id,
             policy_digest=entry_digest(policy),
             occasion=DRIFT,
-            attempt=attempt,
             checks=plan_checks(
                 catalog,
                 battery.id,
@@ -160,10 +156,7 @@ def plan_drift(subject: Digest) -> Planned:
                 },
             ),
         )
-        sealed = sealed_run(here.store, drawn.run)
-        if sealed is None or not any(one.outcome is Outcome.ERROR for one in sealed[0].findings):
-            return Planned(drawn, sealed is not None)
-        attempt += 1
+    )
 
 
 def policy_of(reference: Sketch, current: Sketch) -> str:

@@ -14,6 +14,7 @@ from tasks.domain.digest import Digest
 from tasks.domain.execution import Execution
 from tasks.domain.finding import Decision, Finding, Outcome, RiskTier
 from tasks.domain.measurement import Measurement, Status
+from tasks.domain.moments import rfc3339
 from tasks.domain.run import Reference, RunRecord
 from tasks.domain.spec import Parameter, RunPlan
 from tasks.domain.vendor import BARRED
@@ -151,8 +152,8 @@ def make_record(
             **({"notes": "; ".join(here.sandbox.notes)} if here.sandbox.notes else {}),
         },
         store={name: str(value) for name, value in guarantees.items()},
-        started=_rfc3339(started),
-        sealed=_rfc3339(datetime.now(UTC)),
+        started=rfc3339(started),
+        sealed=rfc3339(datetime.now(UTC)),
     )
 
 
@@ -214,7 +215,3 @@ def _reference(role: str, digest: Digest, store: ObjectStore) -> Reference:
 def has_errors(record: RunRecord) -> bool:
     """Answers whether a check of the run broke, so that another attempt may tell more."""
     return any(finding.outcome is Outcome.ERROR for finding in record.findings)
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -9,9 +9,10 @@ from typing import Any
 from tasks.cli import Answer
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.frozen import Frozen
+from tasks.domain.moments import rfc3339
 from tasks.domain.vendor import VendorState, vendor_key
 from tasks.inventory.rows import Vendor
-from tasks.inventory.vendors import VendorRegister, rfc3339
+from tasks.inventory.vendors import VendorRegister
 from tasks.settings import read_settings
 
 

@@ -1,12 +1,13 @@
 """The vendor register: who hands things in, by which keys they are known, how they stand."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from tasks.domain.errors import InventoryError
+from tasks.domain.moments import rfc3339
 from tasks.domain.vendor import VendorState, VendorView, vendor_key
 from tasks.inventory.rows import Run, Vendor, VendorAnswers, VendorEvent, VendorKey
 from tasks.inventory.sessions import Database
@@ -154,11 +155,6 @@ class VendorRegister(Database):
 
     def _keys_of_all(self) -> tuple[VendorKey, ...]:
         return self._all(VendorKey, select(VendorKeyTable))
-
-
-def rfc3339(moment: datetime) -> str:
-    """Returns a moment in UTC, to the second."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _locked(session: Session, vendor: str) -> VendorTable:

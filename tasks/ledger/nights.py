@@ -12,6 +12,7 @@ from securesystemslib.signer import Signer
 
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import ProofhouseError
+from tasks.domain.moments import rfc3339
 from tasks.domain.night import Night
 from tasks.ledger.about import (
     claimed_statement,
@@ -45,8 +46,7 @@ def open_night(day: date, store: ObjectStore, trust: Trust) -> tuple[str, dateti
     number = 1
     while read_night(name := f"{day:%Y-%m-%d}-{number:02d}", store, trust) is not None:
         number += 1
-    now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    store.claim(STARTS + name, now.encode())
+    store.claim(STARTS + name, rfc3339(datetime.now(UTC)).encode())
     begun = store.claimed(STARTS + name)
     if begun is None:
         raise LedgerError(f"{STARTS}{name} was claimed and is gone: the store forgets claims")

@@ -15,6 +15,7 @@ from tasks import progress
 from tasks.checks.stage import measure_plan
 from tasks.code import code_digest
 from tasks.domain.errors import InvalidInputError, StoreNotAnsweringError
+from tasks.domain.moments import rfc3339
 from tasks.domain.night import AssetNight, Night
 from tasks.domain.run import RunRecord
 from tasks.domain.spec import RunPlan
@@ -142,8 +143,8 @@ def close_here(night: str, started: str, alpha: float, rows: list[AssetNight]) -
     trust = trusted_keys(home)
     made = Night(
         night=night,
-        started=_rfc3339(datetime.fromisoformat(started)),
-        ended=_rfc3339(datetime.now(UTC)),
+        started=rfc3339(datetime.fromisoformat(started)),
+        ended=rfc3339(datetime.now(UTC)),
         alpha=alpha,
         code=code_digest(),
         assets=tuple(rows),
@@ -228,7 +229,3 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
         raise InvalidInputError(f"{name[:100]!r} is no time zone, as Europe/Berlin is.") from error
-
-
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
