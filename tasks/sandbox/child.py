@@ -7,7 +7,6 @@ none of it: a forged answer is a claim like any other.
 import contextlib
 import ctypes.util
 import faulthandler
-import fcntl
 import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -18,7 +17,6 @@ HELLO = b"standing\n"
 """Written once the walls stand, before anything heavy is imported."""
 READY = b"ready...\n"
 """Written once requests can be served, so that a call's deadline is the procedure's own."""
-_HIGH = 64
 _MESSAGE_CHARACTERS = 2000
 
 
@@ -30,9 +28,6 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
         reply: Descriptor to write to.
         options: ``bytes``, the longest request.
     """
-    # Out of the low numbers, which careless (not only hostile) native code writes to.
-    request = fcntl.fcntl(request, fcntl.F_DUPFD_CLOEXEC, _HIGH)
-    reply = fcntl.fcntl(reply, fcntl.F_DUPFD_CLOEXEC, _HIGH)
     os.write(reply, HELLO)
     faulthandler.enable()  # a segmentation fault leaves its Python stack in the log
     _find_no_libraries()

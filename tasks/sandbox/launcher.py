@@ -7,6 +7,7 @@ executed behind the walls. Only the standard library is imported before they sta
 """
 
 import contextlib
+import fcntl
 import importlib.util
 import json
 import os
@@ -15,6 +16,9 @@ import sys
 from pathlib import Path
 from typing import TypedDict
 
+LOWEST = 64
+"""The pipes lie here or above: past the low numbers, which careless native code writes to, and past
+the number at which the filter's listener is kept."""
 FAILED = 97
 """Exit status when a wall could not be put up; the reason is on stderr."""
 
@@ -43,6 +47,8 @@ def main() -> None:
     plan: Plan = json.loads(sys.argv[1])
     try:
         find_package(plan["package"])
+        for end in ("request", "reply"):  # whatever numbers a busy parent gave them
+            plan[end] = fcntl.fcntl(plan[end], fcntl.F_DUPFD_CLOEXEC, LOWEST)
         confine(plan)
     except Exception as error:  # noqa: BLE001  - whatever failed, nothing untrusted may follow
         os.write(2, f"cannot confine: {type(error).__name__}: {error}\n".encode())
