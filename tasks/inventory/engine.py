@@ -4,6 +4,7 @@ A connection lives as long as one transaction: workers are many and write seldom
 queue up front (``BEGIN IMMEDIATE``), so that none fails half-way because another was faster.
 """
 
+import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,17 @@ def open_engine(address: str) -> Engine:
 def shown(engine: Engine) -> str:
     """Returns the address without its password."""
     return engine.url.render_as_string(hide_password=True)
+
+
+def in_words(error: DBAPIError) -> str:
+    """Returns what the driver says, and what may lie behind words that tell little.
+
+    The statement's values may hold a vendor's text, so they are not shown.
+    """
+    words = str(error.orig).strip()
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # extended codes begin with the plain
+    full = code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+    return f"{words}. Its disk is full or failing: free space on it" if full else words
 
 
 def _url_of(address: str) -> URL:
@@ -114,8 +126,8 @@ def _upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
     except DBAPIError as error:
         raise InventoryError(
-            f"{shown(engine)} does not answer as the inventory's database: "
-            f"{str(error.orig).strip()}. Check PROOFHOUSE_DATABASE and whether it is up."
+            f"{shown(engine)} does not answer as the inventory's database: {in_words(error)}. "
+            "Check PROOFHOUSE_DATABASE and whether it is up."
         ) from error
 
 

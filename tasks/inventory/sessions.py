@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from tasks.domain.errors import InventoryError
-from tasks.inventory.engine import WRITING, open_engine, shown
+from tasks.inventory.engine import WRITING, in_words, open_engine, shown
 from tasks.inventory.tables import Table
 
 
@@ -52,8 +52,7 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            # The statement's values may hold a vendor's text, so only the driver's words are shown.
             raise InventoryError(
-                f"{shown(self._engine)}: {str(error.orig).strip()}. Nothing was changed; check the "
+                f"{shown(self._engine)}: {in_words(error)}. Nothing was changed; check the "
                 "database, then do it again."
             ) from None

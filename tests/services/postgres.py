@@ -46,6 +46,11 @@ class Postgres:
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "proof", name)
         return f"postgresql+psycopg://proof@127.0.0.1:{self.port}/{name}"
 
+    def restart(self) -> None:
+        """Starts a server again that was stopped or killed."""
+        self.server.restart()
+        wait_until(self._answers, what=f"PostgreSQL (log in {self.folder}/log)", seconds=30)
+
     def stop(self) -> None:
         with contextlib.suppress(AttributeError, OSError):
             self.server.stop(signal.SIGQUIT)  # at once: nothing here is worth a checkpoint

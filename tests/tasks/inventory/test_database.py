@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import NullPool, create_engine, event, text
 from sqlalchemy.orm import Session
 
 from tasks.domain.bundle import BundleSpec
@@ -234,3 +234,15 @@ def test_a_file_that_is_no_database_is_explained(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_bytes(b"not a database at all" * 100)
     with pytest.raises(InventoryError, match="not a database"):
         Inventory(f"sqlite:///{tmp_path / 'x.sqlite'}")
+
+
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    inventory = Inventory(f"sqlite:///{tmp_path / 'x.sqlite'}")
+
+    def fill(connection: Any, _: Any) -> None:
+        connection.execute("PRAGMA max_page_count = 1")  # no more than it has already
+
+    event.listen(inventory._engine, "connect", fill)
+    with pytest.raises(InventoryError, match="disk is full or failing: free space on it"):
+        for number in range(200):
+            inventory.register_asset(Asset.of_id(f"v/m{number}@1"))
