@@ -1,6 +1,7 @@
 """Which tier a bundle is judged at and who said so: answers, evidence, operator, approvals."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from tasks.catalog.reading import entry_digest, shared_catalog
 from tasks.domain.approval import Approval, Grant, TierDecision
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
+from tasks.domain.errors import ObjectMissingError
 from tasks.domain.finding import RiskTier
 from tasks.intake.answers import review
 from tasks.intake.questionnaire import impact_answers
@@ -15,6 +17,7 @@ from tasks.judging.tiers import STANDARD, Doubts, Tiering, is_below, vendor_tier
 from tasks.ledger.approvals import Held, held_approvals, standing_problem
 from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.runtime import services
+from tasks.store.protocol import ObjectStore
 
 
 class Granted(NamedTuple):
@@ -33,25 +36,34 @@ def grants_here(asset: str, subject: Digest) -> Granted:
     if not held:
         return Granted()
     own_key = open_signer(here.settings.signer or None, home=home).public_key.keyid
-    return grants_of(held, asset, subject, own_key=own_key, now=datetime.now(UTC))
+    return grants_of(held, asset, subject, own_key=own_key, now=datetime.now(UTC), store=here.store)
 
 
 def grants_of(
-    held: tuple[Held, ...], asset: str, subject: Digest, *, own_key: str, now: datetime
+    held: tuple[Held, ...],
+    asset: str,
+    subject: Digest,
+    *,
+    own_key: str,
+    now: datetime,
+    store: ObjectStore,
 ) -> Granted:
     """Sorts approvals into those that count for this bundle at ``now`` and those that do not.
 
     Args:
         held: What the ledger holds.
         asset: Whose approvals are asked for.
-        subject: The bundle; approvals of findings are about one bundle only.
+        subject: The bundle; approvals of findings are about one bundle only, however often its
+            papers are read again.
         own_key: The key that seals runs.
         now: The moment of planning.
+        store: Where subjects lie.
     """
     tiers: list[Grant] = []
     findings: list[Grant] = []
     notes: list[str] = []
-    for one, approval, problem in _of_asset(held, asset, subject, now):
+    of_asset = _of_asset(held, asset, functools.partial(_is_about, subject, store), now)
+    for one, approval, problem in of_asset:
         if approval is None or problem:
             notes.append(f"{one.name} does not count: {problem}")
         else:
@@ -95,7 +107,7 @@ def computed_tier(subject: Subject) -> Tiering:
 
 
 def _of_asset(
-    held: tuple[Held, ...], asset: str, subject: Digest, now: datetime
+    held: tuple[Held, ...], asset: str, is_about: Callable[[Digest | None], bool], now: datetime
 ) -> Iterator[tuple[Held, Approval | None, str]]:
     for one in held:
         approval = one.approval
@@ -103,8 +115,19 @@ def _of_asset(
             yield one, None, one.problem  # unreadable: nobody knows whom it was for
         elif approval.kind == "step":
             continue  # a gate of a case says nothing about a verdict
-        elif approval.asset == asset and approval.subject in {None, subject}:
+        elif approval.asset == asset and is_about(approval.subject):
             yield one, approval, one.problem or standing_problem(approval, now)
+
+
+def _is_about(subject: Digest, store: ObjectStore, approved: Digest | None) -> bool:
+    if approved in {None, subject}:
+        return True
+    assert approved is not None, "no subject at all was just ruled out"
+    try:
+        before = Subject.parse(store.get(approved))
+    except ObjectMissingError:
+        return False  # gone with what it was about
+    return before.is_same_bundle(Subject.parse(store.get(subject)))
 
 
 def _grant(held: Held, approval: Approval, own_key: str) -> Grant:

@@ -350,6 +350,10 @@ class Subject(Frozen):
     facts: dict[str, int | float | str] = {}
     """What the artifact's own bytes say: ``artifact_format``, ``parameters``, where known."""
 
+    def is_same_bundle(self, other: "Subject") -> bool:
+        """Answers whether both were handed in as the same bytes, whatever is known of them."""
+        return (self.spec, self.files) == (other.spec, other.files)
+
     def file(self, path: str) -> FileEntry | None:
         """Returns the entry of ``path``, or None."""
         return next((entry for entry in self.files if entry.path == path), None)

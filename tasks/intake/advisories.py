@@ -7,8 +7,6 @@ ranges of commits cannot be compared with versions and are passed over.
 
 import datetime as dt
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,19 +14,18 @@ from typing import Any, NamedTuple
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-from tasks.domain.errors import InvalidInputError, SettingsError
+from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
+from tasks.intake.advisory_copy import MOST_BYTES, open_copy
 from tasks.intake.cvss import base_severity
 from tasks.intake.dependency import Dependency
 from tasks.intake.names import shown
 from tasks.intake.strict_json import JsonCaps, parse_json
 
-_CAPS = JsonCaps(most_bytes=64 << 20, nodes=2_000_000, depth=40)
-_MOST_FILES = 1_000_000
+_CAPS = JsonCaps(most_bytes=MOST_BYTES, nodes=2_000_000, depth=40)
 _MOST_NAMED = 5
 STALE = dt.timedelta(days=30)
-_MODIFIED = re.compile(rb'"modified"\s*:\s*"(\d{4}-\d\d-\d\d)')
 _WORDS = {
     "CRITICAL": Severity.CRITICAL, "HIGH": Severity.HIGH, "MODERATE": Severity.MEDIUM,
     "MEDIUM": Severity.MEDIUM, "LOW": Severity.LOW,
@@ -98,25 +95,15 @@ def read_advisories(path: Path, names: Iterable[str]) -> Source:
         SettingsError: There is nothing at ``path`` that could be read: the operator's mistake.
     """
     wanted = {canonicalize_name(name) for name in names}
-    mentioned = _mentions(wanted)
+    copy = open_copy(path)
     found: list[Advisory] = []
-    problems: list[str] = []
-    documents, newest = 0, b""
-    for place, data in _documents(path):
-        documents += 1
-        newest = max([newest, *_MODIFIED.findall(data)])
-        if mentioned is None or not mentioned.search(data):
-            continue
+    problems = [f"{place} is larger than {MOST_BYTES >> 20} MiB" for place in copy.oversized]
+    for place, data in copy.about(wanted):
         try:
             found += _advisories(data, place, wanted)
         except InvalidInputError as error:
             problems.append(error.message)
-    if not documents:
-        raise SettingsError(
-            f"The advisory source {path} holds no OSV JSON. Point it at a .json file, a folder or "
-            "a .zip of them, or leave the setting empty."
-        )
-    return Source(tuple(found), documents, _date(newest), tuple(problems))
+    return Source(tuple(found), copy.documents, copy.newest, tuple(problems))
 
 
 def advisory_observations(
@@ -165,33 +152,6 @@ def _vulnerable(item: Dependency, advisories: Sequence[Advisory]) -> Iterator[Ob
         asked = item.specifier or "in any version"
         detail = f"{item.name} {asked} lets in versions affected by {ids}{more}"
         yield _observed("possible", Severity.LOW, detail, item.place)
-
-
-def _documents(path: Path) -> Iterator[tuple[str, bytes]]:
-    try:
-        if path.is_dir():
-            files = sorted(path.rglob("*.json"))[:_MOST_FILES]
-            yield from ((str(file), file.read_bytes()) for file in files)
-        elif path.suffix == ".zip":
-            with zipfile.ZipFile(path) as archive:
-                for entry in archive.infolist()[:_MOST_FILES]:
-                    if entry.filename.endswith(".json") and entry.file_size <= _CAPS.most_bytes:
-                        yield entry.filename, archive.read(entry)
-        else:
-            yield str(path), path.read_bytes()
-    except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
-        raise SettingsError(
-            f"The advisory source {path} cannot be read: {error}. Correct the setting "
-            "'advisories', or leave it empty."
-        ) from error
-
-
-def _mentions(wanted: set[Any]) -> re.Pattern[bytes] | None:
-    """A pattern that finds a wanted name in bytes, so that few documents need parsing."""
-    if not wanted:
-        return None
-    spelt = "|".join(re.escape(name).replace(r"\-", "[-_.]+") for name in sorted(wanted))
-    return re.compile(rb'"name"\s*:\s*"(?:' + spelt.encode() + rb')"', re.IGNORECASE)
 
 
 def _advisories(data: bytes, place: str, wanted: set[Any]) -> Iterator[Advisory]:
@@ -284,13 +244,6 @@ def _maps(value: Any) -> list[dict[str, Any]]:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
-
-
-def _date(text: bytes) -> dt.date | None:
-    try:
-        return dt.date.fromisoformat(text.decode())
-    except ValueError:
-        return None
 
 
 def _observed(rule: str, severity: Severity, detail: str, location: str) -> Observation:

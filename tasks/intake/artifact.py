@@ -6,8 +6,9 @@
 import math
 import re
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tasks.domain.bundle import FileEntry
 from tasks.domain.errors import ChildError
@@ -45,6 +46,16 @@ class ArtifactFacts(NamedTuple):
             "output_shape": self.output_shape,
         }
         return {name: value for name, value in found.items() if value}
+
+    @classmethod
+    def of(cls, known: Mapping[str, int | float | str]) -> Self:
+        """Returns the facts that :meth:`known` told."""
+        return cls(
+            str(known.get("artifact_format", "")),
+            int(known.get("parameters", 0)),
+            str(known.get("input_shape", "")),
+            str(known.get("output_shape", "")),
+        )
 
 
 def read_facts(

@@ -68,22 +68,23 @@ def keep_filled(
 ) -> Digest:
     """Keeps filled-in answers for a bundle; the first to be kept count. Returns the new subject."""
     subject = Subject.parse(store.get(digest))
-    store.claim(FILLED + hexadecimal(digest), _with(subject, filled, who, store).encode())
+    whole = store.put(filled_in(subject, filled, who).canonical()).digest
+    store.claim(FILLED + hexadecimal(digest), whole.encode())
     kept = kept_filled(digest, store)
     if kept is None:
         raise StoreError(f"{FILLED}{hexadecimal(digest)} was claimed and is gone")
     return kept
 
 
-def _with(subject: Subject, filled: Mapping[str, Answer], who: str, store: ObjectStore) -> Digest:
+def filled_in(subject: Subject, filled: Mapping[str, Answer], who: str) -> Subject:
+    """Returns a subject with what an operator filled in, and with the answers judged anew."""
     whole = subject.model_copy(update={"filled": dict(filled), "filled_by": who})
     path = subject.spec.documents.questionnaire or ""
     others = [item for item in subject.observations if item.rule not in _REPLACED]
     told: list[Observation] = []
     if path or filled:
         told = [*questionnaire_observations(review(read_questionnaire(), whole), path)]
-    whole = whole.model_copy(update={"observations": (*others, *told)})
-    return store.put(whole.canonical()).digest
+    return whole.model_copy(update={"observations": (*others, *told)})
 
 
 def _type(question: Question) -> Any:

@@ -1,5 +1,6 @@
 """Intake as a Prefect task."""
 
+import functools
 import tempfile
 from pathlib import Path
 
@@ -21,10 +22,10 @@ from tasks.intake.filling import (
     open_questions,
 )
 from tasks.intake.questionnaire import read_questionnaire
-from tasks.intake.subject import build_subject
+from tasks.intake.subject import Outside, build_subject
 from tasks.intake.trust import trust_files
 from tasks.inventory.vendors import VendorRegister
-from tasks.runtime import services, worker_places
+from tasks.runtime import Services, services, worker_places
 
 PATIENCE_SECONDS = 7 * 24 * 3600
 
@@ -122,8 +123,15 @@ def take_in_here(bundle: Path) -> Digest:
             store=here.store,
             sandbox=here.sandbox,
             workspace=Path(workspace),
-            trusted_keys=trust_files(home / "vendors"),
-            advisories=Path(here.settings.advisories) if here.settings.advisories else None,
-            register=VendorRegister(here.settings.database_url).view,
+            outside=outside_of(here),
         )
     return here.store.put(subject.canonical()).digest
+
+
+def outside_of(here: Services) -> Outside:
+    """Returns what this home knows of vendors, keys and vulnerabilities."""
+    return Outside(
+        trusted_keys=tuple(trust_files(here.settings.home.resolve() / "vendors")),
+        advisories=Path(here.settings.advisories) if here.settings.advisories else None,
+        register=functools.cache(VendorRegister(here.settings.database_url).view),
+    )

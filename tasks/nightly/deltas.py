@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 
+from tasks.domain.bundle import Subject
 from tasks.domain.finding import Finding, Outcome
+from tasks.domain.measurement import Observation
 from tasks.domain.night import Change
 from tasks.domain.run import RunRecord
 from tasks.domain.spec import CheckSpec, RunPlan
 
 _SHORT = 19
 """Characters of a digest that a person compares."""
+_MOST_TOLD, _LONGEST = 5, 300
+_SOURCE = "provenance.advisories.source"
 
 
 def changes(before: RunRecord, after: RunRecord) -> tuple[Change, ...]:
@@ -22,6 +26,31 @@ def changes(before: RunRecord, after: RunRecord) -> tuple[Change, ...]:
     ]
     gone = [finding for check, finding in old.items() if check not in new]
     return (*found, *(_change(finding, None, before, after) for finding in gone))
+
+
+def tells_the_same(before: Subject, after: Subject) -> bool:
+    """Answers whether nothing that matters is known now that was not known before.
+
+    How many advisories a copy has, and of which day it is, changes daily and is no reason alone.
+    """
+    return _known(before) == _known(after) and (before.answers, before.facts, before.filled) == (
+        after.answers,
+        after.facts,
+        after.filled,
+    )
+
+
+def paper_reasons(before: Subject, after: Subject) -> tuple[str, ...]:
+    """Returns what the papers of one bundle tell now and did not tell before, in words."""
+    old, new = _known(before), _known(after)
+    told = [f"{item.rule}: {item.detail}" for item in new if item not in old]
+    told += [f"no longer {item.rule}: {item.detail}" for item in old if item not in new]
+    more = [f"and {len(told) - _MOST_TOLD} more about its papers"] if len(told) > _MOST_TOLD else []
+    return (*(text[:_LONGEST] for text in told[:_MOST_TOLD]), *more)
+
+
+def _known(subject: Subject) -> tuple[Observation, ...]:
+    return tuple(item for item in subject.observations if item.rule != _SOURCE)
 
 
 def reasons(before: RunPlan, after: RunPlan) -> tuple[str, ...]:

@@ -1,8 +1,9 @@
 """Looks at live assets: which ask for nothing, which must be measured again, and why.
 
 An asset is unchanged when tonight's plan would be the plan of its last sealed evidence: same bytes,
-same checks by version and code, same battery, policy, approvals. Then its sealed measurements hold
-and nothing is measured. The evidence is verified each time: signature, statement, place in the log.
+papers that read the same by today's keys, advisories and register, same checks by version and code,
+same battery, policy, approvals. Then its sealed measurements hold and nothing is measured. The
+evidence is verified each time: signature, statement, place in the log.
 """
 
 import logging
@@ -15,6 +16,7 @@ from tasks.approving import Granted, grants_of
 from tasks.catalog.reading import shared_catalog
 from tasks.catalog.schema import IntervalGate
 from tasks.domain.bundle import Subject
+from tasks.domain.digest import Digest
 from tasks.domain.errors import EvidenceError, InvalidInputError, ProofhouseError, StoreError
 from tasks.domain.finding import Outcome, RiskTier
 from tasks.domain.frozen import Frozen
@@ -22,6 +24,8 @@ from tasks.domain.night import AssetNight, Spending
 from tasks.domain.run import RunRecord
 from tasks.domain.spec import ASSESSMENT, NIGHTLY, RunPlan
 from tasks.domain.vendor import BARRED, vendor_key
+from tasks.intake.stage import outside_of
+from tasks.intake.subject import Outside, read_again
 from tasks.inventory.database import Inventory
 from tasks.inventory.rows import Asset
 from tasks.inventory.vendors import VendorRegister
@@ -32,8 +36,8 @@ from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.ledger.statement import PAYLOAD_TYPE, moment_of, read_statement
 from tasks.ledger.trust import Trust
 from tasks.ledger.view import read_capped, scratch_folder
-from tasks.nightly.deltas import changes, reasons
-from tasks.onboarding import has_errors, next_attempt, plan_onboarding
+from tasks.nightly.deltas import changes, paper_reasons, reasons, tells_the_same
+from tasks.onboarding import DECLINED, has_errors, next_attempt, plan_onboarding
 from tasks.runtime import Services
 from tasks.statistics.wealth import spend
 
@@ -61,6 +65,7 @@ class Watch(NamedTuple):
     started: datetime
     alpha: float
     now: datetime
+    outside: Outside
 
     @classmethod
     def open(cls, here: Services, *, started: datetime, alpha: float) -> "Watch":
@@ -78,6 +83,7 @@ class Watch(NamedTuple):
             started=started,
             alpha=alpha,
             now=datetime.now(UTC),
+            outside=outside_of(here),
         )
 
     def look(self, asset: Asset) -> Look:
@@ -103,18 +109,22 @@ class Watch(NamedTuple):
         if not runs:
             raise EvidenceError(f"{asset.asset} is {asset.state}, but no whole run says why")
         last = self.verified(runs[0].run)
-        plan = rationed(self._plan(last), last, self.alpha, remote=self._is_remote(last))
+        before = self._subject(last.subject)
+        today = self._read_again(before)
+        remote = before.spec.model.endpoint is not None
+        subject = last.subject if today == before else self.here.store.put(today.canonical()).digest
+        plan = rationed(self._plan(last, subject), last, self.alpha, remote=remote)
         row = self._row(asset, last)
-        if has_errors(last) or self._is_due(plan, last):
+        if has_errors(last) or _is_due(plan, last, remote=remote):
             plan = next_attempt(plan).plan
-            told = reasons(last.plan, plan) or ("it is measured again every night",)
+            told = (*paper_reasons(before, today), *reasons(last.plan, plan))
+            told = told or ("it is measured again every night",)
             if has_errors(last):
                 told = ("checks broke the last time", *told)
             spent = spending(plan, self.alpha)
             return Look(row=row.model_copy(update={"reasons": told, "spent": spent}), plan=plan)
         if len(runs) > 1 and _is_of_tonight(last, self.started):
-            before = self.verified(runs[1].run)
-            return Look(row=compared(row, before, last, self.alpha))
+            return Look(row=compared(row, self.verified(runs[1].run), last, self.alpha))
         return Look(row=row)
 
     def verified(self, run: str) -> RunRecord:
@@ -145,7 +155,21 @@ class Watch(NamedTuple):
             raise EvidenceError(f"the log does not list {place}")
         return record
 
-    def _plan(self, last: RunRecord) -> RunPlan:
+    def _subject(self, digest: Digest) -> Subject:
+        return Subject.parse(self.here.store.get(digest))
+
+    def _read_again(self, before: Subject) -> Subject:
+        """Returns the subject as its papers read today; ``before`` when they read the same.
+
+        Data that came without a model of its own has no papers that could be told apart.
+        """
+        if before.spec.model.kind == "dataset":
+            return before
+        with scratch_folder() as scratch:
+            today = read_again(before, self.outside, self.here.store, scratch)
+        return before if tells_the_same(before, today) else today
+
+    def _plan(self, last: RunRecord, subject: Digest) -> RunPlan:
         """Plans what would be asked tonight: the tier as people or answers have it now.
 
         A battery that was chosen by hand, and that no policy names, stays chosen.
@@ -154,28 +178,20 @@ class Watch(NamedTuple):
         named = {catalog.policy(name).battery for name in catalog.ids("policies")}
         tiering = last.plan.tiering
         granted: Granted = grants_of(
-            self.held, last.asset, last.subject, own_key=self.own_key, now=self.now
+            self.held,
+            last.asset,
+            subject,
+            own_key=self.own_key,
+            now=self.now,
+            store=self.here.store,
         )
         return plan_onboarding(
-            last.subject,
-            battery=None if last.plan.battery in named else last.plan.battery,
+            subject,
+            battery=None if last.plan.battery in {*named, DECLINED} else last.plan.battery,
             tier=last.tier if tiering is not None and tiering.by == "operator" else None,
             occasion=NIGHTLY,
             granted=granted,
         ).plan
-
-    def _is_due(self, plan: RunPlan, last: RunRecord) -> bool:
-        """Answers whether tonight asks anything that the last evidence does not answer."""
-        same: dict[str, Any] = {"attempt": last.plan.attempt}
-        if self._is_remote(last):
-            same["alphas"] = last.plan.alphas  # its occasion has the date: it is asked once a day
-        else:
-            same["occasion"] = last.plan.occasion
-        return plan.model_copy(update=same) != last.plan
-
-    def _is_remote(self, last: RunRecord) -> bool:
-        model = Subject.parse(self.here.store.get(last.subject)).spec.model
-        return model.endpoint is not None
 
     def _row(self, asset: Asset, last: RunRecord) -> AssetNight:
         state = self.barred.get(vendor_key(asset.vendor), "")
@@ -233,6 +249,16 @@ def failed(asset: Asset, problem: str) -> AssetNight:
     return AssetNight(
         asset=asset.asset, tier=asset.tier, happened="failed", run="", problem=problem[:2000]
     )
+
+
+def _is_due(plan: RunPlan, last: RunRecord, *, remote: bool) -> bool:
+    """Answers whether tonight asks anything that the last evidence does not answer."""
+    same: dict[str, Any] = {"attempt": last.plan.attempt}
+    if remote:
+        same["alphas"] = last.plan.alphas  # its occasion has the date: it is asked once a day
+    else:
+        same["occasion"] = last.plan.occasion
+    return plan.model_copy(update=same) != last.plan
 
 
 def _is_of_tonight(last: RunRecord, started: datetime) -> bool:

@@ -63,8 +63,10 @@ def register(run: str, registry: RegistryPlace, why: Why) -> ModelState | None:
         version = state.version(record.asset)
         if version is not None and version.move.run == run:
             return None  # withdrawn or not: who withdrew it must register another run
-        if version is not None and version.move.subject == record.subject and not version.withdrawn:
-            return None  # the same bytes were let in before; a new night is no new version
+        if version is not None and not version.withdrawn:
+            before = Subject.parse(registry.store.get(version.move.subject))
+            if before.is_same_bundle(subject):
+                return None  # the same bytes were let in before; a new night is no new version
         return _entry(record, sealed, subject, registry, why)
 
     state = change(model_of(record.asset), registry, entered)

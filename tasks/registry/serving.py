@@ -158,9 +158,17 @@ def _later_runs(record: RunRecord, registry: RegistryPlace) -> tuple[Run, ...]:
         rows = Inventory(registry.database).runs(record.asset)
     except InventoryError:
         return ()  # a view only: without it the registered run speaks
-    whole = [row for row in rows if row.occasion != ASSESSMENT and row.bundle == record.subject]
-    ours = next((i for i, row in enumerate(whole) if row.run == record.run), 0)
-    return tuple(whole[:ours])
+    ours = Subject.parse(registry.store.get(record.subject))
+
+    def is_about(row: Run) -> bool:
+        # Papers are read again at night: what is known of the same bytes may be another.
+        if row.bundle == record.subject:
+            return True
+        return ours.is_same_bundle(Subject.parse(registry.store.get(Digest(row.bundle))))
+
+    whole = [row for row in rows if row.occasion != ASSESSMENT and is_about(row)]
+    own = next((i for i, row in enumerate(whole) if row.run == record.run), 0)
+    return tuple(whole[:own])
 
 
 def _signed_files(

@@ -14,7 +14,8 @@ from tests.simulators.store import MemoryStore
 from tests.simulators.subjects import linear_subject
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
-SUBJECT = linear_subject(MemoryStore())
+STORE = MemoryStore()
+SUBJECT = linear_subject(STORE)
 ASSET = SUBJECT.spec.asset
 BUNDLE = digest_of(b"bundle")
 OWN, OTHER = "aa" * 32, "bb" * 32
@@ -33,7 +34,7 @@ def held(made: Approval, problem: str = "", keyid: str = OTHER) -> Held:
 
 
 def granted(*rows: Held) -> Granted:
-    return grants_of(rows, ASSET, BUNDLE, own_key=OWN, now=NOW)
+    return grants_of(rows, ASSET, BUNDLE, own_key=OWN, now=NOW, store=STORE)
 
 
 LOW = granted(held(approval())).tiers

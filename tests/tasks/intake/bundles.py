@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 
 from tasks.domain.bundle import Subject
 from tasks.intake.quarantine import QUOTAS, Quotas
-from tasks.intake.subject import build_subject
+from tasks.intake.subject import Outside, build_subject
 from tests.simulators.sandbox import DirectSandbox
 from tests.simulators.store import MemoryStore
 
@@ -61,7 +61,7 @@ def take_in(
         sandbox=DirectSandbox(),
         workspace=workspace,
         quotas=quotas,
-        trusted_keys=trusted,
+        outside=Outside(trusted_keys=trusted),
     )
     assert list(workspace.iterdir()) == [], "intake left something behind"
     return subject

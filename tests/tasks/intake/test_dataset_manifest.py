@@ -15,7 +15,7 @@ from tasks.domain.severity import Severity
 from tasks.intake.croissant import croissant_observations, parse_croissant
 from tasks.intake.croissant_card import croissant_card
 from tasks.intake.dataset_manifest import Terms, decoded_rows, read_manifest, write_manifest
-from tasks.intake.subject import build_subject
+from tasks.intake.subject import Outside, build_subject
 from tasks.intake.writing import make_vendor_key
 from tasks.sandbox.protocol import Array
 from tests.simulators.sandbox import DirectSandbox
@@ -61,8 +61,8 @@ class Case:
     def taken_in(self, *, trusting: bool = True) -> Subject:
         return build_subject(
             self.folder, store=self.store, sandbox=DirectSandbox(),
-            workspace=self.folder.parent / "scratch", now=NOW,
-            trusted_keys=[self.public] if trusting else [],
+            workspace=self.folder.parent / "scratch",
+            outside=Outside(trusted_keys=(self.public,) if trusting else (), now=NOW),
         )  # fmt: skip
 
     def seen(self, *, trusting: bool = True) -> dict[str, Observation]:

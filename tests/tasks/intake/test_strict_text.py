@@ -127,10 +127,10 @@ REFUSED: dict[str, tuple[Parse, bytes, str]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_parsers_disagree_about_or_drown_in_is_refused_fast(name: str) -> None:
     read, data, word = REFUSED[name]
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InvalidInputError, match=word):
         read(data)
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 SLOW = (
@@ -144,10 +144,10 @@ SLOW = (
 
 @pytest.mark.parametrize("text", SLOW)
 def test_hostile_strings_take_linear_time(text: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(InvalidInputError):
         read_json(text.encode())
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_scalars_are_those_of_yaml_one_point_two() -> None:

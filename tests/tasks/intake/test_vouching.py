@@ -8,7 +8,7 @@ import pytest
 from tasks.domain.bundle import Subject
 from tasks.domain.vendor import VendorState, VendorView
 from tasks.intake.signature import read_trusted
-from tasks.intake.subject import build_subject
+from tasks.intake.subject import Outside, build_subject
 from tasks.intake.vouching import FAMILY, fingerprint
 from tasks.intake.writing import make_vendor_key, sign_model
 from tests.simulators.sandbox import DirectSandbox
@@ -41,8 +41,10 @@ def rules(signed: tuple[Path, Path], tmp_path: Path, name: str, view: VendorView
         store=MemoryStore(),
         sandbox=DirectSandbox(),
         workspace=workspace,
-        trusted_keys=[trusted],
-        register=lambda asked: view if asked == "Acme Vision" else VendorView(),
+        outside=Outside(
+            trusted_keys=(trusted,),
+            register=lambda asked: view if asked == "Acme Vision" else VendorView(),
+        ),
     )
     assert "provenance.signature.valid" in {item.rule for item in subject.observations}
     found = (item.rule for item in subject.observations)

@@ -243,6 +243,10 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
         connection.execute("PRAGMA max_page_count = 1")  # no more than it has already
 
     event.listen(inventory._engine, "connect", fill)
-    with pytest.raises(InventoryError, match="disk is full or failing: free space on it"):
+
+    def register_many() -> None:
         for number in range(200):
             inventory.register_asset(Asset.of_id(f"v/m{number}@1"))
+
+    with pytest.raises(InventoryError, match="disk is full or failing: free space on it"):
+        register_many()

@@ -151,10 +151,10 @@ BYTES: dict[str, bytes] = {
 
 @pytest.mark.parametrize("name", BYTES)
 def test_bytes_that_parsers_disagree_about_are_malformed(name: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(MalformedError):
         opened(BYTES[name])
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 REASONS = {

@@ -1,5 +1,6 @@
 """Homes whose assets were onboarded as the real plan asks, without the hours of measuring."""
 
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from tasks.domain.execution import Execution
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import RunRecord
 from tasks.domain.spec import RunPlan
+from tasks.intake.stage import outside_of
+from tasks.intake.subject import read_again
 from tasks.inventory.database import Inventory
 from tasks.inventory.rows import State
 from tasks.ledger.keys import open_signer, trusted_keys
@@ -72,7 +75,9 @@ class House(NamedTuple):
     def inventory(self) -> Inventory:
         return Inventory(self.here.settings.database_url)
 
-    def subject(self, version: str, vendor: str = "Acme", url: str | None = None) -> Digest:
+    def subject(
+        self, version: str, vendor: str = "Acme", url: str | None = None, requirements: str = ""
+    ) -> Digest:
         """Stores the subject of a small linear model with bytes of its own."""
         seed = int.from_bytes(version.encode(), "big") % 10_000
         scale = float(np.float32(1 + seed / 10_000))
@@ -82,7 +87,14 @@ class House(NamedTuple):
         if url is not None:
             endpoint = {"artifact": None, "architecture": None, "endpoint": {"url": url}}
             document["spec"]["model"] |= endpoint
-        return self.store.put(Subject.model_validate(document).canonical()).digest
+        if requirements:
+            ref = self.store.put(requirements.encode())
+            listed = {"path": "requirements.txt", "digest": ref.digest}
+            document["files"].append(listed | {"size_bytes": len(requirements)})
+        bare = Subject.model_validate(document)
+        with tempfile.TemporaryDirectory() as scratch:
+            read = read_again(bare, outside_of(self.here), self.store, Path(scratch))
+        return self.store.put(read.canonical()).digest
 
     def onboard(
         self,

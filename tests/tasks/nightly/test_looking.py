@@ -1,11 +1,15 @@
 """What asks for nothing, what is due and why; and that one asset never stops another."""
 
+import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.catalog.schema import CheckEntry
+from tasks.domain.approval import Approval
+from tasks.domain.bundle import Subject
 from tasks.domain.errors import StoreNotAnsweringError
 from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement, Status
@@ -14,9 +18,13 @@ from tasks.domain.run import RunRecord
 from tasks.domain.spec import RunPlan
 from tasks.domain.vendor import VendorState
 from tasks.inventory.vendors import VendorRegister
+from tasks.ledger.approvals import seal_approval
+from tasks.ledger.keys import open_signer
 from tasks.nightly import looking
 from tasks.nightly.looking import Look, Watch, compared, live_assets
+from tasks.onboarding import DECLINED
 from tasks.statistics.wealth import spend
+from tests.tasks.intake.test_dependencies import osv
 from tests.tasks.nightly.nights import House, measured, passing
 
 BEGAN = datetime.now(UTC) - timedelta(hours=1)
@@ -151,16 +159,95 @@ def test_a_failure_at_night_is_an_alarm_with_its_change(
     assert change.worse
 
 
-def test_a_barred_vendor_is_an_alarm_though_nothing_is_measured(house: House) -> None:
-    house.onboard()
+def test_a_vendor_that_is_barred_is_refused_and_taken_back_when_it_may_come_again(
+    house: House,
+) -> None:
+    first = house.onboard()
     register = VendorRegister(house.here.settings.database_url)
     register.register("Acme", who="tester", now=datetime.now(UTC))
     now = datetime.now(UTC)
     register.move("Acme", VendorState.SUSPENDED, reason="breach", who="tester", now=now)
     found = look(house)
-    assert found.plan is None
+    assert found.plan is not None
+    assert found.plan.battery == DECLINED
     assert found.row.problem == "the vendor is suspended"
-    assert found.row.alarming
+    assert "governance.vendor.suspended" in found.row.reasons[0]
+
+    def as_told(entry: CheckEntry) -> Measurement:
+        told = Subject.parse(house.store.get(found.plan.bundle)) if found.plan else None
+        assert told is not None
+        mine = [one for one in told.observations if one.rule.startswith(entry.id)]
+        return passing(entry).model_copy(update={"observations": tuple(mine)})
+
+    barred = house.seal(found.plan, as_told)
+    assert barred.decision.verdict == "refused"
+    again = look(house)
+    assert again.plan is None
+    assert again.row.alarming, "every night, until somebody does something about it"
+    register.move("Acme", VendorState.APPROVED, reason="mended", who="tester", now=now)
+    back = look(house)
+    assert back.plan is not None
+    assert (back.plan.bundle, back.plan.battery) == (first.subject, first.plan.battery)
+
+
+def advise(house: House, folder: Path, *documents: dict[str, Any]) -> House:
+    """Points the house at a copy of advisories."""
+    folder.mkdir(exist_ok=True)
+    for number, document in enumerate(documents):
+        (folder / f"{number}.json").write_text(json.dumps(document))
+    settings = house.here.settings.model_copy(update={"advisories": str(folder)})
+    return House(house.here._replace(settings=settings))
+
+
+def test_only_a_new_copy_of_advisories_that_says_something_new_is_a_reason(
+    house: House, tmp_path: Path
+) -> None:
+    told = advise(house, tmp_path / "osv", osv("X-1", "torch", versions=["2.0"]))
+    record = told.onboard(subject=told.subject("1", requirements="numpy==1.0\n"))
+    more = advise(told, tmp_path / "osv", *[osv(f"X-{n}", "torch") for n in range(3)])
+    assert look(more).plan is None, "two more advisories about something else"
+
+    hit = advise(told, tmp_path / "osv", osv("X-9", "numpy", versions=["1.0"]))
+    found = look(hit)
+    assert found.plan is not None
+    assert any("numpy 1.0 is affected by X-9" in reason for reason in found.row.reasons)
+    anew = {one.check for one, old in zip(found.plan.checks, record.plan.checks, strict=True)
+            if one != old}  # fmt: skip
+    assert "provenance.advisories" in anew
+    assert CHECK not in anew, "what rests on the model's bytes is not measured again"
+
+
+def approve(house: House, record: RunRecord) -> None:
+    """Approves one finding of a run."""
+    now = datetime.now(UTC)
+    approval = Approval(
+        kind="finding",
+        asset=record.asset,
+        run=record.run,
+        check=CHECK,
+        measurement=next(one.measurement for one in record.executions if one.check == CHECK),
+        subject=record.subject,
+        reason="known",
+        by="Alice",
+        issued=now,
+        expires=now + timedelta(days=1),
+    )
+    signer = open_signer(None, home=house.home)
+    seal_approval(approval, store=house.store, signer=signer, trust=house.trust)
+
+
+def test_an_approval_holds_for_the_bundle_whatever_is_learnt_of_it(
+    house: House, tmp_path: Path
+) -> None:
+    told = advise(house, tmp_path / "osv", osv("X-1", "torch", versions=["2.0"]))
+    record = told.onboard(subject=told.subject("1", requirements="numpy==1.0\n"))
+    approve(house, record)
+    assert look(told).plan is not None, "an approval is a reason"
+    hit = advise(told, tmp_path / "osv", osv("X-9", "numpy", versions=["1.0"]))
+    found = look(hit)
+    assert found.plan is not None
+    assert found.plan.bundle != record.subject
+    assert [grant.check for grant in found.plan.grants] == [CHECK]
 
 
 def statement_changed(house: House, record: RunRecord) -> None:

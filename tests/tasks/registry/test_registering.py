@@ -6,7 +6,9 @@ import pytest
 
 from tasks.domain.errors import ConflictError, InvalidInputError, SigningError
 from tasks.domain.finding import Verdict
+from tasks.domain.measurement import Observation
 from tasks.domain.promotion import Move
+from tasks.domain.severity import Severity
 from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.ledger.log import Log
 from tasks.ledger.promotions import PromotionLog
@@ -36,10 +38,12 @@ def test_registering_twice_is_one_move(home: Home) -> None:
 
 def test_a_later_acceptance_of_the_same_bytes_is_no_new_version(home: Home) -> None:
     entered(home, "1")
-    nightly = home.seal(occasion="nightly")
-    state = register(nightly.run, home.registry, WHY)
-    assert state is not None
-    assert len(state.links) == 1
+    learnt = Observation(rule="provenance.x.y", severity=Severity.LOW, detail="known today")
+    today = home.subject().model_copy(update={"observations": (learnt,)})
+    for record in (home.seal(occasion="nightly"), home.seal(occasion="nightly", subject=today)):
+        state = register(record.run, home.registry, WHY)
+        assert state is not None
+        assert len(state.links) == 1
 
 
 def test_refused_models_and_unknown_runs_are_not_registered(home: Home) -> None:

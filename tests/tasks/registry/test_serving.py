@@ -9,7 +9,9 @@ import pytest
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.finding import Verdict
+from tasks.domain.measurement import Observation
 from tasks.domain.promotion import Move
+from tasks.domain.severity import Severity
 from tasks.intake.writing import make_vendor_key
 from tasks.ledger.entry import PROMOTIONS
 from tasks.ledger.seal import sealed_run
@@ -133,6 +135,13 @@ def refused_later(home: Home) -> None:
     home.seal(verdict=Verdict.REFUSED, occasion="nightly")
 
 
+def refused_after_its_papers_were_read_again(home: Home) -> None:
+    registered(home)
+    learnt = Observation(rule="provenance.x.y", severity=Severity.CRITICAL, detail="known today")
+    today = home.subject().model_copy(update={"observations": (learnt,)})
+    home.seal(verdict=Verdict.REFUSED, occasion="nightly", subject=today)
+
+
 def statement_of_another_run(home: Home) -> None:
     record, other = home.seal(), home.seal("2")
     forge(home, record.run, dict(model_files(home.subject())), statement_of=other.run)
@@ -150,6 +159,10 @@ TRICKS: dict[str, tuple[Callable[[Home], None], str]] = {
     "chain cut": (chain_cut, "does not continue the chain"),
     "withdrawn": (withdrawn, "it was recalled"),
     "refused later": (refused_later, "its latest verdict is refused"),
+    "refused by what was learnt": (
+        refused_after_its_papers_were_read_again,
+        "its latest verdict is refused",
+    ),
     "another statement": (statement_of_another_run, "for other evidence"),
 }
 

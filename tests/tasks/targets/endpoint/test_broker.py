@@ -162,7 +162,7 @@ def test_trouble_is_a_clear_error_in_bounded_time(
         asked(server, seconds=30.0, endpoint={"timeout_seconds": 0.2})
     assert type(caught.value) is kind, caught.value
     assert caught.value.message.isprintable()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # less than the 30 s that it may take in all
     assert server.paths == ["/v2/models/digits/infer"] * server.asked
 
 
