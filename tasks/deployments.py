@@ -75,6 +75,14 @@ DEPLOYMENTS = (
         ("response",),
     ),
     Deployment(
+        "answer-alarms",
+        "flows/alarms.py:answer_alarms",
+        "Starts the playbooks that are for an alarm, once each.",
+        ("response",),
+        cron="20 * * * *",
+        at_once=1,
+    ),
+    Deployment(
         "reassess-nightly",
         "flows/nightly.py:reassess_nightly",
         "Every live asset once more; what changed is measured, explained and signed.",

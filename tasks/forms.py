@@ -271,6 +271,7 @@ class IncidentForm(Frozen):
     )
     asset: str = Field(default="", title="Asset", description="Id as in the inventory.")
     vendor: str = Field(default="", title="Vendor")
+    run: str = Field(default="", title="Run", description="Sealed run that it is about, if any.")
     accounts: tuple[str, ...] = Field(default=(), title="Accounts", description="At the gateway.")
     reported_by: str = Field(default="unknown", title="Reported by", min_length=1)
     summary: str = Field(default="", title="What is known", max_length=4000)
@@ -279,3 +280,16 @@ class IncidentForm(Frozen):
         title="Facts",
         description="What playbooks and legal clocks ask for, for example personal_data: true.",
     )
+    evidence: tuple[str, ...] = Field(
+        default=(), title="Evidence", description="Digests of kept objects (sha256:…)."
+    )
+
+
+AlarmName = Annotated[
+    str,
+    Field(
+        title="Alarm",
+        description="Id of one alarm; every alarm that waits for an answer when left out.",
+        pattern=r"^alarm-[0-9a-f]{20}$",
+    ),
+]

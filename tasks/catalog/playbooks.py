@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from tasks.catalog.schema import Entry, Prose
+from tasks.domain.alarm import is_trigger
 from tasks.domain.finding import References
 from tasks.domain.frozen import Frozen
 from tasks.domain.ids import EntryId
@@ -107,7 +108,7 @@ class PlaybookEntry(Entry):
     purpose: Prose
     severity: Severity
     triggers: tuple[EntryId, ...] = ()
-    """Events of monitors that start it."""
+    """Alarms that start it: a trigger of ``tasks/domain/alarm.py``, or one kind of it."""
     roles: dict[Role, RoleEntry] = Field(min_length=1)
     clocks: tuple[EntryId, ...] = ()
     steps: tuple[Step, ...] = Field(min_length=3)
@@ -145,6 +146,9 @@ class PlaybookEntry(Entry):
             seen.append(step.id)
         if unused := sorted(set(self.roles) - {step.role for step in self.steps}):
             yield f"roles without a step: {', '.join(unused)}"
+        for trigger in self.triggers:
+            if not is_trigger(trigger):
+                yield f"no monitor raises {trigger}"
         missing = {Phase.DETECTION, Phase.CONTAINMENT, Phase.POST_INCIDENT} - {
             step.phase for step in self.steps
         }
