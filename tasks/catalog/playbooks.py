@@ -20,6 +20,9 @@ Words = Annotated[str, StringConstraints(min_length=3, max_length=200)]
 Value = str | int | float | bool
 """A constant of a call. Numbers in the unit that the action's own documentation says."""
 
+DECLARE = "declare"
+"""Id of the step of every playbook by which an incident becomes one."""
+
 
 class Phase(StrEnum):
     """Phases of an incident, in order (NIST SP 800-61r2, section 3, with two parts named apart)."""
@@ -125,6 +128,11 @@ class PlaybookEntry(Entry):
         """Returns the step of this id."""
         return next(step for step in self.steps if step.id == step_id)
 
+    @property
+    def declaring(self) -> Step:
+        """The step whose end confirms the incident; clocks of confirmation count from it."""
+        return self.step(DECLARE)
+
     def before(self, step: Step) -> tuple[str, ...]:
         """Returns the ids of the steps that must have ended before ``step`` starts."""
         if step.after is not None:
@@ -144,6 +152,11 @@ class PlaybookEntry(Entry):
                 if other not in seen:
                     yield f"step {step.id}: no earlier step is called {other}"
             seen.append(step.id)
+        yield from self._problems_of_the_whole()
+
+    def _problems_of_the_whole(self) -> Iterator[str]:
+        if DECLARE not in {step.id for step in self.steps}:
+            yield f"no step is called {DECLARE}, so nothing says when it was confirmed"
         if unused := sorted(set(self.roles) - {step.role for step in self.steps}):
             yield f"roles without a step: {', '.join(unused)}"
         for trigger in self.triggers:
@@ -167,7 +180,9 @@ class ClockEntry(Entry):
     """A duty to tell somebody in time: ``catalogs/clocks/<family>/<name>.yaml``.
 
     ``applies`` says when, for a person to judge; ``fact`` is the fact of the incident that decides
-    it for the machine. Law changes: ``verified`` is the day on which somebody read it last.
+    it for the machine. ``starts`` says from when the hours count: detection, awareness, or
+    confirmation (the incident was declared and the fact determined). Law changes: ``verified`` is
+    the day on which somebody read it last.
     """
 
     duty: Prose

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tasks.domain.errors import EvidenceError
+from tasks.domain.errors import EvidenceError, ObjectCorruptError, ObjectMissingError
 from tasks.registry.place import RegistryPlace
 from tasks.registry.serving import verify_signed
 from tasks.registry.state import model_state
+
+_UNSOUND = (EvidenceError, ObjectMissingError, ObjectCorruptError)
 
 
 class Unsound(NamedTuple):
@@ -24,17 +26,17 @@ def unsound_versions(registry: RegistryPlace) -> Iterator[Unsound]:
     """
     try:
         models = registry.reading().models()
-    except EvidenceError as error:
+    except _UNSOUND as error:
         yield Unsound("", error.message)
         return
     for model in models:
         try:
             held = model_state(model, registry).held
-        except EvidenceError as error:
+        except _UNSOUND as error:
             yield Unsound(f"{model}@", error.message)
             continue
         for asset in held.values():
             try:
                 verify_signed(asset, registry)
-            except EvidenceError as error:
+            except _UNSOUND as error:
                 yield Unsound(asset, error.message)

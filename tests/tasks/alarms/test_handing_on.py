@@ -33,9 +33,10 @@ class Room:
     def __init__(self, home: Path) -> None:
         self.store, self.notices, self.now = MemoryStore(), list[Notice](), 0.0
         self.emit: Callable[[Notice], None] = self.notices.append
-        self.forwarder = Forwarder(
-            home, self.store, lambda notice: self.emit(notice), clock=lambda: self.now
-        )
+        self.forwarder = Forwarder(home, self.store, self._emit, clock=lambda: self.now)
+
+    def _emit(self, notice: Notice) -> None:
+        self.emit(notice)
 
     def passes(self, *moments: float) -> int:
         """Makes a pass at each moment; returns how many notices that were."""
