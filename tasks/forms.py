@@ -293,3 +293,47 @@ AlarmName = Annotated[
         pattern=r"^alarm-[0-9a-f]{20}$",
     ),
 ]
+
+
+DrillName = Annotated[
+    str,
+    Field(
+        title="Drill",
+        description="See: proofhouse drills list. Leave out for the one held longest ago.",
+        pattern=r"^[a-z][a-z0-9_.]*$",
+        examples=["tabletop.backdoored_vendor_model"],
+    ),
+]
+
+
+class TableForm(Frozen):
+    """How a tabletop drill is played."""
+
+    team: str = Field(default="team", title="Team", min_length=1, max_length=200)
+    faster: float = Field(
+        default=10,
+        title="Faster",
+        description="Minutes of the story in one minute at the table; 1 plays it as in life.",
+        ge=1,
+        le=10_000,
+    )
+    session: str | None = Field(
+        default=None,
+        title="Go on with",
+        description="Session of a run that died, as its artifacts name it; leave out to begin.",
+        pattern=r"^session-[0-9a-f]{20}$",
+    )
+
+
+class LiveForm(Frozen):
+    """How a live-fire drill is held."""
+
+    faster: float | None = Field(
+        default=None,
+        title="Faster",
+        description="Seconds of the story in a real one; the drill's own pace when left out.",
+        gt=0,
+    )
+    seed: int = Field(
+        default=0, title="Seed", description="Of the attack and honest callers.", ge=0
+    )

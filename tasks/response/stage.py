@@ -79,7 +79,7 @@ def follow_case(playbook: str, report: IncidentForm, *, dry_run: bool) -> dict[s
             return document
         # Named after where the case stands: the answer given to this question is not taken for
         # the answer to the next one when the run starts again.
-        given = _waited(_form_of(waiting), key=f"{work.name}-{state.next_number}")
+        given = waited(_form_of(waiting), key=f"{work.name}-{state.next_number}")
         with alone(world.home, work.name):
             _noted(work, given.model_dump())
 
@@ -101,7 +101,8 @@ def _form_of(waiting: list[str]) -> type[RunInput]:
     return create_model("WhatWasDone", __base__=RunInput, **fields)
 
 
-def _waited(form: type[RunInput], *, key: str) -> RunInput:
+def waited(form: type[RunInput], *, key: str) -> RunInput:
+    """Waits for a form: suspended when this run is of a deployment, else in this process."""
     if deployment.id:
         given = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_SECONDS, key=key)
     else:
