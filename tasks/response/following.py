@@ -18,6 +18,8 @@ from tasks.catalog.reading import entry_digest
 from tasks.domain.case import CaseEvent, CaseHead, Ending, Said
 from tasks.domain.errors import InvalidInputError, ProofhouseError
 from tasks.domain.incident import Incident
+from tasks.ledger.cases import seal_closing
+from tasks.ledger.witness import Witness
 from tasks.response.acting import Acted, Order, World, action, undoing
 from tasks.response.case_log import CaseLog
 from tasks.response.case_state import AWARE, CaseState, Standing
@@ -238,7 +240,17 @@ def _closed_when_finished(work: Following, by: str) -> CaseState:
     state = work.state()
     if state.finished and not state.closed:
         _write(work, kind="closed", by=by, detail="every step is done, undone or skipped")
-    return work.state()
+    state = work.state()
+    if state.closed and not work.log.head.dry_run:
+        # Also of a case that was closed before: a process may have died, or something was undone.
+        seal_closing(
+            work.name,
+            store=work.world.store,
+            signer=work.world.signer(),
+            trust=work.world.trust(),
+            witness=Witness(work.world.home),
+        )
+    return state
 
 
 def _write(work: Following, **values: object) -> None:

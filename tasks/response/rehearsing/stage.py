@@ -66,7 +66,8 @@ def hold(drill: str | None, table: TableForm, live: LiveForm) -> dict[str, Any]:
     world = world_of(read_settings())
     if drill is not None and (fire := live_fire_of(drill)) is not None:
         held = fire(drill, faster=live.faster, team=table.team, seed=live.seed)
-        return {"drill": drill, "statement": held.statement} | held.result.model_dump(mode="json")
+        result: dict[str, Any] = held.result.model_dump(mode="json")
+        return result | {"drill": drill, "statement": held.statement}
     session = Session(world.store, table.session or _own_session())
     begun = session.begun()
     name = begun.drill if begun else (drill or longest_ago(world.store, Catalog().ids("drills")))

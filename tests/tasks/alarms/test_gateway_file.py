@@ -6,7 +6,7 @@ import pytest
 
 from tasks.alarms import gateway_file
 from tasks.alarms.gateway_file import POSITION, forward_alarms
-from tasks.alarms.outbox import alarm_names, known_alarm
+from tasks.alarms.outbox import alarm_names, keep_alarm, known_alarm
 from tasks.domain.alarm import Alarm
 from tasks.domain.errors import StoreNotAnsweringError
 from tasks.gateway.actions import gateway_folder
@@ -103,14 +103,14 @@ def test_a_store_that_is_away_loses_no_line(
 ) -> None:
     store = MemoryStore()
     append(tmp_path, "one", "two", "three")
-    keep, seen = gateway_file.keep_alarm, 0
+    seen = 0
 
     def failing(alarm: Alarm, place: MemoryStore) -> object:
         nonlocal seen
         seen += 1
         if seen == 2:
             raise StoreNotAnsweringError("no answer in 60 s")
-        return keep(alarm, place)
+        return keep_alarm(alarm, place)
 
     monkeypatch.setattr(gateway_file, "keep_alarm", failing)
     with pytest.raises(StoreNotAnsweringError):

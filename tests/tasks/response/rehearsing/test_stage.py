@@ -18,7 +18,7 @@ from tasks.domain.errors import InvalidInputError
 from tasks.forms import LiveForm, TableForm
 from tasks.response.rehearsals import longest_ago
 from tasks.response.rehearsing import stage
-from tasks.response.rehearsing.sessions import SESSIONS
+from tasks.response.rehearsing.sessions import SESSIONS, Session
 from tasks.response.rehearsing.stage import form_of, hold, live_fire_of
 from tasks.response.rehearsing.story import plain
 from tasks.settings import read_settings
@@ -137,7 +137,7 @@ def test_an_open_question_is_no_answer_and_lateness_counts(
 
 
 def test_of_two_answers_the_first_counts(home: Path) -> None:
-    session = stage.Session(world_of(read_settings()).store, "session-1")
+    session = Session(world_of(read_settings()).store, "session-1")
     one = DRILL.decisions[0]
     assert session.give(one, PlayerAnswer(answer=True, at_minutes=1))
     assert not session.give(one, PlayerAnswer(answer=False, at_minutes=2))
