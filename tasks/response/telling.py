@@ -8,6 +8,7 @@ from tasks.response.case_state import CaseState, Standing
 from tasks.response.chronology import moment_lines, moments
 from tasks.response.clocks import read_clock
 from tasks.response.following import Following
+from tasks.response.wording import plain
 
 _MARK = {
     Standing.DONE: "done", Standing.SKIPPED: "skipped", Standing.FAILED: "FAILED",
@@ -42,6 +43,29 @@ def case_lines(work: Following, state: CaseState) -> list[str]:
     clocks = [clock["told"] for clock in document["clocks"]]
     lines += ["", *clocks] if clocks else []
     return [*lines, "", *_next(work, state)]
+
+
+def asked_of_people(work: Following, state: CaseState) -> str:
+    """Returns, as Markdown above a form, what the case is and what each person is to do now."""
+    lines = [
+        f"## {plain(work.playbook.title)}",
+        f"{plain(work.incident.title)} ({work.name})",
+        "\n".join(f"- {plain(line)}" for line in moment_lines(state)),
+    ]
+    for step in state.to_do():
+        if step.kind == "manual":
+            role = plain(work.playbook.roles[step.role].title)
+            lines.append(
+                f"**{role}: {plain(step.title)}** (`{step.id}`)  \n{plain(step.instruction)}"
+            )
+        elif step.gate is not None:
+            how = f"`proofhouse approve step {work.name} {step.id} --reason …`"
+            lines.append(f"**{plain(step.gate.question)}** Approve or deny signed: {how}")
+    facts = sorted({one.when.value.partition(".")[2] for one in state.unknown() if one.when})
+    if facts:
+        named = ", ".join(f"`{fact}`" for fact in facts)
+        lines.append(f"Steps wait for facts, each true or false: {named}")
+    return "\n\n".join(lines)
 
 
 def summary(state: CaseState) -> str:

@@ -29,12 +29,14 @@ from tasks.response.acting import World
 from tasks.response.rehearsals import longest_ago
 from tasks.response.rehearsing.concluding import conclude, result_lines
 from tasks.response.rehearsing.sessions import Begun, Session
-from tasks.response.rehearsing.story import opening, plain, question, told_so_far
+from tasks.response.rehearsing.story import opening, question, told_so_far
 from tasks.response.stage import waited
+from tasks.response.wording import plain
 from tasks.settings import read_settings
 
 SLEPT_SECONDS = 60
 """A pause of the story up to this long is slept; a longer one is another run, when deployed."""
+_HINTS = {"choice": "Choose one.", "yes_no": "On is yes, off is no.", "text": "In your words."}
 LIVE, LIVE_FIRE = "live", ("tasks.drilling", "live_fire")
 
 
@@ -103,7 +105,7 @@ def _ask(drill: DrillEntry, decision: Decision, session: Session, begun: Begun) 
     given, at = _answered(form, key=f"{session.name}-{decision.id.replace('_', '-')}")
     told: dict[str, Any] = given.model_dump()
     answer = told["answer"]
-    if answer is None or answer == "":
+    if told["leave_open"] or answer == "":
         session.give(decision, None)
         return
     # Whoever answers an inject answers after it, whatever the clocks of two machines say.
@@ -112,23 +114,29 @@ def _ask(drill: DrillEntry, decision: Decision, session: Session, begun: Begun) 
 
 
 def form_of(decision: Decision) -> type[RunInput]:
-    """Returns the form of one question; the answer has its type, and can be left empty."""
+    """Returns the form of one question: an answer of its kind, or that it is left open.
+
+    The orchestrator's page shows an optional answer as a choice between types, which nobody at a
+    table understands; hence a required answer, and a switch beside it.
+    """
     # A Literal of choices that are known only now: no type checker can read it.
     kinds: dict[str, Any] = {
         "choice": Literal[decision.choices] if decision.choices else str,
         "yes_no": bool,
         "text": Annotated[str, Field(max_length=8000)],
     }
+    asked = Field(title=decision.question, description=_HINTS[decision.kind])
     fields: dict[str, Any] = {
-        "answer": (
-            kinds[decision.kind] | None,
+        "answer": (kinds[decision.kind], asked),
+        "by": (str, Field(default="", title="Your name", max_length=200)),
+        "leave_open": (
+            bool,
             Field(
-                default=None,
-                title=decision.question,
-                description="Empty leaves the question open, which counts as no answer.",
+                default=False,
+                title="Leave the question open",
+                description="Counts as no answer, whatever stands above.",
             ),
         ),
-        "by": (str, Field(default="", title="Your name", max_length=200)),
     }
     return create_model("Decision", __base__=RunInput, **fields)
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 from tasks.catalog.drills import Decision, DrillEntry, Inject
 from tasks.response.rehearsing.sessions import Begun, Session
-
-_MARKUP = str.maketrans({each: "\\" + each for each in "\\`*_{}[]<>#|~!"})
+from tasks.response.wording import plain
 
 
 def told_so_far(drill: DrillEntry, session: Session, begun: Begun, upto: Inject) -> str:
@@ -30,17 +29,13 @@ def question(drill: DrillEntry, decision: Decision) -> str:
 def opening(drill: DrillEntry, faster: float) -> str:
     """Returns what stands above the form that starts the clock."""
     pace = "runs as in life" if faster == 1 else f"runs {faster:g} times faster than life"
+    minutes = max(1, round(drill.minutes / faster))
     told = (
-        f"The story lasts {drill.minutes:g} minutes and {pace}: about {drill.minutes / faster:.0f} "
+        f"The story lasts {drill.minutes:g} minutes and {pace}: about {minutes} "
         "minutes at the table. Its clock starts when this form is sent, so wait until everybody is "
         "here."
     )
     return "\n\n".join([f"## {plain(drill.title)}", plain(drill.scenario), told])
-
-
-def plain(text: str) -> str:
-    """Returns text that Markdown shows as it is."""
-    return " ".join(text.split()).translate(_MARKUP)
 
 
 def _clock(begun: Begun) -> str:
