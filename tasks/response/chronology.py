@@ -18,14 +18,19 @@ def moments(state: CaseState) -> dict[str, str | None]:
     }
 
 
-def moment_lines(state: CaseState) -> list[str]:
-    """Returns the same as lines; what has not come says what it waits for."""
+def moment_rows(state: CaseState) -> tuple[tuple[str, str], ...]:
+    """Returns the same by name, in words; what has not come says what it waits for."""
     declare = state.playbook.declaring.id
-    return [
-        f"  detected   {_at(state.incident.detected)}",
-        f"  aware      {_at(state.aware) if state.aware else 'nobody said since when'}",
-        f"  confirmed  {_at(state.declared) if state.declared else f'not yet (step {declare})'}",
-    ]
+    return (
+        ("detected", _at(state.incident.detected)),
+        ("aware", _at(state.aware) if state.aware else "nobody said since when"),
+        ("confirmed", _at(state.declared) if state.declared else f"not yet (step {declare})"),
+    )
+
+
+def moment_lines(state: CaseState) -> list[str]:
+    """Returns the same as lines of a terminal."""
+    return [f"  {name:<9}  {told}" for name, told in moment_rows(state)]
 
 
 def timeline_lines(state: CaseState) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from tasks.catalog.reading import Catalog
 from tasks.response.case_state import CaseState, Standing
-from tasks.response.chronology import moment_lines, moments
+from tasks.response.chronology import moment_lines, moment_rows, moments
 from tasks.response.clocks import read_clock
 from tasks.response.following import Following
 from tasks.response.wording import plain
@@ -50,7 +50,7 @@ def asked_of_people(work: Following, state: CaseState) -> str:
     lines = [
         f"## {plain(work.playbook.title)}",
         f"{plain(work.incident.title)} ({work.name})",
-        "\n".join(f"- {plain(line)}" for line in moment_lines(state)),
+        "\n".join(f"- {name}: {plain(told)}" for name, told in moment_rows(state)),
     ]
     for step in state.to_do():
         if step.kind == "manual":

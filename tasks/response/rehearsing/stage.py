@@ -20,7 +20,7 @@ from prefect.runtime import deployment, flow_run
 from pydantic import Field, create_model
 
 from tasks.casework import world_of
-from tasks.catalog.drills import Decision, DrillEntry
+from tasks.catalog.drills import Decision, DrillEntry, Inject
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.domain.drill import PlayerAnswer
 from tasks.domain.errors import InvalidInputError
@@ -81,11 +81,8 @@ def hold(drill: str | None, table: TableForm, live: LiveForm) -> dict[str, Any]:
 
 
 def _played(drill: DrillEntry, session: Session, begun: Begun, world: World) -> dict[str, Any]:
-    for inject in drill.injects:
+    for inject in _to_come(drill, session):
         asked = [one for one in drill.decisions if one.after == inject.id]
-        done = all(session.given(one) is not None for one in asked)
-        if done and asked:
-            continue
         ahead = (inject.at_minutes - begun.minute(datetime.now(UTC))) * 60 / begun.faster
         if ahead > SLEPT_SECONDS and deployment.id:
             return _later(drill, session, ahead, inject.id)
@@ -96,6 +93,16 @@ def _played(drill: DrillEntry, session: Session, begun: Begun, world: World) -> 
         for decision in asked:
             _ask(drill, decision, session, begun)
     return _concluded(drill, session, world)
+
+
+def _to_come(drill: DrillEntry, session: Session) -> tuple[Inject, ...]:
+    """Returns the injects from where the story stands on: those before were told already."""
+    waiting = [one.after for one in drill.decisions if session.given(one) is None]
+    given = [one.after for one in drill.decisions if session.given(one) is not None]
+    names = [inject.id for inject in drill.injects]
+    reached = max((names.index(name) for name in given), default=-1)
+    asks = reached >= 0 and names[reached] in waiting
+    return drill.injects[reached if asks else reached + 1 :]
 
 
 def _ask(drill: DrillEntry, decision: Decision, session: Session, begun: Begun) -> None:

@@ -122,7 +122,7 @@ def test_a_form_says_who_is_to_do_what_and_which_facts_are_missing(tmp_path: Pat
     told = asked_of_people(work, follow(work, by="Eve"))
     assert "**Incident lead: Declare it** (`declare`)" in told
     assert "A \\<b\\>trigger\\</b\\> was found" in told
-    assert "confirmed not yet" in told
+    assert "- confirmed: not yet" in told
     tell(work, by="Eve", step="declare", detail="seen")
     assert "each true or false: `hostile`" in asked_of_people(work, follow(work, by="Eve"))
     tell(work, by="Eve", said={"hostile": True}, detail="clear")

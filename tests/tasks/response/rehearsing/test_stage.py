@@ -118,6 +118,7 @@ def test_a_run_that_dies_is_followed_and_asks_nothing_twice(
     second.seconds = first.seconds
     document = held(monkeypatch, second)
     assert first.asked + second.asked == list(GOOD)
+    assert sum("# A small drill" in story for story in stories) <= len(DRILL.injects) + 1
     assert document["score"] == 1.0
     again = held(monkeypatch, Players())
     assert again == document, "held once, however often the run starts"
