@@ -4,13 +4,13 @@ from typing import Any
 
 from prefect import flow
 
-from tasks.forms import DrillName, LiveForm, TableForm
+from tasks.forms import NEXT, DrillName, LiveForm, TableForm
 from tasks.response.rehearsing.stage import hold
 
 
 @flow(name="hold-drill", flow_run_name="drill {drill}")
 def hold_drill(
-    drill: DrillName | None = None,
+    drill: DrillName = NEXT,
     table: TableForm = TableForm(),  # noqa: B008 - immutable; Prefect shows the default in the form
     live: LiveForm = LiveForm(),  # noqa: B008 - likewise
 ) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def hold_drill(
     what the players are told is an artifact of the run. A deployed run ends while it waits.
 
     Args:
-        drill: Entry of the catalog; the tabletop that was held longest ago when left out.
+        drill: Entry of the catalog; ``next`` is the tabletop that was held longest ago.
         table: For tabletops.
         live: For live-fire drills.
     """

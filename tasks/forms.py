@@ -295,11 +295,13 @@ AlarmName = Annotated[
 ]
 
 
+NEXT = "next"
+"""In place of a drill's name: the tabletop that was held longest ago, or never."""
 DrillName = Annotated[
     str,
     Field(
         title="Drill",
-        description="See: proofhouse drills list. Leave out for the one held longest ago.",
+        description="See: proofhouse drills list. *next* is the one held longest ago.",
         pattern=r"^[a-z][a-z0-9_.]*$",
         examples=["tabletop.backdoored_vendor_model"],
     ),

@@ -133,6 +133,10 @@ class PlaybookEntry(Entry):
         """The step whose end confirms the incident; clocks of confirmation count from it."""
         return self.step(DECLARE)
 
+    def is_started_by(self, trigger: str) -> bool:
+        """Answers whether a trigger, or some kind of it, is among those that start it."""
+        return any(one == trigger or one.startswith(f"{trigger}.") for one in self.triggers)
+
     def before(self, step: Step) -> tuple[str, ...]:
         """Returns the ids of the steps that must have ended before ``step`` starts."""
         if step.after is not None:

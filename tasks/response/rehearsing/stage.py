@@ -24,7 +24,7 @@ from tasks.catalog.drills import Decision, DrillEntry, Inject
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.domain.drill import PlayerAnswer
 from tasks.domain.errors import InvalidInputError
-from tasks.forms import LiveForm, TableForm
+from tasks.forms import NEXT, LiveForm, TableForm
 from tasks.response.acting import World
 from tasks.response.rehearsals import longest_ago
 from tasks.response.rehearsing.concluding import conclude, result_lines
@@ -63,21 +63,28 @@ def live_fire_of(name: str) -> HoldsLive | None:
     return cast("HoldsLive", getattr(importlib.import_module(module), function))
 
 
-def hold(drill: str | None, table: TableForm, live: LiveForm) -> dict[str, Any]:
+def hold(drill: str, table: TableForm, live: LiveForm) -> dict[str, Any]:
     """Holds a drill: a live-fire one at once, a tabletop until its last question is answered."""
     world = world_of(read_settings())
-    if drill is not None and (fire := live_fire_of(drill)) is not None:
+    if (fire := live_fire_of(drill)) is not None:
         held = fire(drill, faster=live.faster, team=table.team, seed=live.seed)
         result: dict[str, Any] = held.result.model_dump(mode="json")
         return result | {"drill": drill, "statement": held.statement}
     session = Session(world.store, table.session or _own_session())
     begun = session.begun()
-    name = begun.drill if begun else (drill or longest_ago(world.store, Catalog().ids("drills")))
-    entry = Catalog().drill(name)
+    entry = Catalog().drill(begun.drill if begun else _chosen(drill, world))
     begun = begun or _begun(entry, table, session)
     if begun.entry != entry_digest(entry):
         raise InvalidInputError(f"{entry.id} was changed since {session.name} began: begin anew")
     return _played(entry, session, begun, world)
+
+
+def _chosen(drill: str, world: World) -> str:
+    """Returns the drill that was asked for; of ``next`` the tabletop that was held longest ago."""
+    if drill != NEXT:
+        return drill
+    names = Catalog().ids("drills")
+    return longest_ago(world.store, [one for one in names if one.partition(".")[0] != LIVE])
 
 
 def _played(drill: DrillEntry, session: Session, begun: Begun, world: World) -> dict[str, Any]:

@@ -74,16 +74,12 @@ def test_a_playbook_that_does_not_exist_is_no_silence() -> None:
 
 @pytest.mark.parametrize("trigger", Trigger)
 def test_every_trigger_starts_something(trigger: Trigger) -> None:
-    assert [one.id for one in PLAYBOOKS if any(each.startswith(trigger) for each in one.triggers)]
+    assert [one.id for one in PLAYBOOKS if one.is_started_by(trigger)]
 
 
 @pytest.mark.parametrize("playbook", PLAYBOOKS, ids=lambda one: str(one.id))
 def test_what_starts_live_acts_on_nobody_before_somebody_declared(playbook: PlaybookEntry) -> None:
-    live = [
-        one
-        for one in Trigger
-        if default_mode(one) == "live" and any(each.startswith(one) for each in playbook.triggers)
-    ]
+    live = [one for one in Trigger if default_mode(one) == "live" and playbook.is_started_by(one)]
     early = [
         step.id
         for step in playbook.steps

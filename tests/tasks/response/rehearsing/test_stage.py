@@ -15,7 +15,7 @@ from tasks.casework import world_of
 from tasks.commands.drills import drill_answer
 from tasks.domain.drill import Answers, PlayerAnswer
 from tasks.domain.errors import InvalidInputError
-from tasks.forms import LiveForm, TableForm
+from tasks.forms import NEXT, LiveForm, TableForm
 from tasks.response.rehearsals import longest_ago
 from tasks.response.rehearsing import stage
 from tasks.response.rehearsing.sessions import SESSIONS, Session
@@ -198,7 +198,8 @@ def test_a_long_pause_of_the_story_is_another_run(
 def test_the_drill_that_was_held_longest_ago_is_next(
     home: Path, stories: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held(monkeypatch, Players())
+    monkeypatch.setattr(stage, "_answered", Players())
+    assert hold(NEXT, TABLE, LiveForm())["drill"] == DRILL.id
     store = world_of(read_settings()).store
     assert longest_ago(store, ["tabletop.small", "tabletop.other"]) == "tabletop.other"
     assert longest_ago(store, ["tabletop.small"]) == "tabletop.small"
