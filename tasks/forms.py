@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from tasks.domain.digest import DigestField
 from tasks.domain.frozen import Frozen
 
 TierChoice = Literal["low", "medium", "high"]
@@ -280,7 +281,7 @@ class IncidentForm(Frozen):
         title="Facts",
         description="What playbooks and legal clocks ask for, for example personal_data: true.",
     )
-    evidence: tuple[str, ...] = Field(
+    evidence: tuple[DigestField, ...] = Field(
         default=(), title="Evidence", description="Digests of kept objects (sha256:…)."
     )
 
