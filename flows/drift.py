@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import flow
 
+from tasks.alarms.stage import raise_alarm_of_drift
 from tasks.checks.stage import measure_plan
 from tasks.drifting import plan_drift
 from tasks.forms import CurrentTable, ReferenceTable, TableRoles
@@ -28,13 +29,16 @@ def watch_drift(
     """
     started = datetime.now(UTC)
     start_workers()
-    subject = take_in_comparison(reference, current, roles or TableRoles())
+    roles = roles or TableRoles()
+    subject, asset = take_in_comparison(reference, current, roles), roles.model
     planned = plan_drift(subject)
     if planned.sealed:
+        raise_alarm_of_drift(planned.plan.run, asset)
         return announce(planned.plan.run)
 
     executions = measure_plan(planned.plan, subject)
     findings, decision = judge_run(planned.plan, executions)
     report = write_report(planned.plan, executions, findings, decision)
     seal(make_record(planned.plan, executions, findings, decision, started=started, report=report))
+    raise_alarm_of_drift(planned.plan.run, asset)
     return announce(planned.plan.run)

@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import flow
 
+from tasks.alarms.stage import verify_registered
 from tasks.forms import Alpha, OnlyAssets, Zone
 from tasks.nightly.stage import begin_night, close_night, look_at_all, renew_all
 from tasks.runtime import start_workers, task_runner
@@ -33,4 +34,5 @@ def reassess_nightly(
     night = begin_night(zone, only)
     looks = look_at_all(night, alpha)
     rows = renew_all(looks, alpha)
+    verify_registered()
     return close_night(night["night"], night["started"], alpha, rows)

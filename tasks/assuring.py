@@ -312,6 +312,34 @@ def events_token(
     run(work, json_)
 
 
+@events_app.command("forward", epilog="Example: `proofhouse events forward --once`")
+def events_forward(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="One pass, then end.")] = False,
+    json_: Json = False,
+) -> None:
+    """Keep a gateway's new alarms and tell the Prefect server, until each is answered."""
+
+    def work() -> Answer:
+        from tasks.commands.forward import forward_answer  # noqa: PLC0415
+
+        return forward_answer(once=once)
+
+    run(work, json_)
+
+
+@events_app.command("alarms", epilog="Example: `proofhouse events alarms`")
+def events_alarms(json_: Json = False) -> None:
+    """List alarms and the cases that they started; exit code 1 when one waits for an answer."""
+
+    def work() -> Answer:
+        from tasks.commands.forward import alarms_answer  # noqa: PLC0415
+
+        return alarms_answer()
+
+    run(work, json_)
+
+
 def nightly(
     zone: Annotated[str, typer.Option(help="Time zone whose date names the night.")] = "UTC",
     *,

@@ -75,6 +75,27 @@ DEPLOYMENTS = (
         ("response",),
     ),
     Deployment(
+        "hold-drill",
+        "flows/drill.py:hold_drill",
+        "A drill in typed forms, or a live-fire one; scored, kept, reported.",
+        ("response", "drill"),
+    ),
+    Deployment(
+        "drill-monthly",
+        "flows/drill.py:hold_drill",
+        "The drill that was held longest ago, on the first Tuesday of a month.",
+        ("response", "drill"),
+        cron="0 9 * * 2#1",
+    ),
+    Deployment(
+        "answer-alarms",
+        "flows/alarms.py:answer_alarms",
+        "Starts the playbooks that are for an alarm, once each.",
+        ("response",),
+        cron="20 * * * *",
+        at_once=1,
+    ),
+    Deployment(
         "reassess-nightly",
         "flows/nightly.py:reassess_nightly",
         "Every live asset once more; what changed is measured, explained and signed.",

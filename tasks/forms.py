@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
+from tasks.domain.digest import DigestField
 from tasks.domain.frozen import Frozen
 
 TierChoice = Literal["low", "medium", "high"]
@@ -271,6 +272,7 @@ class IncidentForm(Frozen):
     )
     asset: str = Field(default="", title="Asset", description="Id as in the inventory.")
     vendor: str = Field(default="", title="Vendor")
+    run: str = Field(default="", title="Run", description="Sealed run that it is about, if any.")
     accounts: tuple[str, ...] = Field(default=(), title="Accounts", description="At the gateway.")
     reported_by: str = Field(default="unknown", title="Reported by", min_length=1)
     summary: str = Field(default="", title="What is known", max_length=4000)
@@ -278,4 +280,63 @@ class IncidentForm(Frozen):
         default={},
         title="Facts",
         description="What playbooks and legal clocks ask for, for example personal_data: true.",
+    )
+    evidence: tuple[DigestField, ...] = Field(
+        default=(), title="Evidence", description="Digests of kept objects (sha256:…)."
+    )
+
+
+AlarmName = Annotated[
+    str,
+    Field(
+        title="Alarm",
+        description="Id of one alarm; every alarm that waits for an answer when left out.",
+        pattern=r"^alarm-[0-9a-f]{20}$",
+    ),
+]
+
+
+NEXT = "next"
+"""In place of a drill's name: the tabletop that was held longest ago, or never."""
+DrillName = Annotated[
+    str,
+    Field(
+        title="Drill",
+        description="See: proofhouse drills list. *next* is the one held longest ago.",
+        pattern=r"^[a-z][a-z0-9_.]*$",
+        examples=["tabletop.backdoored_vendor_model"],
+    ),
+]
+
+
+class TableForm(Frozen):
+    """How a tabletop drill is played."""
+
+    team: str = Field(default="team", title="Team", min_length=1, max_length=200)
+    faster: float = Field(
+        default=10,
+        title="Faster",
+        description="Minutes of the story in one minute at the table; 1 plays it as in life.",
+        ge=1,
+        le=10_000,
+    )
+    session: str | None = Field(
+        default=None,
+        title="Go on with",
+        description="Session of a run that died, as its artifacts name it; leave out to begin.",
+        pattern=r"^session-[0-9a-f]{20}$",
+    )
+
+
+class LiveForm(Frozen):
+    """How a live-fire drill is held."""
+
+    faster: float | None = Field(
+        default=None,
+        title="Faster",
+        description="Seconds of the story in a real one; the drill's own pace when left out.",
+        gt=0,
+    )
+    seed: int = Field(
+        default=0, title="Seed", description="Of the attack and honest callers.", ge=0
     )

@@ -16,8 +16,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from tasks.domain.alarm import Mode, Trigger
 from tasks.domain.channels import Channels
 from tasks.domain.errors import SettingsError
+from tasks.domain.ids import EntryId
 from tasks.targets.endpoint.addresses import reach_of
 from tasks.targets.endpoint.broker import Terms
 
@@ -106,6 +108,19 @@ class EventSettings(BaseModel):
     places: str = ""
 
 
+class TriggerSettings(BaseModel):
+    """What an alarm starts by itself: ``off``, ``dry_run`` or ``live``, by trigger and playbook.
+
+    Where both say something the more careful of them counts. What nobody says is in
+    ``tasks/alarms/starting.py``: alarms about callers start dry runs.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    modes: dict[Trigger, Mode] = {}
+    playbooks: dict[EntryId, Mode] = {}
+
+
 class ScheduleSettings(BaseModel):
     """When ``proofhouse serve`` runs what is scheduled, and how many flow runs at once."""
 
@@ -147,6 +162,7 @@ class Settings(BaseSettings):
     response: Channels = Channels()
     schedule: ScheduleSettings = ScheduleSettings()
     events: EventSettings = EventSettings()
+    triggers: TriggerSettings = TriggerSettings()
 
     @model_validator(mode="after")
     def _gpu_only_on_gpu_workers(self) -> Self:

@@ -23,7 +23,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
-    frozenset({"approving", "casework", "drifting", "dropping", "events", "forms", "nightly"})
+    frozenset(
+        {"alarms", "approving", "casework", "drifting", "dropping", "events", "forms", "nightly"}
+    )
     | {"onboarding", "retaining", "reviewing", "scoring"},
     frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
     | {"looking", "orchestration", "responding"},

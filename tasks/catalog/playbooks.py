@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from tasks.catalog.schema import Entry, Prose
+from tasks.domain.alarm import is_trigger
 from tasks.domain.finding import References
 from tasks.domain.frozen import Frozen
 from tasks.domain.ids import EntryId
@@ -18,6 +19,9 @@ Role = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Words = Annotated[str, StringConstraints(min_length=3, max_length=200)]
 Value = str | int | float | bool
 """A constant of a call. Numbers in the unit that the action's own documentation says."""
+
+DECLARE = "declare"
+"""Id of the step of every playbook by which an incident becomes one."""
 
 
 class Phase(StrEnum):
@@ -107,7 +111,7 @@ class PlaybookEntry(Entry):
     purpose: Prose
     severity: Severity
     triggers: tuple[EntryId, ...] = ()
-    """Events of monitors that start it."""
+    """Alarms that start it: a trigger of ``tasks/domain/alarm.py``, or one kind of it."""
     roles: dict[Role, RoleEntry] = Field(min_length=1)
     clocks: tuple[EntryId, ...] = ()
     steps: tuple[Step, ...] = Field(min_length=3)
@@ -123,6 +127,15 @@ class PlaybookEntry(Entry):
     def step(self, step_id: str) -> Step:
         """Returns the step of this id."""
         return next(step for step in self.steps if step.id == step_id)
+
+    @property
+    def declaring(self) -> Step:
+        """The step whose end confirms the incident; clocks of confirmation count from it."""
+        return self.step(DECLARE)
+
+    def is_started_by(self, trigger: str) -> bool:
+        """Answers whether a trigger, or some kind of it, is among those that start it."""
+        return any(one == trigger or one.startswith(f"{trigger}.") for one in self.triggers)
 
     def before(self, step: Step) -> tuple[str, ...]:
         """Returns the ids of the steps that must have ended before ``step`` starts."""
@@ -143,8 +156,16 @@ class PlaybookEntry(Entry):
                 if other not in seen:
                     yield f"step {step.id}: no earlier step is called {other}"
             seen.append(step.id)
+        yield from self._problems_of_the_whole()
+
+    def _problems_of_the_whole(self) -> Iterator[str]:
+        if DECLARE not in {step.id for step in self.steps}:
+            yield f"no step is called {DECLARE}, so nothing says when it was confirmed"
         if unused := sorted(set(self.roles) - {step.role for step in self.steps}):
             yield f"roles without a step: {', '.join(unused)}"
+        for trigger in self.triggers:
+            if not is_trigger(trigger):
+                yield f"no monitor raises {trigger}"
         missing = {Phase.DETECTION, Phase.CONTAINMENT, Phase.POST_INCIDENT} - {
             step.phase for step in self.steps
         }
@@ -163,7 +184,9 @@ class ClockEntry(Entry):
     """A duty to tell somebody in time: ``catalogs/clocks/<family>/<name>.yaml``.
 
     ``applies`` says when, for a person to judge; ``fact`` is the fact of the incident that decides
-    it for the machine. Law changes: ``verified`` is the day on which somebody read it last.
+    it for the machine. ``starts`` says from when the hours count: detection, awareness, or
+    confirmation (the incident was declared and the fact determined). Law changes: ``verified`` is
+    the day on which somebody read it last.
     """
 
     duty: Prose

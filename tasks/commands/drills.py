@@ -13,16 +13,12 @@ from tasks.answering import EXIT_OK, EXIT_REFUSED, Answer
 from tasks.casework import read_document, world_of
 from tasks.catalog.reading import Catalog
 from tasks.commands.wording import visible
-from tasks.domain.drill import Answers, DrillResult
+from tasks.domain.drill import Answers
 from tasks.domain.errors import InvalidInputError
-from tasks.response.after_action import render_after_action
 from tasks.response.playing import Table, play
-from tasks.response.rehearsals import Closing, close_item, items, keep_result
-from tasks.response.tabletop import score
+from tasks.response.rehearsals import Closing, close_item, items
+from tasks.response.rehearsing.concluding import conclude, result_lines
 from tasks.settings import read_settings
-
-PASSED = 0.8
-"""Score from which a drill counts as passed."""
 
 
 def drill_answer(
@@ -35,21 +31,11 @@ def drill_answer(
         if answers
         else _played(drill.id, faster, team)
     )
-    result = score(drill, Catalog().playbook(drill.playbook), given)
-    world = world_of(read_settings())
-    statement = keep_result(result, given, store=world.store, signer=world.signer())
-    report = render_after_action(drill, result)
-    place = (out or world.home / "drills") / f"{result.name}.html"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(report, encoding="utf-8")
-    document = result.model_dump(mode="json") | {
-        "name": result.name,
-        "passed": result.score >= PASSED,
-        "evidence": {"statement": statement, "answers": result.answers},
-        "report": str(place),
-    }
-    code = EXIT_OK if result.score >= PASSED else EXIT_REFUSED
-    return Answer(document, _lines(result, place), code)
+    concluded = conclude(
+        drill, Catalog().playbook(drill.playbook), given, world_of(read_settings()), out=out
+    )
+    code = EXIT_OK if concluded.passed else EXIT_REFUSED
+    return Answer(concluded.document, result_lines(concluded), code)
 
 
 def list_answer() -> Answer:
@@ -124,15 +110,3 @@ def _played(name: str, faster: float, team: str) -> Answers:
 def _say(text: str) -> None:
     sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
-
-
-def _lines(result: DrillResult, place: Path) -> list[str]:
-    lines = [f"{result.drill}: {result.score * 100:.0f} of 100 ({result.team})"]
-    for one in result.milestones:
-        when = "never" if one.at is None else f"after {one.at:g} min"
-        lines.append(f"  {one.name:<8} {when} (due by {one.due:g} min)")
-    if result.order is not None:
-        lines.append(f"  order    {result.order * 100:.0f} % of the playbook's")
-    lines += [f"  improve  {one.name}  {one.due}  {one.owner}: {one.lesson.strip()}"
-              for one in result.improvements]  # fmt: skip
-    return [*lines, f"report: {place}"]

@@ -14,6 +14,7 @@ from tasks.orchestration import served_address
 from tasks.response.acting import World
 from tasks.response.case_log import known_cases
 from tasks.response.case_state import CaseState
+from tasks.response.chronology import timeline_lines
 from tasks.response.following import Following, alone, follow, tell, undo
 from tasks.response.telling import case_document, case_lines, summary
 from tasks.settings import read_settings
@@ -66,7 +67,9 @@ def cases_answer() -> Answer:
 def case_answer(name: str) -> Answer:
     """Shows one case: steps, deadlines, clocks, timeline."""
     work = take_up_known(name, _world())
-    return _told(work, work.state())
+    state = work.state()
+    told = _told(work, state)
+    return Answer(told.document, [*told.lines, "", "timeline", *timeline_lines(state)], told.code)
 
 
 def _world() -> World:

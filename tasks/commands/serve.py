@@ -19,6 +19,7 @@ def serve_answer(port: int, *, events_port: int = 0) -> Answer:
     with local_server(home, port=port, ui=True) as url:
         os.environ.update(client_environment(home, url))
         from tasks.beating.stage import watch_over  # noqa: PLC0415 - after the environment
+        from tasks.commands.forward import start_forwarder  # noqa: PLC0415
         from tasks.events.stage import make_automations  # noqa: PLC0415
         from tasks.runtime import (  # noqa: PLC0415
             register_deployments,
@@ -38,6 +39,7 @@ def serve_answer(port: int, *, events_port: int = 0) -> Answer:
             watch_over(services().store)
             register_deployments()
             make_automations()
+            start_forwarder()
             serve_deployments()
         except KeyboardInterrupt:
             typer.echo("stopping", err=True)

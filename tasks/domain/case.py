@@ -55,3 +55,26 @@ class CaseHead(Frozen):
     def name(self) -> str:
         """``case-`` and twenty digits: the same incident and playbook are the same case."""
         return "case-" + digest_of(self.canonical()).removeprefix("sha256:")[:20]
+
+
+class CaseClosing(Frozen):
+    """What is signed when a case closes, and again when something is added to a closed one.
+
+    ``events`` are the digests of its events' bytes from the first on, in order; nothing can be
+    changed, taken out or put in between without one of them differing.
+    """
+
+    schema_: Literal["proofhouse.case-closing/1"] = Field(
+        default="proofhouse.case-closing/1", alias="schema"
+    )
+    case: Annotated[str, StringConstraints(pattern=r"^case-[0-9a-f]{20}$")]
+    head: DigestField
+    """Digest of the bytes of the case's head, which names incident and playbook by digest."""
+    events: tuple[DigestField, ...] = Field(min_length=1)
+    dated: AwareDatetime
+    """When the last of them was written."""
+
+    @property
+    def name(self) -> str:
+        """The case and how many of its events are covered."""
+        return f"{self.case}/{len(self.events):06d}"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field, StringConstraints
 
-from tasks.domain.digest import digest_of
+from tasks.domain.digest import DigestField, digest_of
 from tasks.domain.frozen import Frozen
 
 Fact = str | int | float | bool
@@ -28,6 +28,9 @@ class Incident(Frozen):
     run: Annotated[str, StringConstraints(max_length=60)] = ""
     accounts: tuple[Line, ...] = Field(default=(), max_length=1000)
     facts: dict[FactName, Fact] = {}
+    # Left out of the bytes when empty: incidents of before keep their names, and so their cases.
+    evidence: tuple[DigestField, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Objects in the store that speak for it."""
 
     @property
     def name(self) -> str:

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
+from pydantic import ValidationError
+
+from tasks.domain.alarm import Alarm
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.frozen import canonical_json
@@ -120,6 +123,21 @@ def git_notices(body: bytes) -> Iterator[Notice]:
         payload={"repository": name, "ref": ref[:300], "commit": after[:100]},
         identity=digest_of(b"git " + body),
     )
+
+
+def read_alarm(body: bytes) -> Alarm:
+    """Reads an alarm of a system outside (schema ``proofhouse.alarm/1``).
+
+    Raises:
+        InvalidInputError: It is none; names every fault.
+    """
+    try:
+        return Alarm.model_validate_json(canonical_json(_parsed(body)))
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()
+        )
+        raise InvalidInputError(f"this is no proofhouse.alarm/1: {faults}") from error
 
 
 def _object_of(record: Any) -> dict[str, str]:

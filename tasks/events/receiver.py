@@ -16,6 +16,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
+from tasks.alarms.handing_on import notice_of
+from tasks.alarms.outbox import keep_alarm
 from tasks.domain.digest import hexadecimal
 from tasks.domain.errors import InvalidInputError, ProofhouseError
 from tasks.events.authenticating import (
@@ -30,6 +32,7 @@ from tasks.events.reading import (
     Place,
     git_notices,
     mlflow_notices,
+    read_alarm,
     s3_notices,
 )
 from tasks.store.protocol import ObjectStore
@@ -68,12 +71,20 @@ class Desk(NamedTuple):
         if kind == "mlflow":
             verify_mlflow(headers, body, self.secret, now)
             return mlflow_notices(body)
+        if kind == "alarm":
+            verify_generic(headers, body, self.secret, now)
+            return self._alarm(body)
         if kind == "git":
             verify_git(headers, body, self.secret)
             return git_notices(body)
         verify_generic(headers, body, self.secret, now)
         # Whoever holds the secret may relay notifications that carry no token of their own.
         return s3_notices(body, self.places, None)
+
+    def _alarm(self, body: bytes) -> Iterator[Notice]:
+        """Keeps an alarm before it is told of: from here on the outbox sees that it is answered."""
+        kept = keep_alarm(read_alarm(body), self.store)
+        yield notice_of(kept.alarm)
 
     def _hand_on(self, notice: Notice) -> bool:
         name = SEEN + hexadecimal(notice.identity)
@@ -94,7 +105,7 @@ def make_app(desk: Desk) -> FastAPI:
 
     @app.post("/events/{kind}")
     async def take(kind: str, request: Request) -> JSONResponse:
-        if kind not in {"s3", "mlflow", "git", "generic"}:
+        if kind not in {"s3", "mlflow", "git", "alarm", "generic"}:
             return JSONResponse({"error": "no such kind of event"}, 404)
         body = await _body(request)
         if body is None:

@@ -18,6 +18,7 @@ from prefect.events.actions import RunDeployment
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.runtime import deployment
 
+from tasks.domain.alarm import Trigger
 from tasks.domain.errors import ProofhouseError
 from tasks.dropping import Result, Taking, open_place
 from tasks.events.reading import Notice
@@ -27,27 +28,33 @@ from tasks.runtime import services
 _log = logging.getLogger(__name__)
 _SPACE = uuid.UUID("6b2f3c1e-7a55-5e0a-9c1d-3f0f6a0f5f11")
 SETTLE_SECONDS = 30
-AUTOMATIONS: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+AUTOMATIONS: tuple[tuple[str, frozenset[str], str, dict[str, Any]], ...] = (
     (
         "take in what was dropped",
-        "proofhouse.drop.changed",
+        frozenset({"proofhouse.drop.changed"}),
         "take-in-drops",
         {"place": "{{ event.payload.place }}", "drop": "{{ event.payload.drop }}"},
     ),
     (
         "show the registry as it is",
-        "proofhouse.mlflow.*",
+        frozenset({"proofhouse.mlflow.*"}),
         "sync-registry",
         {},
     ),
     (
         "reassess after a push",
-        "proofhouse.git.push",
+        frozenset({"proofhouse.git.push"}),
         "reassess-nightly",
         {},
     ),
+    (
+        "answer an alarm",
+        frozenset(f"proofhouse.{trigger}" for trigger in Trigger),
+        "answer-alarms",
+        {"alarm": "{{ event.payload.alarm }}"},
+    ),
 )
-"""Name, event, deployment, and the parameters that the event fills in."""
+"""Name, events, deployment, and the parameters that the event fills in."""
 
 
 class NotHandedOnError(ProofhouseError):
@@ -60,8 +67,11 @@ def emit(notice: Notice) -> None:
     """Gives a notice to the Prefect server, which has it when this returns.
 
     Raises:
-        NotHandedOnError: It does not answer, or refuses.
+        NotHandedOnError: There is none, it does not answer, or it refuses.
     """
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        raise NotHandedOnError("no Prefect server is known here: set PREFECT_API_URL or run serve")
     told = {
         "occurred": datetime.now(UTC).isoformat(),
         "event": notice.event,
@@ -70,7 +80,7 @@ def emit(notice: Notice) -> None:
         "id": str(uuid.uuid5(_SPACE, notice.identity)),
     }
     request = urllib.request.Request(  # noqa: S310 - the operator's own server
-        f"{os.environ['PREFECT_API_URL']}/events",
+        f"{url}/events",
         data=json.dumps([told]).encode(),
         headers={"Content-Type": "application/json"},
     )
@@ -85,13 +95,13 @@ def make_automations() -> None:
     """Makes the automations whose deployments exist, or brings them up to date; repeatable."""
     with get_client(sync_client=True) as client:
         deployed = {one.name: one.id for one in client.read_deployments(limit=200)}
-    for name, event, target, parameters in AUTOMATIONS:
+    for name, events, target, parameters in AUTOMATIONS:
         if target not in deployed:
             continue
         wanted = Automation(
             name=f"proofhouse: {name}",
             trigger=EventTrigger(
-                expect={event},
+                expect=set(events),
                 # One look answers every event of the same drop that comes meanwhile.
                 for_each={"prefect.resource.id"},
                 posture=Posture.Reactive,

@@ -94,7 +94,7 @@ class Service:
         except RequestRefusedError as error:
             raise Refusal(400, "request", error.message) from None
         common["items"] = len(inputs)
-        await self._take(caller, len(inputs))
+        await self._take(caller, len(inputs), route.asset)
         began = time.monotonic()
         with self.parts.tracer.start_as_current_span("model") as span:
             span.set_attribute("proofhouse.route", route.name)
@@ -144,7 +144,7 @@ class Service:
             raise Refusal(400, "gone", "the caller hung up") from None
         return b"".join(parts)
 
-    async def _take(self, caller: Caller, items: int) -> None:
+    async def _take(self, caller: Caller, items: int, asset: str) -> None:
         taken = await self._limits_say(caller, items)
         if not taken.granted:
             if taken.why == "size":
@@ -153,7 +153,7 @@ class Service:
             raise Refusal(429, taken.why, text, taken.retry_after_seconds)
         alert_at = caller.role.alert_at
         if alert_at is not None and taken.used - items < alert_at <= taken.used:
-            self.parts.watching.quota_alert(caller.key.account, taken.used)
+            self.parts.watching.quota_alert(caller.key.account, taken.used, asset)
 
     async def _limits_say(self, caller: Caller, items: int) -> Any:
         try:

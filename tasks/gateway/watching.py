@@ -37,6 +37,8 @@ class Alarm(NamedTuple):
     threshold: float
     queries: int
     """Items the account had asked when the alarm was raised, in the period that was watched."""
+    asset: str = ""
+    """The version that answered."""
 
 
 class _Followed:
@@ -119,6 +121,7 @@ class Watching:
                     score=float(standing[highest]),
                     threshold=calibration.threshold,
                     queries=followed.follower.count,
+                    asset=str(row["model"]),
                 )
             )
 
@@ -132,9 +135,9 @@ class Watching:
             self._accounts.popitem(last=False)
         return followed
 
-    def quota_alert(self, account: str, used: int) -> None:
+    def quota_alert(self, account: str, used: int, asset: str = "") -> None:
         """Notes that an account reached the part of its quota at which somebody should look."""
-        self.alarm(Alarm(account, "quota", float(used), float(used), used))
+        self.alarm(Alarm(account, "quota", float(used), float(used), used, asset))
 
     def alarm(self, alarm: Alarm) -> None:
         """Raises an alarm."""

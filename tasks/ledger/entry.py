@@ -22,18 +22,22 @@ RECORDS = "records/"
 APPROVALS = "approvals/"
 PROMOTIONS = "promotions/"
 NIGHTS = "nights/"
+CASE_CLOSINGS = "case-closings/"
 
-_CLAIMS = {"run": RUNS, "approval": APPROVALS, "promotion": PROMOTIONS, "night": NIGHTS}
+_CLAIMS = {
+    "run": RUNS, "approval": APPROVALS, "promotion": PROMOTIONS, "night": NIGHTS,
+    "case": CASE_CLOSINGS,
+}  # fmt: skip
 _MOST_BYTES = 64 << 10
 _DIGEST = re.compile(PATTERN)
 _INDEX = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
 class Entry(Frozen):
-    """One line of the log: this statement about a run, approval, promotion or night exists."""
+    """One line of the log: a statement about a run, approval, promotion, night or case exists."""
 
     schema_: Literal["proofhouse.entry/1"] = Field(default="proofhouse.entry/1", alias="schema")
-    kind: Literal["run", "approval", "promotion", "night"] = "run"
+    kind: Literal["run", "approval", "promotion", "night", "case"] = "run"
     name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
     statement: DigestField
     dated: str

@@ -8,6 +8,7 @@ from tasks.domain.digest import Digest, DigestField
 from tasks.domain.errors import ProofhouseError
 from tasks.domain.frozen import Frozen
 from tasks.ledger.approvals import held_approvals
+from tasks.ledger.cases import closing_problems, closings, evidence_of
 from tasks.ledger.entry import ENTRIES, RUNS
 from tasks.ledger.examining import Examiner
 from tasks.ledger.fsck import Fsck, head_problems
@@ -103,6 +104,7 @@ def _verify_all(
     problems += [held.problem for held in doubtful if held.approval is None]
     problems += _promotion_problems(store, trust, examiner)
     problems += night_problems(store, trust)
+    problems += _case_problems(store, trust, examiner)
     runs = tuple(_result(run, list(examiner.run_problems(run, view, fsck.size))) for run in names)
     ok = not problems and all(run.ok for run in runs)
     if head and witness and ok:
@@ -149,6 +151,21 @@ def _promotion_problems(store: ObjectStore, trust: Trust, examiner: Examiner) ->
             move = link.move
             named = (link.statement, *filter(None, [move.signature]), *move.evidence)
             yield from examiner.object_problems(named, f"move {link.promotion.number} of {model}")
+
+
+def _case_problems(store: ObjectStore, trust: Trust, examiner: Examiner) -> Iterator[str]:
+    """Verifies that closed cases are what was signed, and that what they stand on is there."""
+    found = list(closings(store, trust))
+    yield from (one.problem for one in found if one.problem)
+    latest = {one.closing.case: one for one in found if one.closing}
+    for one in found:
+        if one.closing is None or one.statement is None:
+            continue
+        last = latest[one.closing.case] is one
+        yield from closing_problems(one.closing, store, last=last)
+        if last:
+            named = (one.statement, *evidence_of(one.closing, store))
+            yield from examiner.object_problems(named, one.closing.case)
 
 
 def _garbage(store: ObjectStore, referenced: set[Digest]) -> Iterator[Digest]:

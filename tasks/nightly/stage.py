@@ -12,6 +12,7 @@ from prefect.events import emit_event
 from prefect.futures import PrefectFuture
 
 from tasks import progress
+from tasks.alarms.stage import raise_alarms_of_nights
 from tasks.checks.stage import measure_plan
 from tasks.code import code_digest
 from tasks.domain.errors import InvalidInputError, StoreNotAnsweringError
@@ -132,6 +133,7 @@ def _renewed_in_turn(looks: Sequence[Look], due: int, alpha: float) -> Iterator[
 def close_night(night: str, started: str, alpha: float, rows: list[AssetNight]) -> dict[str, Any]:
     """Signs the night and shows it; returns what ``nightly --json`` prints."""
     document = close_here(night, started, alpha, rows)
+    raise_alarms_of_nights()
     _show(document)
     return document
 

@@ -22,7 +22,7 @@ from tasks.registry.place import RegistryPlace
 from tasks.registry.signing import UnsignedModelError, model_files, verify_files
 from tasks.registry.state import ModelState, model_state
 
-__all__ = ["AcceptedModel", "Signed", "UnsignedModelError", "accepted_model"]
+__all__ = ["AcceptedModel", "Signed", "UnsignedModelError", "accepted_model", "verify_signed"]
 LETTING_IN = {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
 
 
@@ -104,6 +104,19 @@ def accepted_model(reference: str, registry: RegistryPlace | None = None) -> Acc
             model_key=key,
         ),
     )
+
+
+def verify_signed(asset: str, registry: RegistryPlace) -> None:
+    """Raises unless a registered version is still what was signed, whatever verdicts say now.
+
+    Raises:
+        UnsignedModelError: Its run, registration or signature does not verify.
+        EvidenceError: Its model's chain does not.
+        StoreError: The store failed.
+    """
+    link = _registered(model_state(model_of(asset), registry), asset)
+    record, _ = _sealed(link, registry)
+    _signed_files(link, record, registry)
 
 
 def _asset_of(reference: str, held: dict[Alias, str]) -> str:

@@ -10,9 +10,8 @@ from pydantic import ValidationError
 
 from tasks.domain.case import CaseEvent, CaseHead
 from tasks.domain.errors import EvidenceError
+from tasks.ledger.cases import CASES
 from tasks.store.protocol import ObjectStore
-
-CASES = "cases/"
 
 
 class CaseLog:

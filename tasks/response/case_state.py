@@ -12,6 +12,9 @@ from tasks.catalog.playbooks import PlaybookEntry, Step
 from tasks.domain.case import CaseEvent, Ending, Said
 from tasks.domain.incident import Incident
 
+AWARE = "aware"
+"""Fact by which people say since when the enterprise is aware, as a moment with time zone."""
+
 
 class Standing(StrEnum):
     """What a step is doing."""
@@ -57,6 +60,31 @@ class CaseState(NamedTuple):
     def finished(self) -> bool:
         """Whether every step is done, undone or skipped."""
         return all(self.standing(step) in _PASSED for step in self.playbook.steps)
+
+    @property
+    def declared(self) -> datetime | None:
+        """When the incident was confirmed: the end of the step that declares it."""
+        last = self.last(self.playbook.declaring)
+        return last.at if last is not None and last.ending is Ending.DONE else None
+
+    @property
+    def aware(self) -> datetime | None:
+        """Since when the enterprise knew: as reported, as said later, or since it was declared."""
+        said = self.value(f"incident.{AWARE}")
+        told = datetime.fromisoformat(said) if isinstance(said, str) else self.incident.aware
+        known = [moment for moment in (told, self.declared) if moment is not None]
+        return min(known, default=None)
+
+    def said_at(self, fact: str) -> datetime | None:
+        """Returns when a fact that holds was said first; None when it was known from the start."""
+        if self.value(f"incident.{fact}") is not True:
+            return None
+        since: datetime | None = None
+        for event in self.events:
+            if not event.step and fact in event.said:
+                holds = event.said[fact] is True
+                since = (since or event.at) if holds else None
+        return since
 
     def last(self, step: Step) -> CaseEvent | None:
         """Returns the latest event of a step that changed where it stands."""

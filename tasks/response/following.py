@@ -8,7 +8,7 @@ machines the orchestrator's concurrency limit does the same.
 
 import contextlib
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -18,9 +18,11 @@ from tasks.catalog.reading import entry_digest
 from tasks.domain.case import CaseEvent, CaseHead, Ending, Said
 from tasks.domain.errors import InvalidInputError, ProofhouseError
 from tasks.domain.incident import Incident
+from tasks.ledger.cases import seal_closing
+from tasks.ledger.witness import Witness
 from tasks.response.acting import Acted, Order, World, action, undoing
 from tasks.response.case_log import CaseLog
-from tasks.response.case_state import CaseState, Standing
+from tasks.response.case_state import AWARE, CaseState, Standing
 
 MACHINE = "proofhouse"
 Clock = Callable[[], datetime]
@@ -128,6 +130,7 @@ def tell(
     Raises:
         InvalidInputError: There is no such step, or it is not a person's to end now.
     """
+    _verify_said(said or {})
     if not step:
         _write(work, kind="said", by=by, detail=detail, said=said or {})
         return
@@ -140,6 +143,20 @@ def tell(
             f"{step!r} is no manual step that can be done now. Waiting for people: {names}."
         )
     _end(work, found, Ending.DONE, by=by, detail=detail, said=said)
+
+
+def _verify_said(said: Mapping[str, Said]) -> None:
+    """Refuses a moment of awareness that is none: legal clocks would count from it."""
+    if (told := said.get(AWARE)) is None:
+        return
+    try:
+        moment = datetime.fromisoformat(str(told))
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InvalidInputError(
+            f"{AWARE} is {told!r}, which is no moment with a time zone: 2026-01-31T07:05:00Z"
+        )
 
 
 def undo(work: Following, step_id: str, *, by: str) -> str:
@@ -223,7 +240,17 @@ def _closed_when_finished(work: Following, by: str) -> CaseState:
     state = work.state()
     if state.finished and not state.closed:
         _write(work, kind="closed", by=by, detail="every step is done, undone or skipped")
-    return work.state()
+    state = work.state()
+    if state.closed and not work.log.head.dry_run:
+        # Also of a case that was closed before: a process may have died, or something was undone.
+        seal_closing(
+            work.name,
+            store=work.world.store,
+            signer=work.world.signer(),
+            trust=work.world.trust(),
+            witness=Witness(work.world.home),
+        )
+    return state
 
 
 def _write(work: Following, **values: object) -> None:

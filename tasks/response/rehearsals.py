@@ -5,8 +5,8 @@ was made from; ``improvements/<item>`` holds the item, and ``improvements/<item>
 it and why. All write-once.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Annotated, NamedTuple
 
 from pydantic import AwareDatetime, StringConstraints
@@ -59,6 +59,24 @@ def keep_result(
     for item in result.improvements:
         store.claim(ITEMS + item.name, item.canonical())
     return digest
+
+
+def longest_ago(store: ObjectStore, drills: Sequence[str]) -> str:
+    """Returns which of some drills was never held, or held longest ago; of equals the first.
+
+    Raises:
+        InvalidInputError: There is no drill at all.
+    """
+    if not drills:
+        raise InvalidInputError("the catalog has no drill")
+    held: dict[str, datetime] = {}
+    for name in store.claims(DRILLS):
+        if name.endswith("/answers"):
+            digest = read_digest(store.claimed(name) or b"", place=name)
+            answers = Answers.parse(store.get(digest))
+            held[answers.drill] = max(answers.held, held.get(answers.drill, answers.held))
+    never = datetime.min.replace(tzinfo=UTC)
+    return min(drills, key=lambda drill: (held.get(drill, never), drill))
 
 
 def items(store: ObjectStore) -> Iterator[Item]:

@@ -20,11 +20,13 @@ from tasks.domain.incident import Incident
 from tasks.forms import IncidentForm
 from tasks.response.following import Following, alone, follow, tell
 from tasks.response.private_retraining import keep, retrain
-from tasks.response.telling import case_document, case_lines
+from tasks.response.telling import asked_of_people, case_document, case_lines
 from tasks.runtime import services
 from tasks.settings import read_settings
 
 PATIENCE_SECONDS = 30 * 24 * 3600
+NOTHING = "nothing yet"
+"""In a form, the choice of no step."""
 
 
 @task(name="retrain-privately", task_run_name="retrain privately")
@@ -79,7 +81,8 @@ def follow_case(playbook: str, report: IncidentForm, *, dry_run: bool) -> dict[s
             return document
         # Named after where the case stands: the answer given to this question is not taken for
         # the answer to the next one when the run starts again.
-        given = _waited(_form_of(waiting), key=f"{work.name}-{state.next_number}")
+        form = _form_of(waiting).with_initial_data(description=asked_of_people(work, state))
+        given = waited(form, key=f"{work.name}-{state.next_number}")
         with alone(world.home, work.name):
             _noted(work, given.model_dump())
 
@@ -87,21 +90,27 @@ def follow_case(playbook: str, report: IncidentForm, *, dry_run: bool) -> dict[s
 def _form_of(waiting: list[str]) -> type[RunInput]:
     """Returns the form by which a person says what was done; only waiting steps can be chosen."""
     # A Literal of names that are known only now: no type checker can read it.
-    done: Any = Literal[tuple(waiting or ["nothing"])]
+    done: Any = Literal[(NOTHING, *waiting)]
     who = Field(title="Your name", description="Kept in the timeline.", min_length=1)
     fields: dict[str, Any] = {
         "by": (Annotated[str, who], ...),
-        "done": (done | None, Field(default=None, title="Step that was done")),
+        "done": (done, Field(default=NOTHING, title="Step that was done")),
         "note": (str, Field(default="", title="What was done or found", max_length=4000)),
         "facts": (
             dict[str, bool | int | float | str],
-            Field(default={}, title="Facts", description="What is known now, by name."),
+            Field(
+                default={},
+                title="Facts",
+                description='What is known now, by name: {"vendor_fault": true}. Since when you '
+                'are aware: {"aware": "2026-01-31T07:05:00Z"}.',
+            ),
         ),
     }
     return create_model("WhatWasDone", __base__=RunInput, **fields)
 
 
-def _waited(form: type[RunInput], *, key: str) -> RunInput:
+def waited(form: type[RunInput], *, key: str) -> RunInput:
+    """Waits for a form: suspended when this run is of a deployment, else in this process."""
     if deployment.id:
         given = suspend_flow_run(wait_for_input=form, timeout=PATIENCE_SECONDS, key=key)
     else:
@@ -116,5 +125,5 @@ def _noted(work: Following, given: dict[str, Any]) -> None:
     if given["facts"]:
         detail = given["note"] or "said in a form"
         tell(work, by=given["by"], said=given["facts"], detail=detail)
-    if given["done"]:
+    if given["done"] != NOTHING:
         tell(work, by=given["by"], step=given["done"], detail=given["note"] or "done")

@@ -1,13 +1,14 @@
 """A case in words and as a document: steps, deadlines, legal clocks, whom it waits for."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
-from tasks.catalog.playbooks import ClockEntry
 from tasks.catalog.reading import Catalog
-from tasks.domain.case import Said
 from tasks.response.case_state import CaseState, Standing
+from tasks.response.chronology import moment_lines, moment_rows, moments
+from tasks.response.clocks import read_clock
 from tasks.response.following import Following
+from tasks.response.wording import plain
 
 _MARK = {
     Standing.DONE: "done", Standing.SKIPPED: "skipped", Standing.FAILED: "FAILED",
@@ -26,8 +27,9 @@ def case_document(work: Following, state: CaseState) -> dict[str, Any]:
         "incident": work.incident.model_dump(mode="json"),
         "dry_run": work.log.head.dry_run,
         "closed": state.closed,
+        "moments": moments(state),
         "steps": [_row(state, step.id, late) for step in work.playbook.steps],
-        "clocks": _clocks(work, state, now),
+        "clocks": _clocks(state, now),
         "timeline": [event.model_dump(mode="json") for event in state.events],
     }
 
@@ -36,11 +38,34 @@ def case_lines(work: Following, state: CaseState) -> list[str]:
     """Returns the case as lines for people."""
     document = case_document(work, state)
     dry = " (dry run)" if document["dry_run"] else ""
-    lines = [f"{work.name}: {work.playbook.title}{dry}", ""]
+    lines = [f"{work.name}: {work.playbook.title}{dry}", "", *moment_lines(state), ""]
     lines += [_line(row) for row in document["steps"]]
     clocks = [clock["told"] for clock in document["clocks"]]
     lines += ["", *clocks] if clocks else []
     return [*lines, "", *_next(work, state)]
+
+
+def asked_of_people(work: Following, state: CaseState) -> str:
+    """Returns, as Markdown above a form, what the case is and what each person is to do now."""
+    lines = [
+        f"## {plain(work.playbook.title)}",
+        f"{plain(work.incident.title)} ({work.name})",
+        "\n".join(f"- {name}: {plain(told)}" for name, told in moment_rows(state)),
+    ]
+    for step in state.to_do():
+        if step.kind == "manual":
+            role = plain(work.playbook.roles[step.role].title)
+            lines.append(
+                f"**{role}: {plain(step.title)}** (`{step.id}`)  \n{plain(step.instruction)}"
+            )
+        elif step.gate is not None:
+            how = f"`proofhouse approve step {work.name} {step.id} --reason …`"
+            lines.append(f"**{plain(step.gate.question)}** Approve or deny signed: {how}")
+    facts = sorted({one.when.value.partition(".")[2] for one in state.unknown() if one.when})
+    if facts:
+        named = ", ".join(f"`{fact}`" for fact in facts)
+        lines.append(f"Steps wait for facts, each true or false: {named}")
+    return "\n\n".join(lines)
 
 
 def summary(state: CaseState) -> str:
@@ -77,33 +102,22 @@ def _line(row: dict[str, Any]) -> str:
     return f"  {row['phase']:<14} {mark + who:<26} {row['title']} ({row['step']}){late}{detail}"
 
 
-def _clocks(work: Following, state: CaseState, now: datetime) -> list[dict[str, Any]]:
-    rows = []
-    for name in work.playbook.clocks:
-        clock = Catalog().clock(name)
-        runs = state.value(f"incident.{clock.fact}")
-        start = work.incident.detected if clock.starts == "detection" else work.incident.aware
-        due = start + timedelta(hours=clock.hours) if start else None
-        rows.append(
-            {"clock": name, "law": clock.law, "to": clock.to, "runs": runs,
-             "due": due.isoformat() if due else None,
-             "told": _clock_line(clock, runs, due, now)}
-        )  # fmt: skip
-    return rows
-
-
-def _clock_line(clock: ClockEntry, runs: Said | None, due: datetime | None, now: datetime) -> str:
-    if runs is False:
-        return f"  clock  {clock.law}: does not run ({clock.fact} is false)"
-    if due is None:
-        return f"  clock  {clock.law}: starts when the incident file says since when you are aware"
-    unsaid = f"MAY RUN: nobody said {clock.fact} (--fact {clock.fact}=true or false)"
-    left = due - now
-    when = f"{left.days * 24 + left.seconds // 3600} h left" if left > timedelta(0) else "PAST"
-    return (
-        f"  clock  {clock.law}: {'runs' if runs else unsaid}; "
-        f"tell the {clock.to} by {due:%Y-%m-%d %H:%M} UTC ({when})"
-    )
+def _clocks(state: CaseState, now: datetime) -> list[dict[str, Any]]:
+    found = [read_clock(state, Catalog().clock(name), now) for name in state.playbook.clocks]
+    return [
+        {
+            "clock": one.clock.id,
+            "law": one.clock.law,
+            "to": one.clock.to,
+            "runs": state.value(f"incident.{one.clock.fact}"),
+            "standing": one.standing,
+            "starts": one.clock.starts,
+            "start": one.start.isoformat() if one.start else None,
+            "due": one.due.isoformat() if one.due else None,
+            "told": f"  clock  {one.clock.law}: {one.told}",
+        }
+        for one in found
+    ]
 
 
 def _next(work: Following, state: CaseState) -> list[str]:

@@ -1,8 +1,15 @@
-"""What messages say: the same few sentences wherever they go."""
+"""What messages and pages say: the same few sentences wherever they go."""
 
 from typing import NamedTuple
 
 from tasks.response.acting import Order
+
+_MARKUP = str.maketrans({each: "\\" + each for each in "\\`*_{}[]<>#|~!"})
+
+
+def plain(text: str) -> str:
+    """Returns text that Markdown shows as it is: titles and answers are never markup."""
+    return " ".join(text.split()).translate(_MARKUP)
 
 
 class Message(NamedTuple):

@@ -15,6 +15,7 @@ from prefect.client.schemas.filters import (
 )
 from prefect.client.schemas.objects import StateType
 
+from tasks.alarms.stage import raise_alarm_of_verification
 from tasks.domain.errors import EvidenceError
 from tasks.ledger.keys import trusted_keys
 from tasks.ledger.verify import verify_all
@@ -40,6 +41,7 @@ def verify_everything() -> dict[str, Any]:
     bad = [*found.problems, *(f"{run.run}: {p}" for run in found.runs for p in run.problems)]
     _show(found.ledger_size, len(found.runs), bad, len(found.garbage))
     if not found.ok:
+        raise_alarm_of_verification(bad)
         raise EvidenceError(f"{len(bad)} things do not verify: {'; '.join(bad)[:3000]}")
     return {
         "runs": len(found.runs),

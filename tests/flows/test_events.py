@@ -74,6 +74,7 @@ def test_a_hundred_equal_events_start_one_run(server: str, tmp_path: Path) -> No
     assert {run["parameters"]["place"] for run in runs} == {"s3://intake/bundles"}
     named = asked(server, "/automations/filter", {})
     assert sorted(one["name"] for one in named if one["name"].startswith("proofhouse")) == [
+        "proofhouse: answer an alarm",
         "proofhouse: reassess after a push",
         "proofhouse: show the registry as it is",
         "proofhouse: take in what was dropped",

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tasks.store.opening import open_store
 from tests.services.processes import wait_until
 from tests.simulators.subjects import linear_subject
 
+BUSY_TRIES = 20
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import sys
@@ -31,12 +34,20 @@ print(ask_for_answers(sys.argv[1]))
 
 
 def asked(url: str, path: str, body: Any = None) -> Any:
+    """Calls the API; a busy server with SQLite says 503, which is to be asked again."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(  # noqa: S310 - our own server on loopback
         f"{url}{path}", data=data, headers={"Content-Type": "application/json"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        return json.loads(answer.read() or b"null")
+    for attempt in range(BUSY_TRIES):
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            if error.code != 503 or attempt == BUSY_TRIES - 1:
+                raise
+            time.sleep(1)
+    raise AssertionError("the last attempt answers or raises")
 
 
 def paused(url: str) -> dict[str, Any] | None:

@@ -22,9 +22,17 @@ def flow_of(deployment: dict[str, Any]) -> Any:
     return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
 
 
+AGAIN = {"drill-monthly": "hold-drill"}
+"""Deployments of a flow that has one of its own name already: the same on a schedule."""
+
+
 def test_every_flow_is_deployed_once() -> None:
     files = {file.name for file in (ROOT / "flows").glob("*.py")} - {"__init__.py"}
-    deployed = [Path(one["entrypoint"].partition(":")[0]).name for one in DEPLOYMENTS]
+    deployed = [
+        Path(one["entrypoint"].partition(":")[0]).name
+        for one in DEPLOYMENTS
+        if one["name"] not in AGAIN
+    ]
     assert sorted(deployed) == sorted(files)
 
 
@@ -62,7 +70,7 @@ def test_a_deployment_is_its_flow_and_makes_a_good_form(deployment: dict[str, An
     from prefect.utilities.callables import parameter_schema  # noqa: PLC0415 - 3 s of imports
 
     flow = flow_of(deployment)
-    assert flow.name == deployment["name"]
+    assert flow.name == AGAIN.get(deployment["name"], deployment["name"])
     form = parameter_schema(flow).model_dump()
     fields = form["properties"]
     assert set(deployment["parameters"]) <= set(fields)

@@ -23,6 +23,7 @@ COMMANDS = (
     ["gateway", "keys", "list"], ["gateway", "keys", "revoke"], ["drift"], ["nightly"],
     ["canary", "start"], ["canary", "status"], ["canary", "signal"], ["canary", "promote"],
     ["canary", "rollback"], ["events", "listen"], ["events", "token"], ["registry", "add"],
+    ["events", "alarms"], ["events", "forward"],
     ["registry", "check"], ["registry", "export"], ["registry", "list"], ["registry", "promote"],
     ["registry", "rollback"], ["registry", "show"], ["registry", "sync"], ["registry", "withdraw"],
     ["manifest"], ["quarantine"], ["playbooks", "list"], ["playbooks", "export"],

@@ -11,15 +11,20 @@ import pytest
 
 from tasks.catalog.reading import Catalog
 from tasks.domain.case import Said
+from tasks.domain.digest import digest_of
+from tasks.domain.snapshot import RegistryEntry, Snapshot
+from tasks.gateway.telemetry import claim_part
 from tasks.inventory.vendors import VendorRegister
-from tasks.ledger.envelope import Moment, verify_envelope
+from tasks.ledger.envelope import Moment, read_envelope, verify_envelope
 from tasks.ledger.keys import trusted_keys
 from tasks.ledger.statement import moment_of
+from tasks.registry.registering import Why, promote, register
 from tasks.response import actions
 from tasks.response.acting import Acted, ActionError, Order, World, action, undoing
 from tasks.response.actions.evidence.snapshot import PAYLOAD_TYPE
 from tests.services.processes import wait_until
 from tests.tasks.inventory.records import ASSET
+from tests.tasks.registry.homes import MODEL, new_home
 from tests.tasks.response.cases import DETECTED, incident, world
 from tests.tasks.response.receivers import Receiver, mail_server, serving, syslog_server
 
@@ -133,10 +138,84 @@ def test_a_snapshot_names_what_there_is_and_is_signed(tmp_path: Path) -> None:
         dated=_taken,
         place="the snapshot",
     )
-    document = json.loads(opened.payload)
-    assert document["asset"]["asset"] == ASSET
-    assert [run["asset"] for run in document["runs"]] == [ASSET]
-    assert {"taken", "by", "on"} == set(document["custody"])
+    kept = Snapshot.parse(opened.payload)
+    assert kept.asset["asset"] == ASSET
+    assert [run["asset"] for run in kept.runs] == [ASSET]
+    assert kept.registry == RegistryEntry(
+        model="Acme Vision/digit-reader", problem="no registry is set up here"
+    )
+
+
+def test_a_snapshot_names_the_telemetry_of_the_days_that_count(tmp_path: Path) -> None:
+    place = world(tmp_path)
+    days = {"2026-10-24": False, "2026-10-25": True, "2026-11-01": True, "2999-01-01": False}
+    for day in days:
+        for gateway in ("digit-reader", "other"):
+            digest = place.store.put(f"{gateway} {day}".encode()).digest
+            place.store.claim(f"telemetry/{claim_part(gateway)}/{day}/spool", digest.encode())
+    kept = snapshot_of(done("evidence.snapshot", order(asset=ASSET), place), place)
+    assert kept.telemetry is not None
+    name = claim_part("digit-reader")
+    assert kept.telemetry.accounts == ("partner-1", "partner-2")
+    assert kept.telemetry.since == "2026-10-25"
+    assert kept.telemetry.parts == {
+        f"telemetry/{name}/{day}/spool": digest_of(f"digit-reader {day}".encode())
+        for day, counts in days.items()
+        if counts
+    }
+
+
+def test_a_snapshot_names_where_the_version_stands_and_every_link_of_its_log(
+    tmp_path: Path,
+) -> None:
+    home = new_home(tmp_path)
+    why = Why("a test", by="tester")
+    register(home.seal().run, home.registry, why)
+    state = promote(f"{MODEL}@1", "canary", home.registry, why)
+    (tmp_path / "place").mkdir()
+    place = world(tmp_path / "place")._replace(
+        store=home.store, database=home.registry.database, registry=home.registry
+    )
+    kept = snapshot_of(done("evidence.snapshot", order(asset=f"{MODEL}@1"), place), place)
+    assert kept.registry == RegistryEntry(
+        model=MODEL,
+        alias="canary",
+        registered=state.links[0].statement,
+        held={"canary": f"{MODEL}@1"},
+        links=tuple(link.statement for link in state.links),
+        head_index=state.links[-1].ledger_index,
+    )
+
+
+def test_a_chain_that_does_not_verify_is_told_and_stops_no_snapshot(tmp_path: Path) -> None:
+    home = new_home(tmp_path)
+    register(home.seal().run, home.registry, Why("a test", by="tester"))
+    for key in (home.path / "keys" / "trusted").iterdir():
+        key.unlink()
+    (tmp_path / "place").mkdir()
+    place = world(tmp_path / "place")._replace(
+        store=home.store, database=home.registry.database, registry=home.registry
+    )
+    kept = snapshot_of(done("evidence.snapshot", order(asset=f"{MODEL}@1"), place), place)
+    assert kept.registry is not None
+    assert kept.registry.problem
+    assert kept.registry.links == ()
+
+
+def test_a_snapshot_of_before_can_be_read() -> None:
+    first = {
+        "schema": "proofhouse.snapshot/1", "incident": incident().model_dump(mode="json"),
+        "case": "case-1", "asset": {"asset": ASSET}, "runs": [], "objects": {"run-1": {}},
+        "custody": {"taken": "2026-11-01T06:00:00+00:00", "by": "eve", "on": "host"},
+    }  # fmt: skip
+    kept = Snapshot.parse(json.dumps(first).encode())
+    assert (kept.telemetry, kept.registry) == (None, None)
+
+
+def snapshot_of(acted: Acted, place: World) -> Snapshot:
+    (digest,) = acted.evidence
+    data = place.store.get(digest)
+    return Snapshot.parse(read_envelope(data, payload_type=PAYLOAD_TYPE, place="it").payload)
 
 
 def test_a_mail_is_the_same_mail_each_time(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from tasks.response.actions.inventory import quarantine
 from tasks.response.case_log import known_cases
 from tasks.response.case_state import CaseState, Standing
 from tasks.response.following import alone, follow, tell, undo
+from tasks.response.telling import asked_of_people
 from tests.tasks.inventory.records import ASSET
 from tests.tasks.response.cases import PLAYBOOK, following, world
 
@@ -114,6 +115,20 @@ def test_an_action_is_undone_once(tmp_path: Path) -> None:
     for step, words in {"quarantine": "not done", "ticket": "cannot be undone"}.items():
         with pytest.raises(InvalidInputError, match=words):
             undo(work, step, by="Eve")
+
+
+def test_a_form_says_who_is_to_do_what_and_which_facts_are_missing(tmp_path: Path) -> None:
+    work = following(world(tmp_path), title="A <b>trigger</b> was found")
+    told = asked_of_people(work, follow(work, by="Eve"))
+    assert "**Incident lead: Declare it** (`declare`)" in told
+    assert "A \\<b\\>trigger\\</b\\> was found" in told
+    assert "- confirmed: not yet" in told
+    tell(work, by="Eve", step="declare", detail="seen")
+    assert "each true or false: `hostile`" in asked_of_people(work, follow(work, by="Eve"))
+    tell(work, by="Eve", said={"hostile": True}, detail="clear")
+    asked = asked_of_people(work, follow(work, by="Eve"))
+    assert "Shall the vendor be barred?" in asked
+    assert f"proofhouse approve step {work.name} gate" in asked
 
 
 def test_only_a_waiting_manual_step_can_be_said_to_be_done(tmp_path: Path) -> None:

@@ -17,12 +17,12 @@ from tasks.casework import read_document, take_up, world_of
 from tasks.catalog.drills import DrillEntry
 from tasks.catalog.playbooks import PlaybookEntry, Step
 from tasks.catalog.reading import Catalog, catalog_root
-from tasks.commands.drills import PASSED
 from tasks.domain.drill import Answers, DrillResult, Given, PlayerAnswer
 from tasks.domain.finding import References
 from tasks.domain.incident import Incident
 from tasks.response.case_state import Standing
 from tasks.response.following import follow
+from tasks.response.rehearsing.concluding import PASSED
 from tasks.response.tabletop import score
 from tasks.settings import read_settings
 

@@ -1,0 +1,1 @@
+"""Alarms of monitors: kept once each, handed on until answered, answered by playbooks."""

@@ -1,0 +1,1 @@
+"""Drills that are held from the orchestrator: sessions in the store, questions as typed forms."""
