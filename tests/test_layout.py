@@ -21,11 +21,11 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
     frozenset({"settings"}),
-    frozenset({"judging", "registry", "reports", "gateway", "response"}),
+    frozenset({"demo", "judging", "registry", "reports", "gateway", "response"}),
     frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
-    frozenset({"approving", "casework", "drifting", "dropping", "events", "forms", "nightly"})
-    | {"onboarding", "retaining", "reviewing", "scoring"},
-    frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
+    frozenset({"approving", "casework", "drifting", "drilling", "dropping", "events", "forms"})
+    | {"nightly", "onboarding", "retaining", "reviewing", "scoring"},
+    frozenset({"answering", "assuring", "cli", "commands", "governing", "guarding"})
     | {"looking", "orchestration", "responding"},
 )
 TOP_LEVEL = {
