@@ -23,6 +23,7 @@ from tasks.gateway.actions import gateway_folder
 from tasks.gateway.telemetry import parquet_bytes
 from tasks.gateway.window import telemetry_rows
 from tasks.ledger.keys import open_signer, trusted_keys
+from tasks.registry.serving import AcceptedModel
 from tasks.response.acting import World
 from tasks.response.following import Following
 from tasks.response.live.battle import Battle, Proof
@@ -40,6 +41,15 @@ from tasks.settings import Settings, read_settings
 from tasks.store.protocol import ObjectStore
 
 Told = Callable[[str], None]
+
+
+class _Terms(NamedTuple):
+    """How a drill is held."""
+
+    faster: float
+    team: str
+    seed: int
+    say: Told
 
 
 class LiveFire(NamedTuple):
@@ -80,27 +90,27 @@ def live_fire(
     sandbox = sandbox or open_sandbox(required=Level(settings.sandbox.required))
     kept = world_of(settings)
     kept.signer()  # a drill whose result cannot be signed is not begun
-    pace = faster or entry.faster
     with tempfile.TemporaryDirectory(prefix="proofhouse-drill-") as folder:
-        result = _held(entry, Path(folder), kept.store, sandbox, pace, team, seed, say)
+        terms = _Terms(faster or entry.faster, team, seed, say)
+        result = _held(entry, Path(folder), kept.store, sandbox, terms)
     before = last_live(kept.store, kept.trust(), entry.id)
     statement = keep_live(result, store=kept.store, signer=kept.signer())
     return LiveFire(entry, result, statement, before)
 
 
 def _held(
-    entry: LiveDrillEntry, folder: Path, keep: ObjectStore, sandbox: Sandbox, faster: float,
-    team: str, seed: int, say: Told,
-) -> LiveResult:  # fmt: skip
+    entry: LiveDrillEntry, folder: Path, keep: ObjectStore, sandbox: Sandbox, terms: _Terms
+) -> LiveResult:
     home, held = folder / "home", datetime.now(UTC).replace(microsecond=0)
-    ground = made_ground(home, sandbox, code=code_digest(), faster=faster, say=say)
+    say = terms.say
+    ground = made_ground(home, sandbox, code=code_digest(), faster=terms.faster, say=say)
     record = Record(lambda moment: say(_line(moment)))
     names = [deployment.name for deployment in DEPLOYMENTS]
     with outside(names, f"file:{home / 'siem.jsonl'}") as world_outside:
-        parts = ground.gateway()
-        with served(parts) as port:
+        canary = _prepared(entry, ground)
+        with served(ground.gateway(canary)) as port:
             say("the gateway answers, honest callers ask; the attack begins")
-            battle = Battle(entry, ground, record, port, faster, seed)
+            battle = Battle(entry, ground, record, port, terms.faster, terms.seed, canary=canary)
             proofs = _fought(battle, _world(ground, world_outside))
     found = measured(battle)
     judged = tuple(objectives(battle, found, proofs))
@@ -109,9 +119,9 @@ def _held(
         version=entry.version,
         entry=entry_digest(entry),
         playbook=entry_digest(Catalog().playbook(entry.playbook)),
-        team=team,
+        team=terms.team,
         held=held,
-        faster=faster,
+        faster=terms.faster,
         detected_by=found.detected_by,
         seconds_to_detect=found.to_detect,
         seconds_to_contain=found.to_contain,
@@ -129,11 +139,19 @@ def _held(
     )
 
 
+def _prepared(entry: LiveDrillEntry, ground: Ground) -> AcceptedModel | None:
+    """Lets the attack do what lies before the drill; returns the model it brought into service."""
+    module = importlib.import_module(f"tasks.response.live.attacks.{entry.attack.name}")
+    prepare: Callable[[Ground], AcceptedModel | None] = getattr(module, "prepare", lambda _: None)
+    return prepare(ground)
+
+
 def _fought(battle: Battle, world: World) -> dict[str, Proof]:
     """Runs the attack and the response amid honest traffic; returns what was proven after it."""
     entry = battle.entry
+    who = "robbed" if entry.attack.stolen else "stranger"
     battle.lines = [
-        battle.line(f"stranger-{number + 1}", entry.attack.role)
+        battle.line(f"{who}-{number + 1}", entry.attack.role)
         for number in range(entry.attack.accounts)
     ]
     honest = [

@@ -1,4 +1,4 @@
-"""What a live-fire drill must look like: a real attack, who answers what, and how far it may get."""
+"""What a live-fire drill must look like: a real attack, who answers, how far it may get."""
 
 from collections.abc import Iterator
 from typing import Annotated, Self
@@ -26,6 +26,8 @@ class Attack(Frozen):
     role: Name = "partner"
     """Of its accounts at the gateway; the product's own roles, at the story's pace."""
     accounts: int = Field(default=0, ge=0, le=20)
+    stolen: bool = False
+    """Whether the accounts are honest customers', whose keys the attacker has."""
     budget: int = Field(ge=1, le=100_000)
     per_second: float = Field(default=1, gt=0, le=1000)
 

@@ -38,7 +38,7 @@ KINDS: dict[Kind, type[Entry]] = {
     "live_drills": LiveDrillEntry,
 }
 LIVE = "live"
-"""The family of ``catalogs/drills`` whose entries are live-fire drills, with a schema of their own."""
+"""The family of ``catalogs/drills`` whose entries are live-fire drills: a schema of its own."""
 E_ = TypeVar("E_", bound=Entry)
 
 

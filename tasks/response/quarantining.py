@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from securesystemslib.signer import Signer
 
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
@@ -22,7 +23,8 @@ from tasks.domain.frozen import canonical_json
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import RunRecord
 from tasks.inventory.rows import Run
-from tasks.ledger.statement import STATEMENT_TYPE
+from tasks.ledger.envelope import sign_envelope
+from tasks.ledger.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from tasks.sandbox.protocol import Array
 from tasks.store.protocol import ObjectStore
 
@@ -123,6 +125,17 @@ def statement(
             },
         }
     )
+
+
+def keep(
+    record: RunRecord, cut: Quarantine, store: ObjectStore, *, signer: Signer, rollback: str | None
+) -> Digest:
+    """Signs what was cut out of a run's data and claims it for the run; returns the envelope."""
+    told = statement(record, cut, store, rollback=rollback)
+    envelope = sign_envelope(told, payload_type=PAYLOAD_TYPE, signer=signer)
+    digest = store.put(envelope).digest
+    store.claim(QUARANTINES + record.run, digest.encode())
+    return digest
 
 
 def recipe(record: RunRecord, cut: Quarantine, clean: str) -> dict[str, Any]:

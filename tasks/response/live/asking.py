@@ -22,6 +22,8 @@ class Said(NamedTuple):
     """(items, shown) classes, the likeliest first."""
     probabilities: Array | None = None
     """(items, shown), of those classes; None where only labels are shown."""
+    version: str = ""
+    """The run that let the model in which answered."""
 
     @property
     def answered(self) -> bool:
@@ -102,7 +104,11 @@ class Line:
         if response.status != ANSWERED:
             return Said(response.status, str(document.get("reason", "")))
         tensors = {each["name"]: _array(each) for each in document["outputs"]}
-        return Said(ANSWERED, "", tensors["labels"].astype(np.int64), tensors.get("probabilities"))
+        return Said(
+            ANSWERED, labels=tensors["labels"].astype(np.int64),
+            probabilities=tensors.get("probabilities"),
+            version=str(document.get("model_version", "")),
+        )  # fmt: skip
 
 
 def _array(tensor: dict[str, object]) -> Array:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from tasks.domain.errors import ProofhouseError
 from tasks.response.following import Following, alone, follow
@@ -89,7 +90,7 @@ def _trigger(battle: Battle) -> str:
     return battle.entry.detection.trigger.replace(".", "_")
 
 
-def _module(folder: str, name: str) -> "Callable[..., object] | object":
+def _module(folder: str, name: str) -> Any:
     return importlib.import_module(f"tasks.response.live.{folder}.{name}")
 
 

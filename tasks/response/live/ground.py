@@ -189,9 +189,8 @@ def drill_policy(faster: float) -> GatewayPolicy:
         for name, role in GatewayPolicy().roles.items()
     }
     keeping = Keeping(batch_seconds=5)
-    return GatewayPolicy(
-        roles=roles, keeping=keeping, watch=Watch(alarms_per_10k_accounts_week=BUDGET)
-    )
+    watch = Watch(alarms_per_10k_accounts_week=BUDGET)
+    return GatewayPolicy(roles=roles, keeping=keeping, watch=watch, canary_percent=30)
 
 
 def answers_of(network: nn.Module, inputs: Array) -> Array:

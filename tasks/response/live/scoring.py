@@ -45,7 +45,7 @@ def measured(battle: Battle) -> Measured:
     return Measured(
         detected_by=sighting.by if sighting else "",
         to_detect=None if sighting is None else max(0.0, record.at(sighting.at)),
-        to_contain=_accounts_contained(battle) if asks else _steps_contained(battle),
+        to_contain=_contained(battle, sighting),
         leaked=sum(shot.items for shot in record.attack if shot.answered) if asks else None,
         fidelity=_fidelity(battle, battle.target) if battle.target else None,
         benign=len(benign),
@@ -98,6 +98,16 @@ def improvements(
 
 def _first(battle: Battle) -> Sighting | None:
     return min(battle.sightings, key=lambda one: one.at, default=None)
+
+
+def _contained(battle: Battle, sighting: Sighting | None) -> float | None:
+    """Returns how long the attack went on after it was noticed, by its own shots if it has any."""
+    if battle.entry.attack.accounts:
+        return _accounts_contained(battle)
+    if sighting is None or not battle.record.attack:
+        return _steps_contained(battle)
+    latest = [shot.at for shot in battle.record.attack if shot.answered][-1:]
+    return max(0.0, *(at - battle.record.at(sighting.at) for at in latest), 0.0)
 
 
 def _accounts_contained(battle: Battle) -> float | None:

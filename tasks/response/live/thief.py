@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from tasks.domain.bundle import ModelSpec
 from tasks.domain.errors import GatewayUnavailableError
@@ -43,7 +44,7 @@ class StolenTarget:
     """
 
     access = Access.SCORES
-    module = None
+    module: nn.Module | None = None
 
     def __init__(
         self, spec: ModelSpec, lines: Sequence[Line], record: Record, *,

@@ -53,7 +53,7 @@ def act(order: Order, world: World) -> Acted:
     told = _told(world, digest)
     rows = Digest(told["rows"]["digest"])
     return Acted(
-        f"{told['queries']} answered questions of {len(told['accounts'])} accounts sealed as {rows}",
+        f"{told['queries']} answers to {', '.join(told['accounts'])} sealed as {rows}",
         said={"captured": rows, "queries": told["queries"], "features": told["features"]},
         evidence=(digest, rows),
     )

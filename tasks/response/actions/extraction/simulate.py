@@ -151,8 +151,8 @@ def _recalled(captured: _Rows, held: _Rows) -> Array:
 
 def _split(others: _Rows) -> tuple[_Rows, _Rows]:
     """Returns rows to learn from and rows to judge by: no input is in both."""
-    unique = np.unique(np.array(others.hashes), return_index=True)[1] if others.hashes else []
-    order = np.random.default_rng(SEED).permutation(np.asarray(unique, np.int64))
+    first = {text: place for place, text in reversed(list(enumerate(others.hashes)))}
+    order = np.random.default_rng(SEED).permutation(np.array(sorted(first.values()), np.int64))
     half = len(order) // 2
     return others.part(order[:half]), others.part(order[half:])
 

@@ -10,7 +10,7 @@ from tasks.response.live.thief import BarredError
 
 
 def launch(battle: Battle) -> None:
-    """Copies the model through the drill's accounts until they are barred or the budget is spent."""
+    """Copies the model through the accounts until they are barred or the budget is spent."""
     target, people = battle.aim(), battle.ground.people
     with contextlib.suppress(BarredError):
         data_free(
