@@ -103,7 +103,11 @@ def _held(
 ) -> LiveResult:
     home, held = folder / "home", datetime.now(UTC).replace(microsecond=0)
     say = terms.say
-    ground = made_ground(home, sandbox, code=code_digest(), faster=terms.faster, say=say)
+    ground = made_ground(
+        home, sandbox, code=code_digest(), faster=terms.faster, say=say,
+        # Whoever is noticed by other means needs no monitor of queries.
+        watched=entry.detection.trigger.startswith("gateway."),
+    )  # fmt: skip
     record = Record(lambda moment: say(_line(moment)))
     names = [deployment.name for deployment in DEPLOYMENTS]
     with outside(names, f"file:{home / 'siem.jsonl'}") as world_outside:

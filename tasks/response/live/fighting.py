@@ -18,7 +18,7 @@ from tasks.response.following import Following, alone, follow
 from tasks.response.live.battle import Battle, Sighting, TakeUp
 from tasks.response.live.people import play_case
 
-LOOK_SECONDS, QUIET_SECONDS = 0.1, 1.0
+LOOK_SECONDS, QUIET_SECONDS = 0.1, 2.0
 LAST_LOOKS_SECONDS = 3.0
 """How long alarms are waited for after the last shot."""
 LONGEST_SECONDS = 150.0

@@ -22,6 +22,7 @@ from tasks.detectors.telemetry.traffic import Pool
 from tasks.domain.bundle import BundleSpec, Dataset, FileEntry, Subject
 from tasks.domain.digest import Digest
 from tasks.domain.errors import ProofhouseError
+from tasks.domain.promotion import Alias
 from tasks.gateway.actions import gateway_folder
 from tasks.gateway.calibrating import imitated, write_calibration
 from tasks.gateway.keys import KeyRing
@@ -39,7 +40,7 @@ from tasks.store.protocol import ObjectStore
 
 VENDOR, MODEL = "Proving Ground", "digit-reader"
 TRAINING, THIEVES, CLIENTS = 700, 300, 500
-EPOCHS = 12
+EPOCHS = 20
 CLASSES = 10
 IMITATED, BUDGET = 500, 200.0
 """Clients that calibrate the monitors, and false alarms for 10,000 accounts and week: many, because
@@ -95,8 +96,18 @@ class Ground(NamedTuple):
         return KeyRing(gateway_folder(self.home)).add(account, role)[0]
 
 
-def made_ground(home: Path, sandbox: Sandbox, *, code: Digest, faster: float, say: Say) -> Ground:
+def made_ground(
+    home: Path, sandbox: Sandbox, *, code: Digest, faster: float, watched: bool, say: Say
+) -> Ground:
     """Makes the ground in an empty folder: seconds of one core.
+
+    Args:
+        home: Of the drill; made here.
+        sandbox: Opens models and data.
+        code: Digest of the sources that run.
+        faster: Seconds of the story in a real one.
+        watched: Whether the gateway's monitors are calibrated, which takes most of the time.
+        say: Is told what takes time.
 
     Raises:
         GroundError: The model is not accepted.
@@ -114,19 +125,24 @@ def made_ground(home: Path, sandbox: Sandbox, *, code: Digest, faster: float, sa
     subject = subject_of(place.store, onnx_bytes(network), version="1.0", people=people)
     model = admitted(assessor, subject, alias="champion")
     ground = Ground(place.home, place, assessor, people, network, model, drill_policy(faster))
-    say("calibrating the gateway's monitors on imitated clients")
-    write_calibration(
-        ground.home,
-        imitated(
-            ground.pool, lambda inputs: answers_of(network, inputs),
-            kept_features(model, ground.policy, ground.home),
-            accounts=IMITATED, budget=BUDGET / 10_000, seed=1,
-        ),
-    )  # fmt: skip
+    if watched:
+        say("calibrating the gateway's monitors on imitated clients")
+        _calibrate(ground)
     return ground
 
 
-def admitted(assessor: Assessor, subject: Subject, *, alias: str) -> AcceptedModel:
+def _calibrate(ground: Ground) -> None:
+    write_calibration(
+        ground.home,
+        imitated(
+            ground.pool, lambda inputs: answers_of(ground.network, inputs),
+            kept_features(ground.model, ground.policy, ground.home),
+            accounts=IMITATED, budget=BUDGET / 10_000, seed=1,
+        ),
+    )  # fmt: skip
+
+
+def admitted(assessor: Assessor, subject: Subject, *, alias: Alias) -> AcceptedModel:
     """Assesses, registers and promotes a model.
 
     Raises:
@@ -137,8 +153,7 @@ def admitted(assessor: Assessor, subject: Subject, *, alias: str) -> AcceptedMod
     if register(record.run, assessor.place, why) is None:
         reasons = "; ".join(record.decision.reasons)
         raise GroundError(f"the drill's model {record.asset} was not accepted: {reasons}")
-    if alias in {"canary", "champion"}:
-        promote(record.asset, "canary" if alias == "canary" else "champion", assessor.place, why)
+    promote(record.asset, alias, assessor.place, why)
     return accepted_model(record.asset, assessor.place)
 
 
