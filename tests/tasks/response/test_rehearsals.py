@@ -168,15 +168,20 @@ def test_playbooks_cite_well_formed_ids(name: str) -> None:
 
 
 @pytest.mark.skipif(not REFERENCE, reason="PROOFHOUSE_TEST_REFERENCE names no reference data")
-@pytest.mark.parametrize("kind", ["playbooks", "drills"])
-def test_every_id_that_is_cited_exists(kind: Literal["playbooks", "drills"]) -> None:
+@pytest.mark.parametrize("kind", ["playbooks", "drills", "live_drills"])
+def test_every_id_that_is_cited_exists(
+    kind: Literal["playbooks", "drills", "live_drills"],
+) -> None:
     known = (known_in("mitre-atlas/ATLAS.yaml") | known_in("owasp-index.yaml")
              | known_in("nist-ai-rmf/ai-rmf-1.0-core.json")
              | known_in("nist-ai-100-2/ai-100-2-e2025-taxonomy.yaml"))  # fmt: skip
     with (Path(REFERENCE) / "control-map.csv").open(encoding="utf-8", newline="") as rows:
         controls = {row["id"] for row in csv.DictReader(rows)}
     for name in CATALOG.ids(kind):
-        entry = CATALOG.playbook(name) if kind == "playbooks" else CATALOG.drill(name)
+        entry = {
+            "playbooks": CATALOG.playbook, "drills": CATALOG.drill,
+            "live_drills": CATALOG.live_drill,
+        }[kind](name)  # fmt: skip
         cited = {one for catalog in IDS for one in getattr(entry.references, catalog)}
         assert cited <= known, name
         assert set(getattr(entry, "controls", ())) <= controls, name

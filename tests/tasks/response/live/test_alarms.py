@@ -23,7 +23,9 @@ def test_the_earliest_alarm_dates_the_incident_and_all_accounts_are_in_it() -> N
     assert found.asset == "Acme/x@1"
     assert found.facts == {"known": True}
     assert "b: flood@25 at 3.2, threshold 2, after 75 queries" in found.summary
-    assert found == incident_of([line("b", 4), line("a", 2)], asset="Acme/x@1", facts={"known": True})
+    assert found == incident_of(
+        [line("b", 4), line("a", 2)], asset="Acme/x@1", facts={"known": True}
+    )
 
 
 def test_quotas_and_monitors_trigger_what_playbooks_name() -> None:

@@ -93,9 +93,7 @@ def test_the_extraction_drill_keeps_the_bars() -> None:
         ),
     ],
 )
-def test_what_leads_nowhere_is_told(
-    tmp_path: Path, change: dict[str, object], told: str
-) -> None:
+def test_what_leads_nowhere_is_told(tmp_path: Path, change: dict[str, object], told: str) -> None:
     root = tmp_path / "catalogs"
     shutil.copytree(catalog_root(), root)
     file = root / "drills" / "live" / "extraction_by_three_accounts.yaml"
