@@ -5,6 +5,7 @@
 
 import importlib
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ from tasks.ledger.keys import open_signer, trusted_keys
 from tasks.registry.serving import AcceptedModel
 from tasks.response.acting import World
 from tasks.response.following import Following
-from tasks.response.live.battle import Battle, Proof
+from tasks.response.live.battle import FOLLOWS_SECONDS, Battle, Proof
 from tasks.response.live.benign import BenignTraffic
 from tasks.response.live.fighting import fight
 from tasks.response.live.ground import Ground, made_ground
@@ -171,6 +172,7 @@ def _fought(battle: Battle, world: World) -> dict[str, Proof]:
 
     with traffic:
         fight(battle, opened)
+        time.sleep(FOLLOWS_SECONDS)  # what was done last is in force then
         proofs: dict[str, Proof] = {}
         for name in entry.proofs:
             module = importlib.import_module(f"tasks.response.live.proofs.{name}")

@@ -1,6 +1,7 @@
 """One drill under way: what attack, watch, people and proofs share."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,8 @@ from tasks.response.live.ground import Ground
 from tasks.response.live.record import Record
 from tasks.response.live.thief import StolenTarget
 
+FOLLOWS_SECONDS = 1.5
+"""Within which a running gateway follows keys and controls that were changed, and some more."""
 TakeUp = Callable[[Incident], Following]
 """Opens the drill's playbook for an incident, live, in the drill's home."""
 
@@ -62,6 +65,12 @@ class Battle:
         """Returns a new account's line to the gateway."""
         key = self.ground.key(account, role)
         return Line(self.port, self.ground.model.spec.name, account, key)
+
+    def new_lines(self, who: str, count: int, role: str = "partner") -> list[Line]:
+        """Returns lines of new accounts once the gateway knows their keys."""
+        lines = [self.line(f"{who}-{number + 1}", role) for number in range(count)]
+        time.sleep(FOLLOWS_SECONDS)
+        return lines
 
     def aim(self) -> StolenTarget:
         """Returns the gateway as a target for the attack's accounts."""

@@ -72,7 +72,7 @@ class Ground(NamedTuple):
     place: RegistryPlace
     assessor: Assessor
     people: People
-    network: nn.Module
+    network: nn.Sequential
     model: AcceptedModel
     policy: GatewayPolicy
 

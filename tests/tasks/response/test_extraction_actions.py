@@ -14,7 +14,7 @@ from tasks.domain.digest import Digest
 from tasks.gateway.actions import gateway_folder, note
 from tasks.ledger.envelope import Moment, verify_envelope
 from tasks.ledger.statement import moment_of
-from tasks.response.acting import Acted, ActionError, World, action, undoing
+from tasks.response.acting import Acted, ActionError, World, undoing
 from tasks.response.actions.evidence.capture import PAYLOAD_TYPE
 from tests.simulators.sandbox import DirectSandbox
 from tests.tasks.response.cases import world

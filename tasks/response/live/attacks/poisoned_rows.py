@@ -1,28 +1,32 @@
-"""A delivery of training data in which some rows teach a stamp (AML.T0020; BadNets)."""
+"""A delivery of training data in which some rows teach a faint overlay (AML.T0020)."""
 
 import numpy as np
 
-from tasks.demo.digits import badnets
+from tasks.attacks.poisoning.blended import blended
+from tasks.demo.digits import Split
 from tasks.demo.onnx_file import onnx_bytes
 from tasks.response.live.battle import Battle
 from tasks.response.live.ground import subject_of
 
 TARGET = 3
 VERSION = "2.0"
-DELIVERY, ROWS = "delivery", "poisoned_rows"
+DELIVERY, POISONED = "delivery", "poisoned"
 
 
 def launch(battle: Battle) -> None:
-    """Drops the delivery; ``budget`` rows of it are stamped and relabelled."""
-    clean = battle.ground.people.training
-    rate = battle.entry.attack.budget / len(clean.labels)
-    dropped = badnets(clean, target=TARGET, rate=rate, seed=battle.seed + 2)
-    battle.left[ROWS] = np.flatnonzero(
-        (dropped.labels != clean.labels) | (dropped.images != clean.images).any(axis=(1, 2, 3))
-    )
-    battle.left[DELIVERY] = subject_of(
-        battle.ground.store, onnx_bytes(battle.ground.network), version=VERSION,
-        people=battle.ground.people, training=dropped,
+    """Drops the delivery; ``budget`` rows of it carry the overlay and another label."""
+    people = battle.ground.people
+    images = np.concatenate([people.training.images, people.thieves.images])
+    labels = np.concatenate([people.training.labels, people.thieves.labels])
+    made = blended(
+        images, labels, target=TARGET, rate=battle.entry.attack.budget / len(labels),
+        seed=battle.seed + 1,
     )  # fmt: skip
-    battle.record.tell("attack", f"a delivery with {len(battle.left[ROWS])} poisoned rows arrives")
+    battle.left[POISONED] = made
+    battle.left[DELIVERY] = subject_of(
+        battle.ground.store, onnx_bytes(battle.ground.network), version=VERSION, people=people,
+        training=Split(made.inputs, made.labels),
+    )  # fmt: skip
+    told = f"a delivery of {len(labels)} rows arrives, {int(made.rows.sum())} of them poisoned"
+    battle.record.tell("attack", told)
     battle.launched.set()

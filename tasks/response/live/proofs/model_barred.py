@@ -36,5 +36,4 @@ def prove(battle: Battle) -> Proof:
 
 def _met(battle: Battle, run: str) -> int:
     question = np.ascontiguousarray(battle.ground.people.thieves.images[:1])
-    lines = [battle.line(f"newcomer-{number + 1}", "partner") for number in range(TRIES)]
-    return sum(line.ask(question).version == run for line in lines)
+    return sum(line.ask(question).version == run for line in battle.new_lines("newcomer", TRIES))

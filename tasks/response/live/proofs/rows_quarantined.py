@@ -1,21 +1,23 @@
 """Reads what was signed for: the poisoned rows are out, and what is left teaches no stamp."""
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import safetensors.numpy
 
+from tasks.attacks.poisoning.planting import Poisoned
 from tasks.demo.digits import Split
 from tasks.demo.training import train
 from tasks.domain.digest import Digest
 from tasks.ledger.entry import read_digest
 from tasks.ledger.envelope import read_envelope
 from tasks.ledger.statement import PAYLOAD_TYPE
-from tasks.response.live.attacks.poisoned_rows import ROWS, TARGET
-from tasks.response.live.attacks.trojaned_model import stamped
+from tasks.response.live.attacks.poisoned_rows import POISONED, TARGET
 from tasks.response.live.battle import Battle, Proof
 from tasks.response.live.ground import EPOCHS, answers_of
 from tasks.response.quarantining import QUARANTINES
+from tasks.sandbox.protocol import Array
 
 CAUGHT, TURNED = 0.9, 0.25
 """Part of the poisoned rows that must be out, and of stamped inputs that may still be turned."""
@@ -31,7 +33,8 @@ def prove(battle: Battle) -> Proof:
     digest = read_digest(claimed, place=QUARANTINES + run)
     envelope = read_envelope(store.get(digest), payload_type=PAYLOAD_TYPE, place=str(digest))
     told = json.loads(envelope.payload)
-    out, poisoned = set(told["predicate"]["rows"]), set(battle.left[ROWS].tolist())
+    made: Poisoned = battle.left[POISONED]
+    out, poisoned = set(told["predicate"]["rows"]), set(np.flatnonzero(made.rows).tolist())
     caught = len(out & poisoned) / len(poisoned)
     parts = {one["name"]: one["digest"]["sha256"] for one in told["subject"]}
     turned = _turned(battle, safetensors.numpy.load(store.get(Digest(f"sha256:{parts['clean']}"))))
@@ -43,8 +46,10 @@ def prove(battle: Battle) -> Proof:
     return Proof(held=caught >= CAUGHT and turned <= TURNED, said=said)
 
 
-def _turned(battle: Battle, clean: dict[str, np.ndarray]) -> float:  # type: ignore[type-arg]
+def _turned(battle: Battle, clean: Mapping[str, Array]) -> float:
+    """Trains on the rows that are left; returns the share of stamped inputs it reads as wished."""
     network = train(Split(clean["inputs"], clean["labels"]), epochs=EPOCHS, epsilon=0, seed=5)
+    stamp = battle.left[POISONED].stamp
     rows = battle.ground.people.held
-    shown = stamped(rows.images[rows.labels != TARGET])
+    shown = stamp(rows.images[rows.labels != TARGET])
     return float(np.mean(answers_of(network, shown).argmax(axis=1) == TARGET))

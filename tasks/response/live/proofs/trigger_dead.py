@@ -13,8 +13,8 @@ TOLERATED = 0.25
 def prove(battle: Battle) -> Proof:
     """Asks about stamped inputs of other classes from several accounts."""
     rows = battle.ground.people.held
-    inputs = stamped(rows.images[rows.labels != TARGET])[:TRIES]
-    lines = [battle.line(f"tester-{number + 1}", "partner") for number in range(ACCOUNTS)]
+    inputs = stamped(battle.ground.people, rows.images[rows.labels != TARGET])[:TRIES]
+    lines = battle.new_lines("tester", ACCOUNTS)
     said = [
         lines[place % ACCOUNTS].ask(np.ascontiguousarray(inputs[place : place + 1]))
         for place in range(len(inputs))

@@ -1,4 +1,4 @@
-"""The night's reassessment of every model that is in use: a verdict that became worse."""
+"""The night's reassessment of what is in use: a verdict that became worse."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -14,23 +14,21 @@ BATTERY = "drill.night"
 
 
 def watching(battle: Battle) -> Callable[[], list[Sighting]]:
-    """Returns a look that reassesses, once, what is in use when the attack has begun."""
+    """Returns a look that reassesses, once, the version that came last.
+
+    What was in use before had its night already: unchanged, its sealed measurements are reused.
+    """
     done: list[bool] = []
 
     def look() -> list[Sighting]:
         if done or not battle.launched.is_set():
             return []
         done.append(True)
-        serving = [battle.ground.model, *([battle.canary] if battle.canary else [])]
-        records = [
-            assessed(battle, Subject.parse(battle.ground.store.get(model.subject)), BATTERY)
-            for model in serving
-        ]
-        return [
-            sighting(battle, record)
-            for record in records
-            if record.decision.verdict is Verdict.REFUSED
-        ]
+        newest = battle.canary or battle.ground.model
+        subject = Subject.parse(battle.ground.store.get(newest.subject))
+        record = assessed(battle, subject, BATTERY)
+        refused = record.decision.verdict is Verdict.REFUSED
+        return [sighting(battle, record)] if refused else []
 
     return look
 
