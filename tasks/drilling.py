@@ -154,17 +154,13 @@ def _prepared(entry: LiveDrillEntry, ground: Ground) -> AcceptedModel | None:
 def _fought(battle: Battle, world: World) -> dict[str, Proof]:
     """Runs the attack and the response amid honest traffic; returns what was proven after it."""
     entry = battle.entry
-    who = "robbed" if entry.attack.stolen else "stranger"
-    battle.lines = [
-        battle.line(f"{who}-{number + 1}", entry.attack.role)
-        for number in range(entry.attack.accounts)
-    ]
-    honest = [
-        battle.line(f"customer-{number + 1}", "partner") for number in range(entry.benign.accounts)
-    ]
+    attack, benign = entry.attack, entry.benign
+    who = "robbed" if attack.stolen else "stranger"
+    honest = battle.new_lines("customer", benign.accounts)
+    battle.lines = battle.new_lines(who, attack.accounts, attack.role) if attack.accounts else []
     traffic = BenignTraffic(
         honest, battle.ground.pool, battle.record,
-        per_second=entry.benign.per_second * battle.faster, seed=battle.seed,
+        per_second=benign.per_second * battle.faster, seed=battle.seed,
     )  # fmt: skip
 
     def opened(incident: Incident) -> Following:

@@ -75,9 +75,9 @@ class Record:
         """Counts requests in stretches of half a second, from the first shot on."""
         counts: dict[int, dict[str, int]] = {}
         for side, shots in (("attack", self.attack), ("benign", self.benign)):
-            for shot in shots:
+            for shot in (each for each in shots if each.at >= 0):
                 word = f"{side}_{'answered' if shot.answered else 'refused'}"
-                stretch = counts.setdefault(max(0, int(shot.at / BIN_SECONDS)), {})
+                stretch = counts.setdefault(int(shot.at / BIN_SECONDS), {})
                 stretch[word] = stretch.get(word, 0) + 1
         return tuple(_volley(place, counts[place]) for place in sorted(counts))
 
