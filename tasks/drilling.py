@@ -116,7 +116,10 @@ def _held(
         with served(ground.gateway(canary)) as port:
             say("the gateway answers, honest callers ask; the attack begins")
             battle = Battle(entry, ground, record, port, terms.faster, terms.seed, canary=canary)
-            proofs = _fought(battle, _world(ground, world_outside))
+            try:
+                proofs = _fought(battle, _world(ground, world_outside))
+            finally:
+                battle.hang_up()
     found = measured(battle)
     judged = tuple(objectives(battle, found, proofs))
     return LiveResult(

@@ -193,8 +193,10 @@ class Catalog:
             yield "playbook", drill.playbook
             return
         playbook = self.playbook(drill.playbook)
-        if drill.detection.trigger not in playbook.triggers:
-            yield "trigger of its playbook", drill.detection.trigger
+        event = drill.detection.trigger
+        # A playbook may name an event with a kind behind a dot: gateway.alarm.flood.
+        if not any(f"{each}.".startswith(f"{event}.") for each in playbook.triggers):
+            yield "trigger of its playbook", event
         people = {step.id for step in playbook.steps if step.action is None}
         yield from (("step of people", step) for step in sorted(set(drill.replies) - people))
         steps = {step.id for step in playbook.steps}

@@ -60,11 +60,20 @@ class Battle:
     """Set when what the attack drops lies where it was meant to."""
     sightings: list[Sighting] = field(default_factory=list)
     cases: list[Following] = field(default_factory=list)
+    opened: list[Line] = field(default_factory=list)
+    """Every line of anybody, to be hung up at the end."""
 
     def line(self, account: str, role: str) -> Line:
         """Returns a new account's line to the gateway."""
         key = self.ground.key(account, role)
-        return Line(self.port, self.ground.model.spec.name, account, key)
+        line = Line(self.port, self.ground.model.spec.name, account, key)
+        self.opened.append(line)
+        return line
+
+    def hang_up(self) -> None:
+        """Closes every line; nobody may be asking any more."""
+        for line in self.opened:
+            line.close()
 
     def new_lines(self, who: str, count: int, role: str = "partner") -> list[Line]:
         """Returns lines of new accounts once the gateway knows their keys."""
