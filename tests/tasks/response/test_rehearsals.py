@@ -104,7 +104,8 @@ def test_a_dry_run_reaches_the_end(
     state = follow(work, by="a test")
     assert state.closed
     for step in playbook.steps:
-        skipped = step.when is not None and said is not None and step.when.equals is not said
+        told = step.when if step.when and step.when.value.startswith("incident.") else None
+        skipped = told is not None and said is not None and told.equals is not said
         assert state.standing(step) is (Standing.SKIPPED if skipped else Standing.DONE), step.id
 
 
