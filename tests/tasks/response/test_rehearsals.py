@@ -15,6 +15,7 @@ import yaml
 
 from tasks.casework import read_document, take_up, world_of
 from tasks.catalog.drills import DrillEntry
+from tasks.catalog.live_drills import LiveDrillEntry
 from tasks.catalog.playbooks import PlaybookEntry, Step
 from tasks.catalog.reading import Catalog, catalog_root
 from tasks.commands.drills import PASSED
@@ -179,13 +180,17 @@ def test_every_id_that_is_cited_exists(
     with (Path(REFERENCE) / "control-map.csv").open(encoding="utf-8", newline="") as rows:
         controls = {row["id"] for row in csv.DictReader(rows)}
     for name in CATALOG.ids(kind):
-        entry = {
-            "playbooks": CATALOG.playbook, "drills": CATALOG.drill,
-            "live_drills": CATALOG.live_drill,
-        }[kind](name)  # fmt: skip
+        entry = cited_by(kind, name)
         cited = {one for catalog in IDS for one in getattr(entry.references, catalog)}
         assert cited <= known, name
         assert set(getattr(entry, "controls", ())) <= controls, name
+
+
+def cited_by(kind: str, name: str) -> PlaybookEntry | DrillEntry | LiveDrillEntry:
+    """Returns an entry that cites."""
+    if kind == "live_drills":
+        return CATALOG.live_drill(name)
+    return CATALOG.playbook(name) if kind == "playbooks" else CATALOG.drill(name)
 
 
 def known_in(place: str) -> set[str]:
