@@ -10,7 +10,7 @@ from tasks.domain.drill import DrillResult
 from tasks.domain.live_drill import LiveResult
 from tasks.reports.html import number, packaged, shown, style_hash
 from tasks.response.live.comparing import compared, same_terms
-from tasks.response.live.picture import live_legend, live_timeline
+from tasks.response.live.picture import LANE_WORDS, live_legend, live_timeline
 from tasks.response.timeline import legend, timeline
 
 WORDS = {"declare": "Declared", "contain": "Contained", "notify": "Notified"}
@@ -49,6 +49,7 @@ def render_live_fire(
         same_terms=same_terms(before, result),
         picture=live_timeline(result),
         legend=live_legend(),
+        lane_words=LANE_WORDS,
     )
 
 

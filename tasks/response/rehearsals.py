@@ -25,8 +25,8 @@ from tasks.store.protocol import ObjectStore
 DRILLS, ITEMS = "drills/", "improvements/"
 PAYLOAD_TYPE = "application/vnd.proofhouse.drill+json"
 LIVE_TYPE = "application/vnd.proofhouse.live-drill+json"
-LIVE = "live/"
-"""Live-fire results are claimed as ``drills/live/<drill>/<result>``."""
+LIVE, EVIDENCE = "live/", "/evidence/"
+"""Live-fire results are claimed as ``drills/live/<drill>/<result>``, what they rest on below it."""
 
 
 class Closing(Frozen):
@@ -76,6 +76,9 @@ def keep_live(result: LiveResult, *, store: ObjectStore, signer: Signer) -> Dige
     place = f"{DRILLS}{LIVE}{result.drill}/{result.name}"
     if not store.claim(place, digest.encode()):
         digest = read_digest(store.claimed(place) or b"", place=place)
+    for name, kept in result.evidence.items():
+        # Claimed, so that it is known to belong to somebody when others are swept away.
+        store.claim(f"{place}{EVIDENCE}{name}", kept.encode())
     for item in result.improvements:
         store.claim(ITEMS + item.name, item.canonical())
     return digest
@@ -89,6 +92,8 @@ def live_results(store: ObjectStore, trust: Trust, drill: str) -> list[LiveResul
     """
     found = []
     for claim in store.claims(f"{DRILLS}{LIVE}{drill}/"):
+        if EVIDENCE in claim:
+            continue
         try:
             digest = read_digest(store.claimed(claim) or b"", place=claim)
             opened = verify_envelope(

@@ -4,7 +4,7 @@ import base64
 import io
 from typing import TYPE_CHECKING
 
-from tasks.domain.live_drill import LiveResult, Moment
+from tasks.domain.live_drill import Lane, LiveResult, Moment
 from tasks.reports.figures import ACCENT, ALARM, INK, SOFT, plain
 from tasks.response.live.record import BIN_SECONDS
 
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 GOOD = "#1b6e3c"
-_LANES = ("detection", "containment", "people")
+_LANES: tuple[Lane, ...] = ("detection", "containment", "people")
+LANE_WORDS: dict[Lane, str] = {
+    "attack": "attack", "detection": "noticed", "containment": "proven", "people": "people",
+    "benign": "callers",
+}  # fmt: skip
 _COLOURS = {"detection": ALARM, "containment": GOOD, "people": SOFT}
 MARGIN = 0.04
 
@@ -76,7 +80,7 @@ def _moments(axes: "Axes", result: LiveResult) -> None:
             [one.at for one in seen], [place] * len(seen), "o", color=_COLOURS[lane], ms=5,
             alpha=0.85, clip_on=False,
         )  # fmt: skip
-    axes.set_yticks(range(len(_LANES)), ["noticed", "proven", "people"], fontsize=8)
+    axes.set_yticks(range(len(_LANES)), [LANE_WORDS[lane] for lane in _LANES], fontsize=8)
     axes.set_ylim(len(_LANES) - 0.5, -0.5)
 
 

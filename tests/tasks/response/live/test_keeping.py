@@ -20,6 +20,8 @@ def test_the_latest_result_that_verifies_is_the_last_one(tmp_path: Path) -> None
         first = keep_live(one, store=store, signer=place.signer())
         assert keep_live(one, store=store, signer=place.signer()) == first
     assert live_results(store, place.trust(), DRILL) == [old, new]
+    claimed = {store.claimed(name) for name in store.claims(f"drills/live/{DRILL}/{new.name}/")}
+    assert claimed == {digest.encode() for digest in new.evidence.values()}
     assert last_live(store, place.trust(), "live.leaked_key") is None
     _forge(store, tmp_path / "stranger")
     assert last_live(store, place.trust(), DRILL) == new
