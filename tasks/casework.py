@@ -19,6 +19,8 @@ from tasks.registry.place import RegistryPlace
 from tasks.response.acting import World
 from tasks.response.case_log import CaseLog, known_cases
 from tasks.response.following import Following, open_case
+from tasks.sandbox.opening import open_sandbox
+from tasks.sandbox.protocol import Level
 from tasks.settings import Settings
 from tasks.store.opening import open_store
 
@@ -39,6 +41,7 @@ def world_of(settings: Settings, *, prefect_url: str = "") -> World:
         prefect_url=prefect_url,
         channels=settings.response,
         registry=RegistryPlace.here(settings),
+        sandbox=lambda: open_sandbox(required=Level(settings.sandbox.required)),
     )
 
 

@@ -83,9 +83,18 @@ DEPLOYMENTS = (
     Deployment(
         "drill-monthly",
         "flows/drill.py:hold_drill",
-        "The drill that was held longest ago, on the first Tuesday of a month.",
+        "The tabletop that was held longest ago, on the first Tuesday of a month.",
         ("response", "drill"),
         cron="0 9 * * 2#1",
+    ),
+    Deployment(
+        "live-fire-monthly",
+        "flows/drill.py:hold_drill",
+        "The live-fire drill that was held longest ago, compared with its last time.",
+        ("response", "drill"),
+        cron="0 10 * * 2#2",
+        at_once=1,
+        parameters={"drill": "next_live"},
     ),
     Deployment(
         "answer-alarms",

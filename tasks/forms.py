@@ -298,11 +298,13 @@ AlarmName = Annotated[
 
 NEXT = "next"
 """In place of a drill's name: the tabletop that was held longest ago, or never."""
+NEXT_LIVE = "next_live"
+"""The same for live-fire drills."""
 DrillName = Annotated[
     str,
     Field(
         title="Drill",
-        description="See: proofhouse drills list. *next* is the one held longest ago.",
+        description="See: proofhouse drills list. *next* and *next_live*: held longest ago.",
         pattern=r"^[a-z][a-z0-9_.]*$",
         examples=["tabletop.backdoored_vendor_model"],
     ),

@@ -42,12 +42,15 @@ def drill(
     name: Annotated[str, typer.Argument(help="Drill, for example *backdoored_vendor_model*.")],
     *,
     answers: Annotated[Path | None, typer.Option(help="Score these instead of playing.")] = None,
-    faster: Annotated[float, typer.Option(min=1, help="Story minutes per minute.")] = 10,
+    faster: Annotated[
+        float | None,
+        typer.Option(min=1, help="How many times as fast the story runs: 10, or the live entry's."),
+    ] = None,
     team: Annotated[str, typer.Option(help="Who plays.")] = "team",
     out: Annotated[Path | None, typer.Option(help="Folder for the report.")] = None,
     json_: Json = False,
 ) -> None:
-    """Play a tabletop drill at this terminal, or score an answers file; write the report."""
+    """Hold a drill: play a tabletop one, score an answers file, or fire a live one; report."""
 
     def work() -> Answer:
         from tasks.commands.drills import drill_answer  # noqa: PLC0415

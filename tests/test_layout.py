@@ -21,13 +21,13 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"targets", "attacks", "detectors", "statistics", "scanners"}),
     frozenset({"checks", "intake"}),
     frozenset({"settings"}),
-    frozenset({"judging", "registry", "reports", "gateway", "response"}),
+    frozenset({"demo", "judging", "registry", "reports", "gateway", "response"}),
     frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
     frozenset(
-        {"alarms", "approving", "casework", "drifting", "dropping", "events", "forms", "nightly"}
+        {"alarms", "approving", "casework", "drifting", "drilling", "dropping", "events", "forms"}
     )
-    | {"onboarding", "retaining", "reviewing", "scoring"},
-    frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
+    | {"nightly", "onboarding", "retaining", "reviewing", "scoring"},
+    frozenset({"answering", "assuring", "cli", "commands", "governing", "guarding"})
     | {"looking", "orchestration", "responding"},
 )
 TOP_LEVEL = {

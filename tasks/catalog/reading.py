@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.catalog.drills import DrillEntry
+from tasks.catalog.live_drills import LiveDrillEntry
 from tasks.catalog.papers import PapersEntry
 from tasks.catalog.playbooks import ClockEntry, PlaybookEntry
 from tasks.catalog.questionnaires import QuestionnaireEntry
@@ -21,7 +22,7 @@ from tasks.domain.ids import is_entry_id
 
 Kind = Literal[
     "checks", "batteries", "policies", "documents", "questionnaires", "rules", "tiers",
-    "playbooks", "clocks", "drills",
+    "playbooks", "clocks", "drills", "live_drills",
 ]  # fmt: skip
 KINDS: dict[Kind, type[Entry]] = {
     "checks": CheckEntry,
@@ -34,7 +35,10 @@ KINDS: dict[Kind, type[Entry]] = {
     "playbooks": PlaybookEntry,
     "clocks": ClockEntry,
     "drills": DrillEntry,
+    "live_drills": LiveDrillEntry,
 }
+LIVE = "live"
+"""The family of ``catalogs/drills`` whose entries are live-fire drills: a schema of its own."""
 E_ = TypeVar("E_", bound=Entry)
 
 
@@ -119,11 +123,19 @@ class Catalog:
         """Returns the drill of this id, or of this last part. Raises :class:`CatalogError`."""
         return self._entry("drills", self._full_id("drills", entry_id), DrillEntry)
 
+    def live_drill(self, entry_id: str) -> LiveDrillEntry:
+        """Returns the live-fire drill of this id, or last part. Raises :class:`CatalogError`."""
+        return self._entry("live_drills", self._full_id("live_drills", entry_id), LiveDrillEntry)
+
     def ids(self, kind: Kind) -> tuple[str, ...]:
         """Returns the ids of every file of a kind, sorted, whether or not it is valid."""
-        folder = self.root / kind
+        folder = self._folder(kind)
         files = sorted(folder.glob("**/*.yaml"))
-        return tuple(".".join(file.relative_to(folder).with_suffix("").parts) for file in files)
+        ids = (".".join(file.relative_to(folder).with_suffix("").parts) for file in files)
+        if kind not in {"drills", "live_drills"}:
+            return tuple(ids)
+        live = kind == "live_drills"
+        return tuple(each for each in ids if (each.partition(".")[0] == LIVE) is live)
 
     def problems(self) -> list[str]:
         """Returns what is wrong with any entry, one line each; empty when all is well."""
@@ -172,6 +184,23 @@ class Catalog:
         for name in self.ids("drills"):
             if (playbook := self.drill(name).playbook) not in playbooks:
                 yield "drills", name, "playbook", playbook
+        for name in self.ids("live_drills"):
+            yield from (("live_drills", name, *missing) for missing in self._missing_live(name))
+
+    def _missing_live(self, name: str) -> Iterator[tuple[str, str]]:
+        drill = self.live_drill(name)
+        if drill.playbook not in self.ids("playbooks"):
+            yield "playbook", drill.playbook
+            return
+        playbook = self.playbook(drill.playbook)
+        event = drill.detection.trigger
+        # A playbook may name an event with a kind behind a dot: gateway.alarm.flood.
+        if not any(f"{each}.".startswith(f"{event}.") for each in playbook.triggers):
+            yield "trigger of its playbook", event
+        people = {step.id for step in playbook.steps if step.action is None}
+        yield from (("step of people", step) for step in sorted(set(drill.replies) - people))
+        steps = {step.id for step in playbook.steps}
+        yield from (("step of its playbook", step) for step in set(drill.containing) - steps)
 
     def _tier_problems(self, table: TierEntry) -> list[str]:
         if table.questionnaire not in self.ids("questionnaires"):
@@ -204,10 +233,13 @@ class Catalog:
     def _read(self, kind: Kind, entry_id: str, model: type[E_]) -> E_:
         if not is_entry_id(entry_id):
             raise CatalogError(self._unknown(kind, entry_id))
-        path = self.root.joinpath(kind, *entry_id.split(".")).with_suffix(".yaml")
-        if not path.is_file():
+        path = self._folder(kind).joinpath(*entry_id.split(".")).with_suffix(".yaml")
+        if entry_id not in self.ids(kind):
             raise CatalogError(self._unknown(kind, entry_id))
         return parse_entry(path.read_bytes(), model, entry_id=entry_id, place=f"{kind}/{path.name}")
+
+    def _folder(self, kind: Kind) -> Path:
+        return self.root / ("drills" if kind == "live_drills" else kind)
 
     def _unknown(self, kind: Kind, entry_id: str) -> str:
         known = ", ".join(self.ids(kind)) or "none"

@@ -174,8 +174,18 @@ class Lab:
     def sample(self, role: str, most: int) -> Examples:
         """Returns at most ``most`` examples, drawn without replacement by the check's seed."""
         examples = self.examples(role)
-        rows = np.random.default_rng(self.seed).permutation(len(examples.labels))[:most]
+        rows = self._drawn(len(examples.labels), most)
         return Examples(examples.inputs[rows], examples.labels[rows])
+
+    def places(self, role: str, most: int) -> Array:
+        """Returns which rows of the data :meth:`sample` draws (n,), in its order.
+
+        Whoever names rows to others names these: the places in a sample mean nothing outside.
+        """
+        return self._drawn(len(self.examples(role).labels), most)
+
+    def _drawn(self, count: int, most: int) -> Array:
+        return np.random.default_rng(self.seed).permutation(count)[:most]
 
     def target(self) -> dict[str, Any]:
         """Opens the bundle's model in the child, once, and returns its description.

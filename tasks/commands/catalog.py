@@ -28,6 +28,9 @@ def show_answer(entry_id: str) -> Answer:
         ("tiers", catalog.tiers),
         ("rules", catalog.rule),
         ("documents", catalog.papers),
+        ("playbooks", catalog.playbook),
+        ("drills", catalog.drill),
+        ("live_drills", catalog.live_drill),
     ):
         if entry_id in catalog.ids(kind):  # type: ignore[arg-type]  # the table's keys are kinds
             document = read(entry_id).model_dump(mode="json")

@@ -10,7 +10,7 @@ from tasks.domain.errors import InvalidInputError
 def quarantine_answer(run: str, out: Path) -> Answer:
     """Cuts out the rows, signs what was done, and says where to fall back to."""
     from tasks.inventory.database import Inventory  # noqa: PLC0415 - slow; only who works pays
-    from tasks.ledger.envelope import sign_envelope  # noqa: PLC0415
+    from tasks.ledger.envelope import read_envelope  # noqa: PLC0415
     from tasks.ledger.keys import open_signer, trusted_keys  # noqa: PLC0415
     from tasks.ledger.seal import sealed_run  # noqa: PLC0415
     from tasks.ledger.statement import PAYLOAD_TYPE  # noqa: PLC0415
@@ -32,12 +32,11 @@ def quarantine_answer(run: str, out: Path) -> Answer:
         raise InvalidInputError(f"{run} does not verify: {'; '.join(checked.problems)}")
     cut = quarantining.quarantine(record, store)
     rollback = quarantining.rollback_to(record, Inventory(settings.database_url).runs())
-    statement = quarantining.statement(record, cut, store, rollback=rollback)
     signer = open_signer(settings.signer or None, home=home)
-    envelope = sign_envelope(statement, payload_type=PAYLOAD_TYPE, signer=signer)
-    kept = store.put(envelope).digest
-    store.claim(quarantining.QUARANTINES + run, kept.encode())
-    told = {**json.loads(statement)["predicate"], "envelope": kept}
+    kept = quarantining.keep(record, cut, store, signer=signer, rollback=rollback)
+    envelope = store.get(kept)
+    opened = read_envelope(envelope, payload_type=PAYLOAD_TYPE, place=kept)
+    told = {**json.loads(opened.payload)["predicate"], "envelope": kept}
     files = quarantining.lay_out(cut, envelope, told, out)
     lines = [
         f"{len(cut.rows)} rows of {record.asset} are out, {len(cut.clean['labels'])} stay",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.domain.errors import InvalidInputError
-from tasks.gateway.actions import ControlFile, gateway_folder
+from tasks.gateway.actions import ControlFile, gateway_folder, note
 from tasks.gateway.calibrating import read_calibration
 from tasks.gateway.keys import KeyRing, replace_file
 from tasks.gateway.limits import Limits, MemoryLimits
@@ -90,7 +90,23 @@ def built_gateway(
         tracer=tracer_of(around.traces),
     )
     parts.keys.refresh()
+    _note_start(champion, canary, policy, folder)
     return parts
+
+
+def _note_start(
+    champion: Servable, canary: Servable | None, policy: GatewayPolicy, folder: Path
+) -> None:
+    """Writes down what is served and kept, and what answers show: an incident will ask for it."""
+    note(
+        folder, "start", by="gateway",
+        models=[model.asset for model in (champion, canary) if model is not None],
+        features=policy.keeping.features,
+        filters={
+            name: [f"{step.name} {step.settings}" for step in role.filters]
+            for name, role in policy.roles.items()
+        },
+    )  # fmt: skip
 
 
 def kept_features(model: Servable, policy: GatewayPolicy, home: Path) -> Features:

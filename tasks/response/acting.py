@@ -22,6 +22,8 @@ from tasks.domain.ids import is_entry_id
 from tasks.domain.incident import Incident
 from tasks.ledger.trust import Trust
 from tasks.registry.place import RegistryPlace
+from tasks.sandbox.opening import open_sandbox
+from tasks.sandbox.protocol import Sandbox
 from tasks.store.protocol import ObjectStore
 
 
@@ -43,6 +45,8 @@ class World(NamedTuple):
     prefect_url: str = ""
     channels: Channels = Channels()
     registry: RegistryPlace | None = None
+    sandbox: Callable[[], Sandbox] = open_sandbox
+    """Opens it when an action computes something heavy or touches strange bytes."""
 
 
 class Order(NamedTuple):

@@ -117,7 +117,8 @@ class CaseState(NamedTuple):
     def value(self, name: str) -> Said | None:
         """Returns ``incident.<field>`` or ``<step>.<word>``; the latest word counts.
 
-        What people say about the incident later (``said`` events) counts above the report.
+        What people say about the incident later (``said`` events) counts above the report. A step
+        may speak of the incident as well: it says the whole name, ``incident.<field>``.
         """
         source, _, word = name.partition(".")
         found: Said | None = self.incident.value(word) if source == "incident" else None
@@ -125,6 +126,8 @@ class CaseState(NamedTuple):
             about = event.step or "incident"
             if about == source and word in event.said:
                 found = event.said[word]
+            elif name in event.said:
+                found = event.said[name]
         return found
 
     def parameters(self, step: Step) -> dict[str, Said]:

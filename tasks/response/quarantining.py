@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from securesystemslib.signer import Signer
 
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
@@ -22,11 +23,13 @@ from tasks.domain.frozen import canonical_json
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.run import RunRecord
 from tasks.inventory.rows import Run
-from tasks.ledger.statement import STATEMENT_TYPE
+from tasks.ledger.envelope import sign_envelope
+from tasks.ledger.statement import PAYLOAD_TYPE, STATEMENT_TYPE
 from tasks.sandbox.protocol import Array
 from tasks.store.protocol import ObjectStore
 
-CHECK = "poisoning.trigger_mining"
+CHECK, APART = "poisoning.trigger_mining", "poisoning.spectral_signature"
+"""Whose evidence names rows: those that teach a trigger, else those that lie apart."""
 PREDICATE = "https://proofhouse.dev/quarantine/v1"
 QUARANTINES = "quarantines/"
 """Claims by run: each leads to the signed statement about its rows."""
@@ -46,21 +49,15 @@ class Quarantine(NamedTuple):
 
 
 def quarantine(record: RunRecord, store: ObjectStore) -> Quarantine:
-    """Cuts the rows that a sealed run found to teach a trigger out of its training data.
+    """Cuts the rows that a sealed run found to be poison out of its training data.
+
+    Rows that teach a trigger come first, because leaving them out was tried; where none were
+    found, or nobody searched, rows that lie apart from their class.
 
     Raises:
-        InvalidInputError: The run did not search for triggers, found none, or has no such data.
+        InvalidInputError: The run asked neither question, found no rows, or has no such data.
     """
-    digest = next((run.measurement for run in record.executions if run.check == CHECK), None)
-    if digest is None:
-        raise InvalidInputError(
-            f"{record.run} did not ask {CHECK}. Review the data first: proofhouse review-dataset."
-        )
-    measurement = Measurement.parse(store.get(Digest(digest)))
-    named = {artifact.name: artifact.digest for artifact in measurement.artifacts}
-    if measurement.status is not Status.MEASURED or "quarantine.safetensors" not in named:
-        raise InvalidInputError(f"{record.run} found no rows to quarantine: {measurement.detail}")
-    rows = _tensors(store, named["quarantine.safetensors"])["rows"].astype(np.int64)
+    digest, measurement, rows = _named(record, store)
     data = _training(Subject.parse(store.get(Digest(record.subject))), store)
     out = np.zeros(len(data["labels"]), np.bool_)
     out[rows] = True
@@ -68,13 +65,43 @@ def quarantine(record: RunRecord, store: ObjectStore) -> Quarantine:
         rows,
         {name: np.ascontiguousarray(part[~out]) for name, part in data.items()},
         {name: np.ascontiguousarray(part[out]) for name, part in data.items()},
-        Digest(digest),
+        digest,
         {
             name: {"value": one.value, "low": one.low, "high": one.high}
             for name, one in measurement.estimates.items()
             if name.startswith(("accuracy_", "trigger_"))
         },
     )
+
+
+def _named(record: RunRecord, store: ObjectStore) -> tuple[Digest, Measurement, NDArray[np.int64]]:
+    """Returns the measurement that names rows, and the rows."""
+    asked = {run.check: Digest(run.measurement) for run in record.executions}
+    found = [check for check in (CHECK, APART) if check in asked]
+    if not found:
+        raise InvalidInputError(
+            f"{record.run} did not ask {CHECK}. Review the data first: proofhouse review-dataset."
+        )
+    said = []
+    for check in found:
+        measurement = Measurement.parse(store.get(asked[check]))
+        rows = _rows(measurement, store)
+        if measurement.status is Status.MEASURED and len(rows):
+            return asked[check], measurement, rows
+        said.append(measurement.detail)
+    raise InvalidInputError(f"{record.run} found no rows to quarantine: {' '.join(said)}")
+
+
+def _rows(measurement: Measurement, store: ObjectStore) -> NDArray[np.int64]:
+    """Returns the rows that a measurement's evidence names; none when it does not list all."""
+    named = {artifact.name: artifact.digest for artifact in measurement.artifacts}
+    if "quarantine.safetensors" in named:
+        return _tensors(store, named["quarantine.safetensors"])["rows"].astype(np.int64)
+    if measurement.check != APART or "flagged.json" not in named:
+        return np.zeros(0, np.int64)
+    listed = [int(one["row"]) for one in json.loads(store.get(Digest(named["flagged.json"])))]
+    whole = measurement.facts.get("flagged_rows") == len(listed)
+    return np.sort(np.array(listed if whole else [], np.int64))
 
 
 def rollback_to(record: RunRecord, runs: Iterable[Run]) -> str | None:
@@ -123,6 +150,17 @@ def statement(
             },
         }
     )
+
+
+def keep(
+    record: RunRecord, cut: Quarantine, store: ObjectStore, *, signer: Signer, rollback: str | None
+) -> Digest:
+    """Signs what was cut out of a run's data and claims it for the run; returns the envelope."""
+    told = statement(record, cut, store, rollback=rollback)
+    envelope = sign_envelope(told, payload_type=PAYLOAD_TYPE, signer=signer)
+    digest = store.put(envelope).digest
+    store.claim(QUARANTINES + record.run, digest.encode())
+    return digest
 
 
 def recipe(record: RunRecord, cut: Quarantine, clean: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def flow_of(deployment: dict[str, Any]) -> Any:
     return getattr(importlib.import_module(path.removesuffix(".py").replace("/", ".")), name)
 
 
-AGAIN = {"drill-monthly": "hold-drill"}
+AGAIN = {"drill-monthly": "hold-drill", "live-fire-monthly": "hold-drill"}
 """Deployments of a flow that has one of its own name already: the same on a schedule."""
 
 

@@ -194,10 +194,11 @@ def _artifacts(
     lab: Lab, rows: Examples, scored: Scored, suspected: int | None
 ) -> tuple[Artifact, ...]:
     order = np.argsort(scored.p_values, kind="stable")
+    places = lab.places("training", lab.count("rows"))
     top = [int(row) for row in order[:KEPT_ROWS] if scored.flagged[row]]
     listed = [
         {
-            "row": row,
+            "row": int(places[row]),
             "label": int(scored.labels[row]),
             "p_value": float(scored.p_values[row]),
             "outlier": float(scored.outlier[row]),

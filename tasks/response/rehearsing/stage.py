@@ -5,12 +5,10 @@ in the store, so nothing is asked twice, and a run that died is followed by any 
 names the session. Long pauses of the story are another scheduled run: nothing waits meanwhile.
 """
 
-import importlib
-import importlib.util
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal, Protocol, cast
+from typing import Annotated, Any, Literal
 
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
@@ -24,9 +22,9 @@ from tasks.catalog.drills import Decision, DrillEntry, Inject
 from tasks.catalog.reading import Catalog, entry_digest
 from tasks.domain.drill import PlayerAnswer
 from tasks.domain.errors import InvalidInputError
-from tasks.forms import NEXT, LiveForm, TableForm
+from tasks.forms import NEXT, NEXT_LIVE, LiveForm, TableForm
 from tasks.response.acting import World
-from tasks.response.rehearsals import longest_ago
+from tasks.response.rehearsals import last_live, longest_ago, tabletops_held
 from tasks.response.rehearsing.concluding import conclude, result_lines
 from tasks.response.rehearsing.sessions import Begun, Session
 from tasks.response.rehearsing.story import opening, question, told_so_far
@@ -37,39 +35,18 @@ from tasks.settings import read_settings
 SLEPT_SECONDS = 60
 """A pause of the story up to this long is slept; a longer one is another run, when deployed."""
 _HINTS = {"choice": "Choose one.", "yes_no": "On is yes, off is no.", "text": "In your words."}
-LIVE, LIVE_FIRE = "live", ("tasks.drilling", "live_fire")
-
-
-class HoldsLive(Protocol):
-    """Holds a live-fire drill; its answer has the signed ``result`` and the ``statement``."""
-
-    def __call__(self, name: str, *, faster: float | None, team: str, seed: int) -> Any:
-        """Holds it to its end."""
-
-
-def live_fire_of(name: str) -> HoldsLive | None:
-    """Returns what holds a drill when it is a live-fire one (``live.…``); None for a tabletop.
-
-    The one seam between drills held here and live-fire drills.
-
-    Raises:
-        InvalidInputError: It is one, and this installation has nothing that holds it.
-    """
-    if name.partition(".")[0] != LIVE:
-        return None
-    module, function = LIVE_FIRE
-    if importlib.util.find_spec(module) is None:
-        raise InvalidInputError(f"{name} is a live-fire drill, which this installation lacks")
-    return cast("HoldsLive", getattr(importlib.import_module(module), function))
 
 
 def hold(drill: str, table: TableForm, live: LiveForm) -> dict[str, Any]:
     """Holds a drill: a live-fire one at once, a tabletop until its last question is answered."""
     world = world_of(read_settings())
-    if (fire := live_fire_of(drill)) is not None:
-        held = fire(drill, faster=live.faster, team=table.team, seed=live.seed)
+    fired = _live_of(drill, world)
+    if fired is not None:
+        from tasks.drilling import live_fire  # noqa: PLC0415 - gateway and torch: for who fires
+
+        held = live_fire(fired, faster=live.faster, team=table.team, seed=live.seed)
         result: dict[str, Any] = held.result.model_dump(mode="json")
-        return result | {"drill": drill, "statement": held.statement}
+        return result | {"drill": fired, "passed": held.result.passed, "statement": held.statement}
     session = Session(world.store, table.session or _own_session())
     begun = session.begun()
     entry = Catalog().drill(begun.drill if begun else _chosen(drill, world))
@@ -79,12 +56,24 @@ def hold(drill: str, table: TableForm, live: LiveForm) -> dict[str, Any]:
     return _played(entry, session, begun, world)
 
 
+def _live_of(drill: str, world: World) -> str | None:
+    """Returns the live-fire drill that was asked for, None when it is a tabletop.
+
+    Of ``next_live`` it is the one that was held longest ago.
+    """
+    names = Catalog().ids("live_drills")
+    if drill == NEXT_LIVE:
+        trust = world.trust()
+        last = ((name, last_live(world.store, trust, name)) for name in names)
+        return longest_ago(names, {name: result.held for name, result in last if result})
+    return drill if drill in names else None
+
+
 def _chosen(drill: str, world: World) -> str:
     """Returns the drill that was asked for; of ``next`` the tabletop that was held longest ago."""
     if drill != NEXT:
         return drill
-    names = Catalog().ids("drills")
-    return longest_ago(world.store, [one for one in names if one.partition(".")[0] != LIVE])
+    return longest_ago(Catalog().ids("drills"), tabletops_held(world.store))
 
 
 def _played(drill: DrillEntry, session: Session, begun: Begun, world: World) -> dict[str, Any]:

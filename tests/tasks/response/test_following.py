@@ -9,7 +9,7 @@ import pytest
 from tasks.domain.errors import EvidenceError, InvalidInputError
 from tasks.inventory.database import Inventory
 from tasks.response import following as engine
-from tasks.response.acting import ActionError, World
+from tasks.response.acting import Acted, ActionError, World
 from tasks.response.actions.inventory import quarantine
 from tasks.response.case_log import known_cases
 from tasks.response.case_state import CaseState, Standing
@@ -91,6 +91,23 @@ def test_a_denied_gate_may_be_thought_over(tmp_path: Path) -> None:
     assert len(follow(denied, by="Eve").events) == count, "one no is written down once"
     granted = denied._replace(approved=lambda *_: (True, "Eve", "approval: thought over"))
     assert standings(follow(granted, by="Eve"))["gate"] == "done"
+
+
+def test_a_step_may_settle_a_fact_of_the_incident_and_people_may_overrule_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def found(*_: object) -> Acted:
+        return Acted("looked", said={"state_before": "approved", "incident.hostile": True})
+
+    monkeypatch.setattr("tasks.response.actions.inventory.quarantine.act", found)
+    work = following(world(tmp_path))
+    follow(work, by="Eve")
+    tell(work, by="Eve", step="declare", detail="seen")
+    state = follow(work, by="Eve")
+    assert state.value("incident.hostile") is True
+    assert standings(state)["gate"] == "ready"
+    tell(work, by="Eve", said={"hostile": False}, detail="looked again")
+    assert standings(follow(work, by="Eve"))["gate"] == "skipped"
 
 
 def test_a_case_with_something_undone_can_end(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tasks.domain.finding import Verdict
 from tasks.domain.measurement import Artifact, Measurement, Status
 from tasks.domain.run import RunRecord
 from tasks.inventory.rows import Run
-from tasks.response.quarantining import CHECK, lay_out, quarantine, rollback_to, statement
+from tasks.response.quarantining import APART, CHECK, lay_out, quarantine, rollback_to, statement
 from tests.simulators.store import MemoryStore
 from tests.simulators.subjects import linear_subject
 
@@ -109,3 +109,48 @@ def test_the_way_back_is_the_newest_accepted_other_version() -> None:
     ]
     assert rollback_to(made, runs) == f"{name}@0.2"
     assert rollback_to(made, runs[2:]) is None
+
+
+def apart(store: MemoryStore, *, listed: int = 3) -> Measurement:
+    rows = [{"row": int(row), "label": 0} for row in GONE[::-1]]
+    ref = store.put(json.dumps(rows).encode())
+    return Measurement(
+        check=APART, version=1, status=Status.MEASURED, detail="scored",
+        facts={"flagged_rows": listed},
+        artifacts=(
+            Artifact(
+                name="flagged.json", title="rows", media_type="application/json",
+                digest=ref.digest, size_bytes=ref.size_bytes,
+            ),
+        ),
+    )  # fmt: skip
+
+
+def with_apart(store: MemoryStore, *, rows: Any, listed: int = 3) -> RunRecord:
+    made = record(store, rows=rows)
+    execution = made.executions[0].model_copy(
+        update={
+            "check": APART,
+            "measurement": store.put(apart(store, listed=listed).canonical()).digest,
+        }
+    )
+    return made.model_copy(update={"executions": (*made.executions, execution)})
+
+
+def test_rows_that_lie_apart_are_cut_out_where_no_trigger_was_found() -> None:
+    store = MemoryStore()
+    cut = quarantine(with_apart(store, rows=None), store)
+    assert cut.rows.tolist() == GONE.tolist()
+    assert Measurement.parse(store.get(cut.measurement)).check == APART
+
+
+def test_rows_that_teach_a_trigger_come_first() -> None:
+    store = MemoryStore()
+    cut = quarantine(with_apart(store, rows=GONE[:1]), store)
+    assert cut.rows.tolist() == GONE[:1].tolist()
+
+
+def test_a_list_that_leaves_rows_out_is_no_list_to_cut_by() -> None:
+    store = MemoryStore()
+    with pytest.raises(InvalidInputError, match="no rows to quarantine"):
+        quarantine(with_apart(store, rows=None, listed=200), store)

@@ -64,6 +64,10 @@ def test_badnets_rows_are_counted_listed_and_shown(tmp_path: Path) -> None:
     listed = json.loads(kept(store, found.artifacts, "flagged.json"))
     # One flagged row in twenty may be an honest one: that is what the false discovery rate says.
     assert sum(row["label"] == TARGET for row in listed) >= 0.9 * len(listed)
+    # Rows are named by their place in the data, not in the sample that was looked at.
+    named = {row["row"] for row in listed}
+    assert len(named & set(chosen.tolist())) >= 0.85 * len(named)
+    assert all(labels[row["row"]] == row["label"] for row in listed)
     assert found.facts["flagged_rows"] == pytest.approx(len(chosen), abs=12)
 
 

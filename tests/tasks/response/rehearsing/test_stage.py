@@ -1,7 +1,6 @@
 """A drill in forms: typed questions, a clock, a session that survives, one result."""
 
 import json
-import sys
 import types
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,13 +14,14 @@ from tasks.casework import world_of
 from tasks.commands.drills import drill_answer
 from tasks.domain.drill import Answers, PlayerAnswer
 from tasks.domain.errors import InvalidInputError
-from tasks.forms import NEXT, LiveForm, TableForm
-from tasks.response.rehearsals import longest_ago
+from tasks.forms import NEXT, NEXT_LIVE, LiveForm, TableForm
+from tasks.response.rehearsals import longest_ago, tabletops_held
 from tasks.response.rehearsing import stage
 from tasks.response.rehearsing.sessions import SESSIONS, Session
-from tasks.response.rehearsing.stage import form_of, hold, live_fire_of
+from tasks.response.rehearsing.stage import form_of, hold
 from tasks.response.wording import plain
 from tasks.settings import read_settings
+from tests.tasks.response.live.results import result
 from tests.tasks.response.rehearsing.small import DRILL, catalog_of
 
 GOOD: dict[str, Any] = {
@@ -201,38 +201,32 @@ def test_the_drill_that_was_held_longest_ago_is_next(
     monkeypatch.setattr(stage, "_answered", Players())
     assert hold(NEXT, TABLE, LiveForm())["drill"] == DRILL.id
     store = world_of(read_settings()).store
-    assert longest_ago(store, ["tabletop.small", "tabletop.other"]) == "tabletop.other"
-    assert longest_ago(store, ["tabletop.small"]) == "tabletop.small"
+    held = tabletops_held(store)
+    assert longest_ago(["tabletop.small", "tabletop.other"], held) == "tabletop.other"
+    assert longest_ago(["tabletop.small"], held) == "tabletop.small"
     with pytest.raises(InvalidInputError, match="no drill"):
-        longest_ago(store, [])
+        longest_ago([], held)
     assert any(name.startswith(SESSIONS) for name in store.claims())
 
 
-def test_a_live_fire_drill_is_handed_to_whatever_holds_those(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("asked", "fired"),
+    [("live.leaked_key", "live.leaked_key"), (NEXT_LIVE, "live.evasion_campaign")],
+)
+def test_a_live_fire_drill_is_fired(
+    home: Path, monkeypatch: pytest.MonkeyPatch, asked: str, fired: str
 ) -> None:
-    assert live_fire_of("tabletop.small") is None
+    monkeypatch.delenv("PROOFHOUSE_CATALOGS")
     calls: list[tuple[str, dict[str, Any]]] = []
 
-    class Held:
-        statement = "sha256:1"
-        result = DRILL  # anything that can be told as JSON
-
-    def live_fire(name: str, **told: Any) -> Held:
+    def live_fire(name: str, **told: Any) -> Any:
         calls.append((name, told))
-        return Held()
+        return types.SimpleNamespace(statement="sha256:1", result=result(drill=name))
 
-    module = types.ModuleType("tests_live_fire")
-    module.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
-    module.live_fire = live_fire  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "tests_live_fire", module)
-    monkeypatch.setattr(stage, "LIVE_FIRE", ("tests_live_fire", "live_fire"))
-    told = hold("live.extraction", TableForm(team="Blue"), LiveForm(faster=2, seed=7))
-    assert calls == [("live.extraction", {"faster": 2, "team": "Blue", "seed": 7})]
-    assert told["statement"] == "sha256:1"
-    monkeypatch.setattr(stage, "LIVE_FIRE", ("tasks_that_are_not_there", "live_fire"))
-    with pytest.raises(InvalidInputError, match="this installation lacks"):
-        hold("live.extraction", TableForm(), LiveForm())
+    monkeypatch.setattr("tasks.drilling.live_fire", live_fire)
+    told = hold(asked, TableForm(team="Blue"), LiveForm(faster=2, seed=7))
+    assert calls == [(fired, {"faster": 2, "team": "Blue", "seed": 7})]
+    assert (told["drill"], told["statement"]) == (fired, "sha256:1")
 
 
 def test_what_could_be_markup_is_text() -> None:

@@ -1,0 +1,1 @@
+"""Actions on: suspected copies of a model."""
