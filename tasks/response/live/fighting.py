@@ -25,6 +25,12 @@ LONGEST_SECONDS = 150.0
 """After which a drill is over, contained or not."""
 
 
+class DrillStuckError(ProofhouseError):
+    """A drill did not come to its end."""
+
+    code = "response.drill_stuck"
+
+
 def fight(battle: Battle, take_up: TakeUp) -> None:
     """Launches the attack and responds until it is over and every case was worked at."""
     look: Callable[[], list[Sighting]] = _module("watches", _trigger(battle)).watching(battle)
@@ -114,4 +120,7 @@ class _Worker(threading.Thread):
         if self._error is not None:
             raise self._error
         if self.is_alive():
-            raise ProofhouseError("a part of the drill did not end in time")
+            raise DrillStuckError(
+                "A part of the drill did not end in time, so nothing was measured. The machine may "
+                "be too busy: hold the drill again when it is not."
+            )
