@@ -23,9 +23,13 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"judging", "registry", "reports", "gateway", "response"}),
     frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
-    frozenset({"approving", "casework", "drifting", "dropping", "events", "forms", "nightly"})
+    frozenset(
+        {"approving", "casework", "comparing", "drifting", "dropping", "events", "forms", "nightly"}
+    )
     | {"onboarding", "retaining", "reviewing", "scoring"},
-    frozenset({"answering", "assuring", "cli", "commands", "demo", "governing", "guarding"})
+    frozenset(
+        {"answering", "assuring", "cli", "commands", "curating", "demo", "governing", "guarding"}
+    )
     | {"looking", "orchestration", "responding"},
 )
 TOP_LEVEL = {

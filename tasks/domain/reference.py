@@ -76,7 +76,7 @@ class Dependency(Frozen):
 
     column: ColumnName
     determines: ColumnName
-    values: dict[str, str]
+    fixes: dict[str, str]
     rows: Rows
 
 

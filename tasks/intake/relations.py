@@ -103,7 +103,7 @@ class Dependencies:
             {
                 "column": one,
                 "determines": two,
-                "values": {
+                "fixes": {
                     name: self._named(two, int(pair.values[place]))
                     for name, place in self._places[one].items()
                     if pair.values[place] != _NONE

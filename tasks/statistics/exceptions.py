@@ -34,9 +34,7 @@ def most_unseen(reference: int, rows: int, *, alpha: float) -> int:
     return int(improbable[0]) - 1 if len(improbable) else rows
 
 
-def most_expected(
-    seen: int, reference: int, rows: int, *, alpha: float, slack: float = 0.0
-) -> int:
+def most_expected(seen: int, reference: int, rows: int, *, alpha: float, slack: float = 0.0) -> int:
     """Returns how many of ``rows`` may show what ``seen`` of ``reference`` rows showed.
 
     Half of ``alpha`` is spent on what the reference's share may be (Clopper and Pearson), half on

@@ -25,7 +25,7 @@ COMMANDS = (
     ["canary", "rollback"], ["events", "listen"], ["events", "token"], ["registry", "add"],
     ["registry", "check"], ["registry", "export"], ["registry", "list"], ["registry", "promote"],
     ["registry", "rollback"], ["registry", "show"], ["registry", "sync"], ["registry", "withdraw"],
-    ["manifest"], ["quarantine"], ["playbooks", "list"], ["playbooks", "export"],
+    ["manifest"], ["profile"], ["quarantine"], ["playbooks", "list"], ["playbooks", "export"],
     ["playbooks", "import"],
 )  # fmt: skip
 

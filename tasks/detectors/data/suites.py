@@ -71,7 +71,7 @@ def fixed_by(column: str, other: str) -> str:
 
 def expected_of(profile: ReferenceProfile) -> tuple[Expected, ...]:
     """Returns the expectations in the profile's order: columns first, then relations."""
-    found = [one for column in profile.columns for one in _of_column(column, profile.rows)]
+    found = [one for column in profile.columns for one in _of_column(column, profile)]
     found += [
         Expected(
             "order", (one.lower, one.upper), "not_above",
@@ -112,11 +112,6 @@ def allowed(expected: Expected, rows: int, profile: ReferenceProfile, among: int
     return 0
 
 
-def is_broken(one: Expected, counted: Counted, rows: int, profile: ReferenceProfile, among: int) -> bool:
-    """Answers whether more rows break an expectation than chance and tolerances allow."""
-    return counted.broken > allowed(one, rows, profile, among)
-
-
 def merged(parts: Sequence[Sequence[Counted]]) -> tuple[Counted, ...]:
     """Adds up what the parts of a table told, in the order of the parts."""
     return tuple(_sum(one) for one in zip(*parts, strict=True))
@@ -131,8 +126,9 @@ def _sum(parts: Sequence[Counted]) -> Counted:
     )
 
 
-def _of_column(column: ColumnProfile, rows: int) -> Iterator[Expected]:
-    name, known = (column.name,), rows - column.missing
+def _of_column(column: ColumnProfile, profile: ReferenceProfile) -> Iterator[Expected]:
+    name, rows = (column.name,), profile.rows
+    known = rows - column.missing
     yield Expected(
         "column", name, "exists", {"column": column.name}, "none",
         "the column is not there", Severity.HIGH,
@@ -150,17 +146,34 @@ def _of_column(column: ColumnProfile, rows: int) -> Iterator[Expected]:
             "missing", name, "not_null", {"column": kind_of(column.name)}, "missing",
             "the value is missing", basis=(column.missing, rows),
         )  # fmt: skip
+    yield from _of_range(column, known, profile.tolerances.far)
     yield from _of_values(column, known)
+
+
+def _of_range(column: ColumnProfile, known: int, far: float) -> Iterator[Expected]:
+    """Each end by itself, so that the allowance is exact; and how far a single value may lie."""
+    if column.low is None or column.high is None:
+        return
+    name, basis = (column.name,), (0, known)
+    yield Expected(
+        "lowest", name, "between", {"column": column.name, "min_value": column.low}, "unseen",
+        f"the value is below {column.low:g}", basis=basis,
+    )  # fmt: skip
+    yield Expected(
+        "highest", name, "between", {"column": column.name, "max_value": column.high}, "unseen",
+        f"the value is above {column.high:g}", basis=basis,
+    )  # fmt: skip
+    reach = far * max(column.high - column.low, abs(column.low), abs(column.high))
+    if reach > 0:
+        low, high = column.low - reach, column.high + reach
+        yield Expected(
+            "far", name, "between", {"column": column.name, "min_value": low, "max_value": high},
+            "none", f"the value is beyond {low:g} to {high:g}, {far:g} times the reference's width",
+        )  # fmt: skip
 
 
 def _of_values(column: ColumnProfile, known: int) -> Iterator[Expected]:
     name = (column.name,)
-    if column.low is not None and column.high is not None:
-        ends = {"min_value": column.low, "max_value": column.high}
-        yield Expected(
-            "range", name, "between", {"column": column.name} | ends, "unseen",
-            f"the value is outside {column.low:g} to {column.high:g}", basis=(0, known),
-        )  # fmt: skip
     if column.names is not None:
         yield Expected(
             "names", name, "in_set",
@@ -174,22 +187,3 @@ def _of_values(column: ColumnProfile, known: int) -> Iterator[Expected]:
             "unique", name, "unique", {"column": column.name}, "none",
             "the value occurs more than once",
         )  # fmt: skip
-
-
-def far_of(profile: ReferenceProfile) -> tuple[Expected, ...]:
-    """Returns, for each column of numbers, how far any single value may lie from the range."""
-    found = []
-    for column in profile.columns:
-        if column.low is None or column.high is None:
-            continue
-        reach = profile.tolerances.far * max(column.high - column.low, abs(column.low), 1e-9)
-        low, high = column.low - reach, column.high + reach
-        found.append(
-            Expected(
-                "far", (column.name,), "between",
-                {"column": column.name, "min_value": low, "max_value": high}, "none",
-                f"the value is beyond {low:g} to {high:g}, "
-                f"{profile.tolerances.far:g} times as wide as the reference",
-            )
-        )  # fmt: skip
-    return tuple(found)
