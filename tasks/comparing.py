@@ -6,7 +6,7 @@ nobody has withdrawn since: what is compared with a poisoned reference would loo
 
 from pathlib import Path, PurePosixPath
 
-from tasks.domain.bundle import LAST, PROFILE, Baseline, DataSpec, DataSpecs, FileEntry, Subject
+from tasks.domain.bundle import LAST, PROFILE, Baseline, DataSpecs, FileEntry, Subject
 from tasks.domain.digest import Digest
 from tasks.domain.reference import ReferenceProfile
 from tasks.domain.run import RunRecord
@@ -69,7 +69,7 @@ def _baseline(record: RunRecord) -> Baseline | None:
     """Describes the data of an accepted version; None when it has none."""
     accepted = Subject.parse(services().store.get(record.subject))
     data = accepted.spec.data
-    specs = {role: spec for role in ROLES if (spec := _spec(data, role)) is not None}
+    specs = {role: spec for role in ROLES if (spec := data.of(role)) is not None}
     files = tuple(
         FileEntry(
             path=f"{LAST}{role}{PurePosixPath(spec.path).suffix.lower()}",
@@ -82,10 +82,6 @@ def _baseline(record: RunRecord) -> Baseline | None:
     if not files:
         return None
     return Baseline(asset=record.asset, run=record.run, data=DataSpecs(**specs), files=files)
-
-
-def _spec(data: DataSpecs, role: str) -> DataSpec | None:
-    return data.training if role == "training" else data.evaluation
 
 
 def _with_profile(baseline: Baseline, profile: ReferenceProfile) -> Baseline:

@@ -239,6 +239,10 @@ class DataSpecs(Frozen):
     escrow: EscrowSpec | None = Field(default=None, exclude_if=lambda told: told is None)
     """Used in place of training and evaluation data by the checks that ask about members."""
 
+    def of(self, role: str) -> DataSpec | None:
+        """Returns the table that was handed in for a role, or None."""
+        return {"training": self.training, "evaluation": self.evaluation}.get(role)
+
 
 class Documents(Frozen):
     """Paths of the papers."""

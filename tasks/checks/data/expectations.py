@@ -8,7 +8,7 @@ from typing import NamedTuple
 from tasks.checks.data.held import Held, as_json, held_table, observations
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.data.suites import allowed, expected_of
-from tasks.domain.bundle import PROFILE, DataSpec
+from tasks.domain.bundle import PROFILE
 from tasks.domain.digest import hexadecimal
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.estimate import Estimate
@@ -117,16 +117,11 @@ def _profile(lab: Lab) -> ReferenceProfile:
 
 def _admitted(lab: Lab) -> dict[str, Path]:
     """Lets the child read each table that came; returns where they lie, by role."""
-    specs = {role: spec for role in ROLES if (spec := _spec(lab, role)) is not None}
+    specs = {role: spec for role in ROLES if (spec := lab.subject.spec.data.of(role)) is not None}
     there = {role: spec for role, spec in specs.items() if lab.subject.file(spec.path) is not None}
     if not there:
         raise NotAvailable("no data came along")
     return dict(zip(there, lab.admit(*(spec.path for spec in there.values())), strict=True))
-
-
-def _spec(lab: Lab, role: str) -> DataSpec | None:
-    data = lab.subject.spec.data
-    return data.training if role == "training" else data.evaluation
 
 
 def _parts(lab: Lab, places: dict[str, Path]) -> list[Part]:

@@ -126,7 +126,7 @@ def _numbers(lab: Lab) -> Found | None:
 def _texts(lab: Lab) -> Found:
     """Reads the files as text, in the sandbox: what could not be decoded as numbers."""
     data = lab.subject.spec.data
-    specs = {"training": data.training, "evaluation": data.evaluation}
+    specs = {role: data.of(role) for role in ROLES}
     there = {r: s for r, s in specs.items() if s is not None and lab.subject.file(s.path)}
     if not there:
         raise NotAvailable("no data came along")
