@@ -138,7 +138,7 @@ def _named(column: ColumnProfile, chosen: list[str]) -> Values:
 def _numbers(column: ColumnProfile) -> Values:
     low, high = column.low or 0.0, column.high or 0.0
     if column.unique:
-        return np.floor(np.linspace(low, high, ROWS))
+        return np.arange(float(ROWS))
     return np.array([low, high])[np.arange(ROWS) % 2]
 
 

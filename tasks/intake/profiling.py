@@ -139,6 +139,9 @@ class _Column:
         names = self._names or {}
         if len(names) > known / ROWS_A_NAME:
             names = {}
+        unique = kind != "number" and known >= LEAST_UNIQUE and self._is_unique()
+        # Numbers that never repeat are names, and the next version has the next ones.
+        numbers = numbers and not unique
         return {
             "name": self._name,
             "kind": kind,
@@ -148,7 +151,7 @@ class _Column:
             "names": sorted(names) or None,
             "once": sum(count == 1 for count in names.values()),
             "rarest": min(names.values(), default=0),
-            "unique": kind != "number" and known >= LEAST_UNIQUE and self._is_unique(),
+            "unique": unique,
         }
 
     def _is_unique(self) -> bool:

@@ -3,6 +3,7 @@
 Importing Great Expectations takes 6 to 9 s, so it happens once per child and never elsewhere.
 """
 
+import functools
 import logging
 import os
 import warnings
@@ -96,6 +97,13 @@ def _library() -> Any:
 
 def _batch(library: Any, table: Any) -> Any:
     import pandas as pd  # noqa: PLC0415 - slow, and only children may pay for it
+
+    return _definition(library).get_batch({"dataframe": pd.DataFrame(table)})
+
+
+@functools.cache
+def _definition(library: Any) -> Any:
+    """Makes one context for the life of the child: each makes a folder that it never removes."""
     from great_expectations.data_context.types.base import (  # noqa: PLC0415 - as above
         ProgressBarsConfig,
     )
@@ -104,8 +112,7 @@ def _batch(library: Any, table: Any) -> Any:
     context.variables.analytics_enabled = False
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset = context.data_sources.add_pandas("memory").add_dataframe_asset("items")
-    definition = asset.add_batch_definition_whole_dataframe("all")
-    return definition.get_batch({"dataframe": pd.DataFrame(table)})
+    return asset.add_batch_definition_whole_dataframe("all")
 
 
 def _made(library: Any, one: dict[str, Any]) -> Any:

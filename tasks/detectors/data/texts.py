@@ -25,7 +25,8 @@ LONG = 20
 """Letters that a column's values must have on average to be texts and not names."""
 LONGEST = 20_000
 CONTROLS = 100
-_PRIME = np.uint64((1 << 61) - 1)
+_MIXER = np.uint64(0x94D049BB133111EB)
+"""A multiplier of SplitMix64 (Steele, Lea and Flood 2014)."""
 _WORDS = re.compile(r"\w+")
 Signatures = NDArray[np.uint32]
 
@@ -81,15 +82,17 @@ def signatures(texts: list[str]) -> Signatures:
     Texts without any word get random signatures: nothing resembles them.
     """
     rng = np.random.default_rng(1997)
-    factors, shifts = rng.integers(1, 1 << 31, (2, HASHES)).astype(np.uint64)
+    factors, shifts = rng.integers(0, 1 << 63, (2, HASHES), dtype=np.uint64) | np.uint64(1)
     found = np.empty((len(texts), HASHES), dtype=np.uint32)
     for at, text in enumerate(texts):
         hashes = np.array([*_shingles(text)], dtype=np.uint64)
         if not len(hashes):
             found[at] = rng.integers(0, 1 << 32, HASHES, dtype=np.uint32)
             continue
-        mixed = (hashes[:, None] * factors + shifts) % _PRIME
-        found[at] = (mixed.min(axis=0) & np.uint64(0xFFFFFFFF)).astype(np.uint32)
+        # Overflow is wanted: this is arithmetic modulo 2 to the 64th, whose high bits are mixed.
+        mixed = (hashes[:, None] + shifts) * factors
+        mixed = (mixed ^ (mixed >> np.uint64(29))) * _MIXER
+        found[at] = (mixed.min(axis=0) >> np.uint64(32)).astype(np.uint32)
     return found
 
 
