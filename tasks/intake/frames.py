@@ -42,16 +42,18 @@ def frame_of(batch: Batch, profile: ReferenceProfile, *, offset: int) -> Any:
 
 def _columns(column: ColumnProfile, values: Values) -> dict[str, Any]:
     """Returns the column itself, what kind its values are, and the same as names."""
-    names = values if isinstance(values, Coded) else None
     numbers, kinds = _numbers(values)
-    if column.kind == "text":
-        names = names or coded(_plain(values), code_name)
-        texts = _texts(names)
-        found: dict[str, Any] = {column.name: texts}
+    kind = _categories(kinds, KINDS)
+    texts = None
+    if column.kind != "text":
+        found: dict[str, Any] = {column.name: numbers}
+    elif column.names is None and not column.unique:
+        # Nothing is asked of free text but to be there, and each question copies the frame.
+        found = {column.name: kind}
     else:
-        found = {column.name: numbers}
-        texts = None
-    found[kind_of(column.name)] = _categories(kinds, KINDS)
+        texts = _texts(values if isinstance(values, Coded) else coded(values, code_name))
+        found = {column.name: texts}
+    found[kind_of(column.name)] = kind
     if column.names is not None:
         found[name_of(column.name)] = _texts(as_names(values)) if texts is None else texts
     return found
@@ -88,11 +90,6 @@ def _number(name: str) -> float:
         return float(name)
     except ValueError:
         return float("nan")
-
-
-def _plain(values: Values) -> Floats:
-    assert not isinstance(values, Coded), "texts have names already"
-    return values
 
 
 def _fixed(one: Dependency, batch: Batch) -> Any:
