@@ -8,7 +8,7 @@ from prefect import flow
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, BatteryName, TierChoice
-from tasks.intake.stage import take_in
+from tasks.intake.stage import compared, take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
@@ -30,7 +30,7 @@ def assess_asset(
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
     started = datetime.now(UTC)
-    subject = subject_of(target) or take_in(target)
+    subject = subject_of(target) or compared(take_in(target))
     planned = plan_onboarding(subject, battery=battery, tier=tier, occasion=ASSESSMENT)
     if planned.sealed:
         return announce(planned.plan.run)

@@ -6,8 +6,8 @@ from typing import Any
 from prefect import flow
 
 from tasks.checks.stage import measure_plan
-from tasks.forms import Ask, BareData, DatasetPath, TierChoice
-from tasks.intake.stage import filled, take_in_dataset
+from tasks.forms import Ask, BareData, DatasetPath, ProfilePath, TierChoice
+from tasks.intake.stage import compared, filled, take_in_dataset
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.reports.stage import announce, write_report
@@ -19,6 +19,7 @@ def review_dataset(
     data: DatasetPath,
     tier: TierChoice | None = None,
     bare: BareData | None = None,
+    profile: ProfilePath | None = None,
     ask: Ask = False,
 ) -> dict[str, Any]:
     """Takes in data, validates it, looks for poison, judges and seals.
@@ -27,10 +28,11 @@ def review_dataset(
         data: A bundle, a data file, or a folder of data files.
         tier: Risk tier; by the questionnaire's answers when left out.
         bare: What to say of data that comes without a bundle.
+        profile: What the data is held against; the last accepted version when left out.
         ask: Wait until somebody fills in what the vendor left open.
     """
     started = datetime.now(UTC)
-    subject = filled(take_in_dataset(data, bare or BareData()), ask=ask)
+    subject = compared(filled(take_in_dataset(data, bare or BareData()), ask=ask), profile)
     planned = plan_onboarding(subject, battery=None, tier=tier, occasion="dataset review")
     if planned.sealed:
         return announce(planned.plan.run)

@@ -7,7 +7,7 @@ from prefect import flow
 
 from tasks.checks.stage import measure_plan
 from tasks.forms import Ask, BatteryName, BundlePath, TierChoice
-from tasks.intake.stage import filled, take_in
+from tasks.intake.stage import compared, filled, take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.registry.stage import enter_registry
@@ -35,7 +35,7 @@ def onboard_model(
         ask: Wait until somebody fills in what the vendor left open.
     """
     started = datetime.now(UTC)
-    subject = filled(take_in(bundle), ask=ask)
+    subject = compared(filled(take_in(bundle), ask=ask))
     planned = plan_onboarding(subject, battery=battery, tier=tier)
     if planned.sealed:
         return announce(enter_registry(planned.plan.run))

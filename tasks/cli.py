@@ -19,6 +19,7 @@ from tasks.answering import (
 )
 from tasks.answering import run as _run
 from tasks.assuring import canary_app, events_app, nightly, registry_app
+from tasks.curating import register as register_data
 from tasks.governing import approve_app, intake_app, vendors_app
 from tasks.guarding import gateway_app
 from tasks.looking import catalog_app, inventory_app, keys_app
@@ -47,6 +48,7 @@ app.add_typer(canary_app, name="canary")
 app.add_typer(events_app, name="events")
 app.command("nightly", epilog="Example: `proofhouse nightly --zone Europe/Berlin`")(nightly)
 app.add_typer(gateway_app, name="gateway")
+register_data(app)
 register_responses(app)
 
 Battery = Annotated[str | None, typer.Option(help="Battery, for example *quick*.")]
@@ -199,30 +201,6 @@ def sign(
     _run(work, json_)
 
 
-@app.command("review-dataset", epilog="Example: `proofhouse review-dataset train.npz`")
-def review_dataset(
-    data: Annotated[Path, typer.Argument(help="A bundle, a data file, or a folder of data.")],
-    *,
-    tier: Tier = None,
-    vendor: Annotated[str | None, typer.Option(help="Where bare data comes from.")] = None,
-    inputs: Annotated[str | None, typer.Option(help="Array or column of the inputs.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="Data you trust; poison is looked for against it.")
-    ] = None,
-    json_: Json = False,
-) -> None:
-    """Scan, validate and search data for poison, with or without a model; sign the verdict."""
-
-    def work() -> Answer:
-        from tasks.commands.review_dataset import review_answer  # noqa: PLC0415
-
-        said = {"vendor": vendor, "inputs": inputs, "labels": labels}
-        return review_answer(data, tier=tier, said=said, reference=reference, quiet=json_)
-
-    _run(work, json_)
-
-
 @app.command(epilog="Example: `proofhouse drift reference.parquet tonight.parquet`")
 def drift(
     reference: Annotated[str, typer.Argument(help="File, folder, or digest of a kept sketch.")],
@@ -252,51 +230,6 @@ def drift(
             "alpha": alpha, "tolerance": tolerance, "risk_tolerance": risk_tolerance,
         }  # fmt: skip
         return drift_answer(reference, current, said, peers=peer or (), quiet=json_)
-
-    _run(work, json_)
-
-
-@app.command(epilog="Example: `proofhouse manifest train.npz --key acme.pem`")
-def manifest(
-    data: Annotated[Path, typer.Argument(help="A bundle, a data file, or a folder of data.")],
-    *,
-    key: Annotated[Path, typer.Option(help="Private key: PEM, P-256, P-384 or P-521.")],
-    out: Annotated[Path, typer.Option(help="Where it goes.")] = Path("dataset-manifest.json"),
-    croissant: Annotated[Path | None, typer.Option(help="Write a Croissant card, too.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the data.")] = None,
-    consent: Annotated[str | None, typer.Option(help="Basis of people's data in it.")] = None,
-    source: Annotated[str | None, typer.Option(help="Where the data were collected.")] = None,
-    retention_until: Annotated[str | None, typer.Option(help="YYYY-MM-DD.")] = None,
-    inputs: Annotated[str | None, typer.Option(help="Array or column of the inputs.")] = None,
-    labels: Annotated[str | None, typer.Option(help="Array or column of the labels.")] = None,
-    json_: Json = False,
-) -> None:
-    """Sign a dataset's files and every row of it, so that a later change names the rows."""
-
-    def work() -> Answer:
-        from tasks.commands.manifest import manifest_answer  # noqa: PLC0415
-
-        said = {
-            "licence": licence, "consent": consent, "source": source, "inputs": inputs,
-            "labels": labels,
-        }  # fmt: skip
-        return manifest_answer(data, key, out=out, card=croissant, said=said, until=retention_until)
-
-    _run(work, json_)
-
-
-@app.command(epilog="Example: `proofhouse quarantine run-0123456789abcdef0123 --out cut`")
-def quarantine(
-    run: Annotated[str, typer.Argument(help="A run that found poison; see *inventory runs*.")],
-    out: Annotated[Path, typer.Option(help="Folder for both parts.")] = Path("quarantine"),
-    json_: Json = False,
-) -> None:
-    """Cut the poisoned rows of a sealed run out, sign what stays, and name the way back."""
-
-    def work() -> Answer:
-        from tasks.commands.quarantine import quarantine_answer  # noqa: PLC0415
-
-        return quarantine_answer(run, out)
 
     _run(work, json_)
 

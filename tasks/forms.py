@@ -33,6 +33,15 @@ DatasetPath = Annotated[
         examples=["/srv/intake/train.parquet"],
     ),
 ]
+ProfilePath = Annotated[
+    str,
+    Field(
+        title="Profile",
+        description="A file of proofhouse profile: what the data is held against.",
+        min_length=1,
+        examples=["/srv/profiles/customers.yaml"],
+    ),
+]
 AssetOrBundle = Annotated[
     str,
     Field(
@@ -231,6 +240,11 @@ class BareData(Frozen):
     """What to say of data that comes without a bundle.yaml; leave all out for a bundle."""
 
     vendor: str | None = Field(default=None, title="Vendor", description="Where it comes from.")
+    name: str | None = Field(
+        default=None,
+        title="Name",
+        description="What the data is called; versions of one name are compared.",
+    )
     inputs: str | None = Field(
         default=None,
         title="Inputs",

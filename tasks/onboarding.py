@@ -185,7 +185,7 @@ def _references(
     subject = Subject.parse(store.get(plan.bundle))
     found += [
         Reference(role=f"file:{file.path}", digest=file.digest, size_bytes=file.size_bytes)
-        for file in subject.files
+        for file in (*subject.files, *(subject.baseline.files if subject.baseline else ()))
     ]
     found += [
         _reference(f"data:{data.role}", data.digest, store)

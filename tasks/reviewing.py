@@ -29,7 +29,7 @@ def take_in_data(path: Path, named: Named) -> Digest:
     if is_bundle(path):
         if named != Named():
             raise InvalidInputError(
-                f"{path} is a bundle and says itself what its data is. Leave out --vendor, "
+                f"{path} is a bundle and says itself what its data is. Leave out --vendor, --name, "
                 "--inputs, --labels and --reference, or name the data file."
             )
         return data_of(take_in_here(path))

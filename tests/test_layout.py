@@ -23,11 +23,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"settings"}),
     frozenset({"demo", "judging", "registry", "reports", "gateway", "response"}),
     frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
-    frozenset(
-        {"alarms", "approving", "casework", "drifting", "drilling", "dropping", "events", "forms"}
-    )
-    | {"nightly", "onboarding", "retaining", "reviewing", "scoring"},
-    frozenset({"answering", "assuring", "cli", "commands", "governing", "guarding"})
+    frozenset({"alarms", "approving", "casework", "comparing", "drifting", "drilling", "dropping"})
+    | {"events", "forms", "nightly", "onboarding", "retaining", "reviewing", "scoring"},
+    frozenset({"answering", "assuring", "cli", "commands", "curating", "governing", "guarding"})
     | {"looking", "orchestration", "responding"},
 )
 TOP_LEVEL = {

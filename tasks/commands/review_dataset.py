@@ -13,6 +13,7 @@ from tasks.domain.finding import RiskTier, Verdict
 from tasks.forms import BareData, TierChoice
 from tasks.intake.bare_data import is_bundle
 from tasks.intake.precheck import precheck
+from tasks.intake.profiles import read_profile
 from tasks.settings import read_settings
 
 
@@ -22,6 +23,7 @@ def review_answer(
     tier: str | None,
     said: Mapping[str, str | None],
     reference: Path | None,
+    profile: Path | None = None,
     quiet: bool = False,
 ) -> Answer:
     """Reviews one dataset and describes the verdict.
@@ -29,8 +31,9 @@ def review_answer(
     Args:
         data: A bundle, a data file, or a folder of data files.
         tier: Risk tier, or None for the one that the answers lead to.
-        said: What the operator says of bare data: vendor, inputs, labels.
+        said: What the operator says of bare data: vendor, name, inputs, labels.
         reference: Data that the operator trusts.
+        profile: What the data is held against, of ``proofhouse profile``.
         quiet: Only plain lines of progress.
     """
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who runs a flow pays
@@ -43,6 +46,8 @@ def review_answer(
         raise InvalidInputError(f"tier {tier!r} is unknown. Choose low, medium or high.")
     if is_bundle(data):
         precheck(data)
+    if profile is not None:
+        read_profile(profile)  # refused before anything is started
     home = read_settings().home
     prepare_home(home)
     with (
@@ -55,7 +60,12 @@ def review_answer(
         bare = BareData(reference=trusted, **said)
         choice: TierChoice | None = RiskTier(tier).value if tier else None
         try:
-            document: dict[str, Any] = review_dataset(str(data.resolve()), tier=choice, bare=bare)
+            document: dict[str, Any] = review_dataset(
+                str(data.resolve()),
+                tier=choice,
+                bare=bare,
+                profile=str(profile.resolve()) if profile else None,
+            )
         finally:
             wind_down()
     return Answer(document, lines(document), EXIT_CODES[Verdict(document["verdict"])])

@@ -239,6 +239,10 @@ class DataSpecs(Frozen):
     escrow: EscrowSpec | None = Field(default=None, exclude_if=lambda told: told is None)
     """Used in place of training and evaluation data by the checks that ask about members."""
 
+    def of(self, role: str) -> DataSpec | None:
+        """Returns the table that was handed in for a role, or None."""
+        return {"training": self.training, "evaluation": self.evaluation}.get(role)
+
 
 class Documents(Frozen):
     """Paths of the papers."""
@@ -334,6 +338,30 @@ class Dataset(Frozen):
     problem: str = ""
 
 
+class Baseline(Frozen):
+    """What a new version is held against: the last accepted one, and a profile that is trusted.
+
+    ``files`` are called ``last:<role><suffix>`` and ``profile:json``; no file of a bundle can be
+    called so.
+    """
+
+    asset: str = ""
+    """``vendor/name@version`` of the accepted version; empty when there is none."""
+    run: str = ""
+    """The sealed run that accepted it."""
+    data: DataSpecs = DataSpecs()
+    """Which array or column of its files is what."""
+    files: tuple[FileEntry, ...] = ()
+
+    def last(self, role: str) -> FileEntry | None:
+        """Returns the accepted version's file for a role, or None."""
+        wanted = f"{LAST}{role}"
+        return next((f for f in self.files if f.path.partition(".")[0] == wanted), None)
+
+
+LAST, PROFILE = "last:", "profile:json"
+
+
 class Subject(Frozen):
     """Everything the checks may know of one bundle. Its digest is the bundle's identity."""
 
@@ -349,14 +377,16 @@ class Subject(Frozen):
     """Who says to have filled them in; a name in a form, not a proof."""
     facts: dict[str, int | float | str] = {}
     """What the artifact's own bytes say: ``artifact_format``, ``parameters``, where known."""
+    baseline: Baseline | None = Field(default=None, exclude_if=lambda told: told is None)
 
     def is_same_bundle(self, other: "Subject") -> bool:
         """Answers whether both were handed in as the same bytes, whatever is known of them."""
         return (self.spec, self.files) == (other.spec, other.files)
 
     def file(self, path: str) -> FileEntry | None:
-        """Returns the entry of ``path``, or None."""
-        return next((entry for entry in self.files if entry.path == path), None)
+        """Returns the entry of ``path``, of the bundle or of what it is held against, or None."""
+        files = (*self.files, *(self.baseline.files if self.baseline else ()))
+        return next((entry for entry in files if entry.path == path), None)
 
     def dataset(self, role: str) -> Dataset | None:
         """Returns the data handed in for ``role``, or None."""

@@ -33,6 +33,7 @@ class Named(NamedTuple):
     """What an operator may say of bare data; None is read from the file."""
 
     vendor: str = UNNAMED_VENDOR
+    name: str | None = None
     inputs: str | None = None
     labels: str | None = None
     reference: Path | None = None
@@ -71,7 +72,10 @@ def wrap(path: Path, into: Path, *, named: Named, sandbox: Sandbox, quotas: Quot
     manifest = {
         "schema": "proofhouse.bundle/1",
         "vendor": {"name": named.vendor, "contact": "unknown"},
-        "dataset": {"name": path.resolve().stem[:200], "version": hexadecimal(mark)[:12]},
+        "dataset": {
+            "name": (named.name or path.resolve().stem)[:200],
+            "version": hexadecimal(mark)[:12],
+        },
         "data": data,
     }
     text = yaml.safe_dump(manifest, sort_keys=False, allow_unicode=True)

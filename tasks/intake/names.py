@@ -15,6 +15,8 @@ def shown(text: str, most: int = 200) -> str:
     Homoglyphs, direction overrides, terminal codes and newlines become visible that way.
     """
     cut = text if len(text) <= most else text[:most] + "…"
+    if cut.isascii() and cut.isprintable():
+        return cut  # millions of values of a table come by here, and nearly all are so
     return "".join(char if " " <= char <= "~" or char == "…" else _escaped(char) for char in cut)
 
 

@@ -58,6 +58,13 @@ def filled(subject: Digest, *, ask: bool) -> Digest:
     return keep_filled(subject, answers, who, store)
 
 
+def compared(subject: Digest, profile: str | None = None) -> Digest:
+    """Returns the subject with what it is held against: a profile, the last accepted version."""
+    from tasks.comparing import held_against  # noqa: PLC0415 - it builds on this room
+
+    return held_against(subject, Path(profile) if profile else None)
+
+
 @task(name="intake", task_run_name="intake of data")
 def take_in_dataset(data: str, bare: BareData) -> Digest:
     """Quarantines and describes data at a path; returns the digest of its subject."""
@@ -65,6 +72,7 @@ def take_in_dataset(data: str, bare: BareData) -> Digest:
 
     named = Named(
         vendor=bare.vendor or UNNAMED_VENDOR,
+        name=bare.name,
         inputs=bare.inputs,
         labels=bare.labels,
         reference=Path(bare.reference) if bare.reference else None,

@@ -38,13 +38,16 @@ Values = Floats | Coded
 Batch = dict[str, Values]
 
 
-def read_batches(path: Path, notes: list[str], *, project: bool = True) -> Iterator[Batch]:
+def read_batches(
+    path: Path, notes: list[str], *, project: bool = True, groups: range | None = None
+) -> Iterator[Batch]:
     """Yields the rows of a file, at most 65,536 at a time.
 
     Args:
         path: Parquet, csv, tsv, npz or safetensors, told by its content.
         notes: What was left out is added here.
         project: Look at arrays with many values an item through projections.
+        groups: Row groups of a Parquet file to read; all when left out.
 
     Raises:
         Undecodable: It cannot be read; the text says why.
@@ -54,7 +57,7 @@ def read_batches(path: Path, notes: list[str], *, project: bool = True) -> Itera
     if not start:
         raise Undecodable("the file is empty")
     if start[:4] == b"PAR1":
-        yield from _from_parquet(path, notes)
+        yield from _from_parquet(path, notes, groups)
     elif start[:4] == b"PK\x03\x04":
         yield from _from_arrays(_npz_arrays(path), notes, project=project)
     elif path.suffix.lower() == ".safetensors":
@@ -74,7 +77,7 @@ def coded(values: Floats, name_of: Any) -> Coded:
     return Coded(codes, [name_of(float(value)) for value in distinct])
 
 
-def _from_parquet(path: Path, notes: list[str]) -> Iterator[Batch]:
+def _from_parquet(path: Path, notes: list[str], groups: range | None) -> Iterator[Batch]:
     import pyarrow.parquet as pq  # noqa: PLC0415 - half a second, only for tables
 
     with pq.ParquetFile(path) as told:
@@ -82,7 +85,10 @@ def _from_parquet(path: Path, notes: list[str]) -> Iterator[Batch]:
     texts = [field.name for field in schema if _is_text(field.type)]
     wanted = _usable(schema, notes)
     with pq.ParquetFile(path, read_dictionary=texts) as file:
-        for batch in file.iter_batches(BATCH, columns=wanted, use_threads=False):
+        wanted_groups = None if groups is None else [*groups]
+        for batch in file.iter_batches(
+            BATCH, row_groups=wanted_groups, columns=wanted, use_threads=False
+        ):
             yield _columns(batch)
 
 

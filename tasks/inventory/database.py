@@ -13,7 +13,7 @@ from tasks.domain.digest import Digest, digest_of
 from tasks.domain.errors import InventoryError
 from tasks.domain.finding import Finding, Verdict
 from tasks.domain.run import RunRecord
-from tasks.domain.spec import ASSESSMENT
+from tasks.domain.spec import ASSESSMENT, DRIFT
 from tasks.inventory.rows import ApprovalRow, Asset, Run, RunFinding, State, VerdictChange
 from tasks.inventory.sessions import Database
 from tasks.inventory.tables import ApprovalTable, AssetTable, BundleTable, FindingTable, RunTable
@@ -91,6 +91,24 @@ class Inventory(Database):
         query = select(RunTable).where(RunTable.asset == asset).order_by(*_BY_LEDGER).limit(1)
         found = self._all(Run, query)
         return found[0] if found else None
+
+    def accepted_versions(self, asset: str) -> tuple[Run, ...]:
+        """Returns, for each other version of an asset, its last whole run if that accepted it.
+
+        The latest comes first. Assessments and comparisons of tables accept nothing.
+        """
+        family = asset.rpartition("@")[0]
+        query = select(RunTable).where(
+            RunTable.asset.startswith(f"{family}@", autoescape=True),
+            RunTable.asset != asset,
+            RunTable.occasion.not_in([ASSESSMENT, DRIFT]),
+        )
+        last: dict[str, Run] = {}
+        for run in self._all(Run, query.order_by(*_BY_LEDGER)):
+            if run.asset.rpartition("@")[0] == family and not run.occasion.startswith(ASSESSMENT):
+                last.setdefault(run.asset, run)
+        approving = {verdict.value for verdict in APPROVING}
+        return tuple(run for run in last.values() if run.verdict in approving)
 
     def findings(self, run: str) -> tuple[RunFinding, ...]:
         """Returns the findings of a run in the order of its record."""

@@ -23,7 +23,7 @@ def ranking(finding: Finding, data: bytes) -> "Figure":
         colour = ALARM if beyond else ACCENT if row["different"] else SOFT
         axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=1.4)
         axes.plot(row["distance"], place, "o", color=colour, markersize=3.5)
-    axes.set_yticks(range(len(rows)), [_short(row["column"]) for row in rows])
+    axes.set_yticks(range(len(rows)), [short(row["column"]) for row in rows])
     if finding.threshold is not None:
         axes.axvline(finding.threshold, color=ALARM, linewidth=1, linestyle="--")
     axes.set(xlabel="shift (distance of distributions)", xlim=(0, None))
@@ -57,7 +57,7 @@ def evidence(finding: Finding, data: bytes) -> "Figure":  # noqa: ARG001 - one s
         parts = [log / gate["limit_log10"] for log in gate["log10"]]
         colour = ALARM if gate["alarm"] else ACCENT if at == 0 else SOFT
         axes.plot(nights, parts, "o-", color=colour, markersize=2.5, linewidth=1.2,
-                  label=_short(gate["gate"]))  # fmt: skip
+                  label=short(gate["gate"]))  # fmt: skip
     axes.axhline(1, color=ALARM, linewidth=1, linestyle="--")
     axes.set(xlabel="night", ylabel="log evidence / log limit")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -70,12 +70,13 @@ def _bars(axes: "Axes", column: dict[str, Any]) -> None:
     colour = ALARM if column["beyond"] else ACCENT
     axes.bar(places, column["reference"], color=SOFT, width=0.9)
     axes.step(places, column["current"], where="mid", color=colour, linewidth=1.2)
-    axes.set_title(_short(column["column"]), fontsize=7, color=INK)
+    axes.set_title(short(column["column"]), fontsize=7, color=INK)
     axes.set_xticks([])
     axes.tick_params(labelsize=6)
 
 
-def _short(text: str) -> str:
+def short(text: str, longest: int = LONGEST) -> str:
+    """Returns a name as a picture shows it."""
     # A dollar sign would be read as mathematics.
-    shown = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    shown = text if len(text) <= longest else text[: longest - 1] + "…"
     return shown.replace("$", "\\$")

@@ -16,7 +16,7 @@ import safetensors.numpy
 
 from tasks.domain.finding import Finding, Outcome
 from tasks.domain.measurement import Artifact
-from tasks.reports import drift_pictures
+from tasks.reports import drift_pictures, expectation_pictures
 from tasks.reports.figures import ACCENT, ALARM, INK, SOFT
 from tasks.reports.figures import figure as _figure
 from tasks.sandbox.protocol import Array
@@ -332,5 +332,6 @@ _DRAWINGS: dict[tuple[str, str], Drawing] = {
     ("*", "spectra.json"): _spectra,
     ("*", "shifts.json"): drift_pictures.ranking,
     ("*", "distributions.json"): drift_pictures.distributions,
+    ("data.expectations", "expectations.json"): expectation_pictures.expectations,
     ("drift.watch", "evidence.json"): drift_pictures.evidence,
 }

@@ -26,7 +26,7 @@ COMMANDS = (
     ["events", "alarms"], ["events", "forward"],
     ["registry", "check"], ["registry", "export"], ["registry", "list"], ["registry", "promote"],
     ["registry", "rollback"], ["registry", "show"], ["registry", "sync"], ["registry", "withdraw"],
-    ["manifest"], ["quarantine"], ["playbooks", "list"], ["playbooks", "export"],
+    ["manifest"], ["profile"], ["quarantine"], ["playbooks", "list"], ["playbooks", "export"],
     ["playbooks", "import"],
 )  # fmt: skip
 

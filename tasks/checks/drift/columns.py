@@ -35,7 +35,20 @@ def measure_columns(
     Raises:
         NotAvailable: There are no two tables, or no such column.
     """
-    both, tolerance = pair(lab), lab.number("settle_at")
+    return measure_pair(lab, pair(lab), check=check, version=version, roles=roles, limits=limits)
+
+
+def measure_pair(
+    lab: Lab,
+    both: Pair,
+    *,
+    check: str,
+    version: int,
+    roles: Sequence[Role],
+    limits: tuple[str, ...],
+) -> Measurement:
+    """Does the same for two tables that are counted already."""
+    tolerance = lab.number("settle_at")
     shifts = compare(both.reference, both.current, *roles, alpha=ALPHA)
     if not shifts:
         raise NotAvailable(f"no column is a {' or '.join(roles)}; name it with --predictions")

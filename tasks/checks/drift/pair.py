@@ -27,7 +27,11 @@ def pair(lab: Lab) -> Pair:
     Raises:
         NotAvailable: There are no two tables, or one has fewer than 100 rows.
     """
-    found = _kept(lab) or _from_data(lab)
+    return enough(_kept(lab) or _from_data(lab))
+
+
+def enough(found: Pair) -> Pair:
+    """Returns the pair if both tables have 100 rows. Raises :class:`NotAvailable` otherwise."""
     for name, sketch in found._asdict().items():
         if sketch.rows < LEAST_ROWS:
             raise NotAvailable(f"the {name} has {sketch.rows} rows; {LEAST_ROWS} are needed")

@@ -52,7 +52,7 @@ def identifier_scan(*, path: str, most_rows: int) -> Reply:
         ``values["problem"]`` says why nothing could be read.
     """
     try:
-        columns, rows, flagged, named = _scanned(_rows(Path(path), most_rows))
+        columns, rows, flagged, named = _scanned(rows_of(Path(path), most_rows))
     except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
         return Reply({}, {"problem": type(error).__name__, "rows": 0, "columns": []})
     return Reply(
@@ -141,7 +141,8 @@ def _scanned(rows: Iterator[dict[str, str]]) -> tuple[dict[str, Column], int, in
     return columns, count, flagged, named
 
 
-def _rows(path: Path, most: int) -> Iterator[dict[str, str]]:
+def rows_of(path: Path, most: int) -> Iterator[dict[str, str]]:
+    """Yields the first rows of a table or text file, every cell as text."""
     with path.open("rb") as stream:
         start = stream.read(4)
     suffix = path.suffix.lower()

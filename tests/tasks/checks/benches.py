@@ -9,11 +9,13 @@ import safetensors.numpy
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
-from tasks.checks.lab import Lab
+from tasks.checks.lab import Lab, Spread
 from tasks.domain.bundle import (
+    Baseline,
     BundleSpec,
     Claims,
     Dataset,
+    DataSpecs,
     FileEntry,
     InputSpec,
     ModelSpec,
@@ -45,6 +47,9 @@ def lab(
     observations: tuple[Observation, ...] = (),
     store: MemoryStore | None = None,
     parameters: Mapping[str, Parameter] | None = None,
+    data: DataSpecs = DataSpecs(),  # noqa: B008 - likewise
+    baseline: Baseline | None = None,
+    spread: Spread | None = None,
     **model: Any,
 ) -> Lab:
     """Builds the lab that the runner would build for ``check`` on this bundle."""
@@ -67,6 +72,7 @@ def lab(
             | model
         ),
         claims=claims,
+        data=data,
     )
     subject = Subject(
         spec=spec,
@@ -76,6 +82,7 @@ def lab(
         ),
         datasets=tuple(_stored(store, role, rows) for role, rows in given.items() if rows),
         observations=observations,
+        baseline=baseline,
     )
     return Lab(
         subject=subject,
@@ -84,6 +91,7 @@ def lab(
         workspace=workspace,
         parameters=resolve_parameters(Catalog().check(check), parameters or {}),
         seed=seed,
+        spread=spread,
     )
 
 

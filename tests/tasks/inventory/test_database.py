@@ -250,3 +250,25 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(InventoryError, match="disk is full or failing: free space on it"):
         register_many()
+
+
+def test_tells_which_other_versions_were_accepted_last(url: str) -> None:
+    inventory = Inventory(url)
+    runs = [
+        record(asset="Acme/data@1"),
+        record(asset="Acme/data@2", verdict=Verdict.REFUSED),
+        record(asset="Acme/data@3"),
+        record(asset="Acme/data@4", occasion="assessment"),
+        record(asset="Acme/data@5", occasion="drift"),
+        record(asset="Acme/database@1"),
+        # Accepted once, and refused the night after.
+        record(asset="Acme/data@6"),
+        record(asset="Acme/data@6", verdict=Verdict.REFUSED, occasion="nightly"),
+        record(asset="Acme/data@7", verdict=Verdict.ACCEPTED_WITH_CONDITIONS),
+    ]
+    for index, sealed in enumerate(runs):
+        inventory.record_run(sealed, statement=STATEMENT, ledger_index=index)
+    told = [run.asset for run in inventory.accepted_versions("Acme/data@7")]
+    assert told == ["Acme/data@3", "Acme/data@1"]
+    assert inventory.accepted_versions("Acme/data@8")[0].asset == "Acme/data@7"
+    assert inventory.accepted_versions("Other/data@1") == ()

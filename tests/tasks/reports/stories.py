@@ -187,6 +187,18 @@ _WITNESSES = _tensors(
 )
 _UNREAD = _tensors(clean=_IMAGES, adversarial=1 - _IMAGES, labels=_LABELS)
 DRAWABLE: dict[tuple[str, str], bytes] = {
+    ("data.expectations", "expectations.json"): json.dumps(
+        [
+            {
+                "role": "training",
+                "rows": 100,
+                "expectations": [
+                    {"kind": kind, "columns": ["$age", "b$"], "broken": 5 * at, "allowed": 7}
+                    for at, kind in enumerate(("type", "missing", "order"))
+                ],
+            }
+        ]
+    ).encode(),
     (ROBUST, "curve.json"): _CURVE,
     (ROBUST, "witnesses.safetensors"): _WITNESSES,
     ("evasion.l2_robust_accuracy", "curve.json"): _CURVE,
