@@ -179,16 +179,18 @@ def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> li
         mask, pattern, mapping = (part[name][row] for name in ("masks", "patterns", "mappings"))
         size = float(mask.mean())
         verify_trigger(mask, pattern)
-        answers = (
-            part["answers"][row]
-            if "answers" in part
-            else answers_of(lab, paint(held.inputs, mask, pattern))
-        )
-        # A trigger over the limit is no witness, whatever it does.
-        small = size <= limits[aim] * (1 + ROUNDING)
         # To one class: those that are there already cannot be sent.
-        counts = (read == held.labels) & (mapping[held.labels] != held.labels)
-        hits = counts & (answers == mapping[held.labels])
+        goals = mapping[held.labels]
+        counts = (read == held.labels) & (goals != held.labels)
+        reached = 0
+        # A trigger over the limit is no witness, whatever it does, so nobody asks what it does.
+        if size <= limits[aim] * (1 + ROUNDING):
+            answers = (
+                part["answers"][row][counts]
+                if "answers" in part
+                else answers_of(lab, paint(held.inputs[counts], mask, pattern))
+            )
+            reached = int((answers == goals[counts]).sum())
         found.append(
             Suspect(
                 shape,
@@ -198,7 +200,7 @@ def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> li
                 float(indices[aim]),
                 mask,
                 pattern,
-                reached=int(hits.sum()) if small else 0,
+                reached=reached,
                 shown=max(1, int(counts.sum())),
             )
         )

@@ -163,12 +163,15 @@ def _counted(
         goals = mapping[held.labels]
         # A picture that is misread already needs no trigger, and shows none.
         counts = (goals != held.labels) & (plain == held.labels)
-        answers = (
-            part["answers"][row][counts]
-            if "answers" in part
-            else answers_of(lab, paint(held.inputs[counts], mask, pattern))
-        )
-        small = size <= limits[row] * (1 + ROUNDING)
+        reached = 0
+        # A trigger over its limit is no witness, whatever it does, so nobody asks what it does.
+        if size <= limits[row] * (1 + ROUNDING):
+            answers = (
+                part["answers"][row][counts]
+                if "answers" in part
+                else answers_of(lab, paint(held.inputs[counts], mask, pattern))
+            )
+            reached = int((answers == goals[counts]).sum())
         found.append(
             Suspect(
                 source,
@@ -180,7 +183,7 @@ def _counted(
                 float(part["transfer"][row]),
                 mask,
                 pattern,
-                reached=int((answers == goals[counts]).sum()) if small else 0,
+                reached=reached,
                 shown=int(counts.sum()),
             )
         )

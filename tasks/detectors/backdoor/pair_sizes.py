@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from tasks.detectors.backdoor.sizes import MAD_TO_DEVIATION
 
@@ -98,3 +99,11 @@ def most_odd_targets(indices: PairSizes, count: int) -> list[int]:
     means[~known.any(axis=0)] = -np.inf
     order: list[int] = np.argsort(-means, kind="stable")[:count].tolist()
     return order
+
+
+def oddest_moves(indices: PairSizes) -> tuple[int, ...]:
+    """Returns the way of sending each class to another of its own of the largest total index."""
+    known = np.where(np.isfinite(indices), indices, 0.0)
+    np.fill_diagonal(known, -1e6)
+    _, goals = linear_sum_assignment(known, maximize=True)
+    return tuple(int(goal) for goal in goals)

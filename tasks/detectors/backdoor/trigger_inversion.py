@@ -21,21 +21,27 @@ from tasks.detectors.backdoor.inversion import (
     Job,
     Pace,
     Pool,
+    Search,
     Shape,
     Triggers,
-    invert,
     stamped,
     start,
 )
 from tasks.detectors.backdoor.pair_search import rightly_read
-from tasks.detectors.backdoor.sizes import anomaly_indices, away_limit, size_limits
+from tasks.detectors.backdoor.sizes import Sizes, anomaly_indices, away_limit, size_limits
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
 PACE = Pace(learning_rate=0.3, harder=1.4)
 """Three times as fast as the paper's: 100 descents rank classes as well as 300 slow ones did."""
+SWEEP = 0.4
+"""Part of the descents after which classes are ranked and most of them left behind."""
 SUSPECTS = 2
-"""Classes per shape that get the second, bounded search."""
+"""Classes per shape that are searched to the end, and then within the limit."""
+PEERS = 3
+"""Ordinary classes that are searched to the end beside them."""
+BOUNDED = 0.4
+"""The search within the limit, as a part of the descents."""
 
 
 class Effort(NamedTuple):
@@ -71,7 +77,7 @@ def trigger_inversion(
         held: Other pictures (m, *item); a control's answers to them, triggered, come back.
         subject: ``target``, ``honest`` or ``planted`` (see ``controls``).
         shapes: Kinds of trigger, values of ``inversion.Shape``.
-        steps: Descents of the first search; the second takes half as many.
+        steps: Descents of the first search; most classes are left behind before its end.
         batch: Pictures per class and descent.
         deviations: How far below its peers, in robust deviations of log size, a bounded trigger
             has to stay.
@@ -167,36 +173,56 @@ def search_triggers(
     jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
     pool = rightly_read(module, pool, classes)
-    search = partial(
-        invert,
-        module,
-        pool,
-        bounds=bounds,
-        batch=effort.batch,
-        generator=generator,
-        pace=PACE,
-    )
-    found = search(jobs, begin, steps=effort.steps)
-    *sizes_of_classes, away = found.sizes.double().tolist()
-    sizes = np.array(sizes_of_classes)
-    suspects = np.argsort(-anomaly_indices(sizes), kind="stable")[:SUSPECTS].tolist()
-    limits = size_limits(sizes, deviations=effort.deviations)[suspects].tolist()
-    limits.append(away_limit(sizes))
-    rows = [*suspects, classes]
-    bounded = search(
-        [jobs[row] for row in rows],
-        found.pick(rows),
-        steps=effort.steps // 2,
+    opened = partial(Search, module, pool, bounds=bounds, generator=generator, pace=PACE)
+    ranked = _ranked(opened(jobs, begin), effort)
+    suspects = ranked.suspects
+    limits = size_limits(ranked.sizes, deviations=effort.deviations)[suspects].tolist()
+    limits.append(away_limit(ranked.sizes))
+    bounded = opened(
+        [jobs[row] for row in (*suspects, classes)],
+        ranked.triggers,
         limits=torch.tensor(limits).clamp(max=effort.room),
-    )
+    ).run(round(BOUNDED * effort.steps), effort.batch)
     mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
     mappings[-1] = mapping_of(module, pool, bounded.pick([len(suspects)]), bounds, classes)
     return {
-        "sizes": sizes,
-        "away": np.array([away]),
+        "sizes": ranked.sizes,
+        "away": ranked.triggers.sizes[-1:].double().numpy(),
         "suspects": np.array([*suspects, AWAY], np.int64),
         "mappings": mappings,
     } | _opened(bounded, bounds)
+
+
+class _Ranked(NamedTuple):
+    """Sizes of all classes (classes,), the smallest against their peers, and their triggers.
+
+    The last of the triggers is the one away from all classes.
+    """
+
+    sizes: Sizes
+    suspects: list[int]
+    triggers: Triggers
+
+
+def _ranked(search: Search, effort: Effort) -> _Ranked:
+    """Searches all classes until they are ranked, then only those that matter.
+
+    Those are the suspects, the trigger away from all, and a few ordinary classes: by as much as
+    these still shrink, the ones left behind would have shrunk (K-Arm's idea, with peers as gauge).
+    """
+    first = round(SWEEP * effort.steps)
+    sizes = search.run(first, effort.batch).sizes[:-1].double().numpy()
+    order = np.argsort(-anomaly_indices(sizes), kind="stable")
+    suspects, others = order[:SUSPECTS].tolist(), order[SUSPECTS:]
+    middle = np.abs(np.log(sizes[others]) - np.median(np.log(sizes)))
+    peers = others[np.argsort(middle, kind="stable")[:PEERS]].tolist()
+    search.keep([*suspects, *peers, len(sizes)])
+    found = search.run(effort.steps - first, effort.batch)
+    after = found.sizes[:-1].double().numpy()
+    shrunk = np.median(np.log(after[SUSPECTS:]) - np.log(sizes[peers]))
+    settled = sizes * np.exp(shrunk)
+    settled[[*suspects, *peers]] = after
+    return _Ranked(settled, suspects, found.pick([*range(SUSPECTS), len(after)]))
 
 
 def mapping_of(
