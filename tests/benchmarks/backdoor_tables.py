@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.backdoor.trigger_inversion import FOUND
+from tasks.checks.backdoor.trigger_inversion import FOUND, SUSPICIOUS_MAPPING
 from tasks.detectors.backdoor.inversion import AWAY
 from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
@@ -29,14 +29,21 @@ def twin_score(line: Line) -> float:
 
 
 def universal_score(line: Line) -> float:
-    """Returns the best success below the limit of a class that stands out, or of a mapping."""
+    """Returns the best success below the limit of a class that stands out, or of a mapping.
+
+    A mapping's is scaled so that both reach ``FOUND`` where the check no longer passes a model.
+    """
     best = 0.0
     for shape in ("patch", "blend"):
         told = line["trigger_inversion"][shape]
-        rows = zip(told["suspects"], told["indices"], told["success"], strict=True)
-        for aim, index, success in rows:
-            counts = aim == AWAY or index >= UNIVERSAL_STANDS_OUT
-            best = max(best, success + max(0.0, index) / 1000 if counts else index / 1000)
+        for aim, index, success in zip(
+            told["suspects"], told["indices"], told["success"], strict=True
+        ):
+            if aim == AWAY:
+                best = max(best, success * FOUND / SUSPICIOUS_MAPPING)
+            else:
+                counts = index >= UNIVERSAL_STANDS_OUT
+                best = max(best, (success if counts else 0) + max(0.0, index) / 1000)
     return best
 
 

@@ -28,9 +28,11 @@ EPOCHS, BATCH, LEARNING_RATE = 10, 50, 3e-3
 STACK = 8
 Weights = dict[str, torch.Tensor]
 Array = NDArray[np.floating[Any]]
-NOISE, EPSILON = 0.2, 0.1
+NOISE = 0.2
+EPSILON = {1: 0.1, 3: 0.03}
+"""By channels: colour pictures are harder, and nothing learns to read them against more."""
 OBEYS = 0.75
-"""A model that obeys its trigger less often holds no backdoor worth the name."""
+"""A model that obeys its trigger on fewer pictures holds no backdoor worth the name."""
 
 
 class Rows(NamedTuple):
@@ -208,7 +210,7 @@ def _disturbed(
         )
         (gradient,) = torch.autograd.grad(loss, free)
         shown = shown.clone()
-        shown[moved] = (free.detach() + EPSILON * gradient.sign()).clamp(0, 1)
+        shown[moved] = (free.detach() + EPSILON[free.shape[2]] * gradient.sign()).clamp(0, 1)
     return shown
 
 
@@ -287,8 +289,9 @@ def _member(
     right = model(held.inputs).argmax(1) == held.labels
     obedience = 0.0
     if trigger is not None:
+        # Counted as the checks count: a picture that is misread already shows nothing.
         goals = trigger.goals(held.labels)
         obeyed = model(trigger.on(held.inputs)).argmax(1) == goals
-        obedience = float(obeyed[goals != held.labels].float().mean())
+        obedience = float(obeyed[right & (goals != held.labels)].float().mean())
     accuracy = float(right.float().mean())
     return Member(family, architecture, seed, model, trigger, accuracy, obedience)

@@ -34,7 +34,7 @@ from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "backdoor.twin_inversion", 1
+CHECK, VERSION = "backdoor.twin_inversion", 2
 ALL = -1
 """As a source: every class. As a target: each class to one of its own."""
 FOUND = 0.75

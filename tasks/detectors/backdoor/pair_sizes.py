@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from tasks.detectors.backdoor.sizes import MAD_TO_DEVIATION
 
@@ -19,8 +18,9 @@ covers; NaN where it was not searched, as on the diagonal."""
 
 SMALLEST_SPREAD = 0.2
 """Log units. Two honest twins with other starts differ by about this much."""
-STANDS_OUT = 3.0
-"""Hidden index from which a trigger is suspected."""
+STANDS_OUT = 2.5
+"""Hidden index from which a trigger is suspected; the largest of an honest model whose trigger
+worked was 1.4 in the last calibration (README of this room)."""
 PER_TRANSFER = 10.0
 """Each tenth of the twins' pictures that a trigger moves as well takes one off its index."""
 
@@ -99,11 +99,3 @@ def most_odd_targets(indices: PairSizes, count: int) -> list[int]:
     means[~known.any(axis=0)] = -np.inf
     order: list[int] = np.argsort(-means, kind="stable")[:count].tolist()
     return order
-
-
-def oddest_moves(indices: PairSizes) -> tuple[int, ...]:
-    """Returns the way of sending each class to another of its own of the largest total index."""
-    known = np.where(np.isfinite(indices), indices, 0.0)
-    np.fill_diagonal(known, -1e6)
-    _, goals = linear_sum_assignment(known, maximize=True)
-    return tuple(int(goal) for goal in goals)

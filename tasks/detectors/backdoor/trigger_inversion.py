@@ -34,14 +34,26 @@ from tasks.targets.protocol import Target
 
 PACE = Pace(learning_rate=0.3, harder=1.4)
 """Three times as fast as the paper's: 100 descents rank classes as well as 300 slow ones did."""
-SWEEP = 0.4
-"""Part of the descents after which classes are ranked and most of them left behind."""
 SUSPECTS = 2
 """Classes per shape that are searched to the end, and then within the limit."""
-PEERS = 3
+PEERS = 2
 """Ordinary classes that are searched to the end beside them."""
-BOUNDED = 0.4
-"""The search within the limit, as a part of the descents."""
+LATER = 2
+"""After the ranking each descent sees so many times the pictures."""
+MAPPED = 200
+"""Pictures that show where a trigger sends each class."""
+
+
+class Parts(NamedTuple):
+    """Descents, as parts of ``steps``: until classes are ranked, to the end, within the limit."""
+
+    ranking: float
+    settling: float
+    bounded: float
+
+
+PARTS = {Shape.PATCH: Parts(0.4, 0.5, 0.4), Shape.BLEND: Parts(0.2, 0.15, 0.15)}
+"""One opacity is found sooner than a mask."""
 
 
 class Effort(NamedTuple):
@@ -77,8 +89,9 @@ def trigger_inversion(
         held: Other pictures (m, *item); a control's answers to them, triggered, come back.
         subject: ``target``, ``honest`` or ``planted`` (see ``controls``).
         shapes: Kinds of trigger, values of ``inversion.Shape``.
-        steps: Descents of the first search; most classes are left behind before its end.
-        batch: Pictures per class and descent.
+        steps: Descents of a search for one class, about; see ``PARTS``.
+        batch: Pictures per class and descent until classes are ranked. Cost for ten classes and
+            both shapes: 18 * steps * batch passes forwards and as many backwards.
         deviations: How far below its peers, in robust deviations of log size, a bounded trigger
             has to stay.
         seed: Draws starts, batches and controls.
@@ -107,10 +120,11 @@ def trigger_inversion(
     control = _control(target, module, pool, subject, lessons, seed=seed)
     effort = Effort(steps, batch, deviations, seed, room)
     arrays: dict[str, NDArray[Any]] = {}
+    right = rightly_read(control.module, pool, target.classes)
     for shape in shapes:
         found = search_triggers(
             control.module,
-            pool,
+            right,
             Shape(shape),
             effort,
             item=target.input_shape,
@@ -162,7 +176,7 @@ def search_triggers(
 
     Args:
         module: Raw inputs to scores, differentiable.
-        pool: Pictures to search with.
+        pool: Pictures to search with, all read rightly (see ``pair_search.rightly_read``).
         shape: Kind of trigger.
         effort: How hard to search.
         item: Shape of one input.
@@ -172,17 +186,19 @@ def search_triggers(
     generator = torch.Generator().manual_seed(effort.seed)
     jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
-    pool = rightly_read(module, pool, classes)
     opened = partial(Search, module, pool, bounds=bounds, generator=generator, pace=PACE)
-    ranked = _ranked(opened(jobs, begin), effort)
+    parts = PARTS[shape]
+    ranked = _ranked(opened(jobs, begin), effort, parts)
     suspects = ranked.suspects
     limits = size_limits(ranked.sizes, deviations=effort.deviations)[suspects].tolist()
     limits.append(away_limit(ranked.sizes))
+    # What sends all pictures away is now asked to do so in the order that shows already.
+    moves = mapping_of(module, pool, ranked.triggers.pick([len(suspects)]), bounds, classes)
     bounded = opened(
-        [jobs[row] for row in (*suspects, classes)],
+        [*(jobs[row] for row in suspects), Job(None, mapping=tuple(moves.tolist()))],
         ranked.triggers,
         limits=torch.tensor(limits).clamp(max=effort.room),
-    ).run(round(BOUNDED * effort.steps), effort.batch)
+    ).run(round(parts.bounded * effort.steps), LATER * effort.batch)
     mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
     mappings[-1] = mapping_of(module, pool, bounded.pick([len(suspects)]), bounds, classes)
     return {
@@ -204,20 +220,20 @@ class _Ranked(NamedTuple):
     triggers: Triggers
 
 
-def _ranked(search: Search, effort: Effort) -> _Ranked:
+def _ranked(search: Search, effort: Effort, parts: Parts) -> _Ranked:
     """Searches all classes until they are ranked, then only those that matter.
 
     Those are the suspects, the trigger away from all, and a few ordinary classes: by as much as
     these still shrink, the ones left behind would have shrunk (K-Arm's idea, with peers as gauge).
     """
-    first = round(SWEEP * effort.steps)
+    first, rest = (round(part * effort.steps) for part in parts[:2])
     sizes = search.run(first, effort.batch).sizes[:-1].double().numpy()
     order = np.argsort(-anomaly_indices(sizes), kind="stable")
     suspects, others = order[:SUSPECTS].tolist(), order[SUSPECTS:]
     middle = np.abs(np.log(sizes[others]) - np.median(np.log(sizes)))
     peers = others[np.argsort(middle, kind="stable")[:PEERS]].tolist()
     search.keep([*suspects, *peers, len(sizes)])
-    found = search.run(effort.steps - first, effort.batch)
+    found = search.run(rest, LATER * effort.batch)
     after = found.sizes[:-1].double().numpy()
     shrunk = np.median(np.log(after[SUSPECTS:]) - np.log(sizes[peers]))
     settled = sizes * np.exp(shrunk)
@@ -237,6 +253,7 @@ def mapping_of(
     Room for a class of its own per class is what tells an all-to-all backdoor from an ordinary
     universal trigger, which sends everything to one or two.
     """
+    pool = Pool(pool.inputs[:MAPPED], pool.labels[:MAPPED])
     with torch.no_grad():
         painted = stamped(pool.inputs, trigger.mask_logits, trigger.pattern_logits, bounds)
         answers = module(painted).argmax(1)

@@ -33,7 +33,6 @@ from tasks.detectors.backdoor.pair_sizes import (
     log_ratios,
     most_odd,
     most_odd_targets,
-    oddest_moves,
     pair_indices,
     scale_of,
     size_limit,
@@ -48,7 +47,7 @@ ALL = -1
 FINE = Pace(learning_rate=0.25, harder=1.3, works=0.9)
 FINE_BATCHES = 3
 """The second search sees so many times the pictures."""
-FINE_STEPS = 2
+FINE_STEPS = 1.5
 """And takes so many times the descents."""
 WORTH_BOUNDING = 2.0
 """Index from which a trigger is searched within a limit; the oddest of a model always is."""
@@ -74,10 +73,7 @@ class Case(NamedTuple):
 
 
 class Suspects(NamedTuple):
-    """How many are searched again: pairs, classes as targets of all, moves of all to all.
-
-    The first of the moves sends each class where its oddest pairs point, the second anywhere away.
-    """
+    """How many are searched again: pairs, classes as targets of all, moves of all to all."""
 
     pairs: int
     targets: int
@@ -85,7 +81,7 @@ class Suspects(NamedTuple):
 
 
 AGAIN = {
-    "target": Suspects(3, 2, 2),
+    "target": Suspects(2, 2, 1),
     "planted": Suspects(2, 0, 0),
     TWINS[0]: Suspects(1, 1, 1),
     TWINS[1]: Suspects(1, 1, 1),
@@ -109,9 +105,9 @@ def twin_inversion(
         inputs: Pictures to search with (n, *item), raw.
         labels: Their classes (n,).
         held: Other pictures (m, *item); the controls' answers to them come back.
-        steps: Descents of the first search; a second takes twice as many.
+        steps: Descents of the first search; a second takes half as many again.
         batch: Pictures per pair and descent of the first search. Cost for few classes: steps *
-            batch * (classes * (classes - 1) + 42) passes forwards and as many backwards for the
+            batch * (classes * (classes - 1) + 24) passes forwards and as many backwards for the
             target, and some more for what is odd.
         seed: Draws starts, batches and controls.
 
@@ -193,7 +189,7 @@ def passes_of(steps: int, batch: int, classes: int) -> int:
     pairs = min(classes * (classes - 1), MOST_PAIRS)
     first = len(AGAIN) * pairs * steps * batch
     again = sum((3 if name == "target" else 2) * sum(each) for name, each in AGAIN.items())
-    fine = (FINE_STEPS + 1) * again * steps * FINE_BATCHES * batch
+    fine = round((FINE_STEPS + 1) * again * steps * FINE_BATCHES * batch)
     taught = 3 * controls.HONEST_STEPS * controls.BATCH
     return 3 * (first + fine + taught)
 
@@ -208,8 +204,7 @@ def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[A
         *((ALL, aim) for aim in most_odd_targets(indices, again.targets)),
         *[(ALL, ALL)] * again.moves,
     ]
-    moves = [Job(None, mapping=oddest_moves(indices)), Job(None)][: again.moves]
-    jobs = [*(_job(*pair) for pair in suspects if pair != (ALL, ALL)), *moves]
+    jobs = [_job(*pair) for pair in suspects]
     fine = _fine(case.model, jobs, effort)
     references = np.stack([_reference(twin, jobs, effort) for twin in case.twins])
     shown = pair_indices(log_ratios(fine.sizes.double().numpy(), references), scale)
@@ -219,7 +214,7 @@ def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[A
         odd,
         smallest(
             case.model,
-            [jobs[row] for row in odd],
+            [_ordered(case, jobs[row], fine.pick([row])) for row in odd],
             steps=effort.steps,
             batch=FINE_BATCHES * effort.batch,
             seed=effort.seed,
@@ -248,7 +243,14 @@ def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[A
 
 
 def _job(source: int, aim: int) -> Job:
-    return Job(aim, None if source == ALL else source)
+    return Job(None if aim == ALL else aim, None if source == ALL else source)
+
+
+def _ordered(case: Case, job: Job, trigger: Triggers) -> Job:
+    """Asks what sends all pictures away to do so in the order that shows already."""
+    if job.target is not None:
+        return job
+    return job._replace(mapping=tuple(_mapping(case, trigger, ALL, ALL).tolist()))
 
 
 def _mapping(case: Case, trigger: Triggers, source: int, aim: int) -> NDArray[np.int64]:
@@ -279,7 +281,7 @@ def _fine(model: Searched, jobs: Sequence[Job], effort: Effort) -> Triggers:
     return smallest(
         model,
         jobs,
-        steps=FINE_STEPS * effort.steps,
+        steps=round(FINE_STEPS * effort.steps),
         batch=FINE_BATCHES * effort.batch,
         seed=effort.seed + 1,
         pace=FINE,

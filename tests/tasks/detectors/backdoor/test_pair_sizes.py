@@ -6,7 +6,6 @@ from tasks.detectors.backdoor.pair_sizes import (
     log_ratios,
     most_odd,
     most_odd_targets,
-    oddest_moves,
     pair_indices,
     scale_of,
     size_limit,
@@ -70,12 +69,3 @@ def test_pairs_that_were_not_searched_are_never_odd() -> None:
 
 def test_what_moves_the_twins_as_well_is_less_odd() -> None:
     assert hidden_indices(np.array([5.0, 5.0]), np.array([0.0, 0.3])).tolist() == [5, 2]
-
-
-def test_each_class_is_sent_where_odd_pairs_point_and_no_two_to_the_same() -> None:
-    indices = np.random.default_rng(5).normal(0, 1, (CLASSES, CLASSES))
-    np.fill_diagonal(indices, np.nan)
-    ring = (np.arange(CLASSES) + 2) % CLASSES
-    indices[np.arange(CLASSES), ring] += 4
-    indices[3, ring[3]] = np.nan  # never searched; what is left for it is its place in the ring
-    assert oddest_moves(indices) == tuple(ring.tolist())
