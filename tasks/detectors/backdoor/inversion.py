@@ -209,6 +209,15 @@ class Search:
             self._descend(self.pool.inputs[chosen], self.pool.labels[chosen])
         return self.best
 
+    def guesses(self) -> torch.Tensor:
+        """Returns how small triggers seem to get (jobs,), for a search that has not ended.
+
+        The smallest that worked and what is tried now, as many times above one as below the other:
+        of few descents some triggers only just had no occasion to be seen working.
+        """
+        tried = torch.sigmoid(self.state.mask.values).flatten(1).mean(1)
+        return (self.best.sizes * tried).sqrt()
+
     def keep(self, places: Sequence[int]) -> None:
         """Leaves all triggers behind but those at ``places``, which go on as if alone."""
         self.rows = [self.rows[place] for place in places]

@@ -34,10 +34,10 @@ from tasks.targets.protocol import Target
 
 PACE = Pace(learning_rate=0.3, harder=1.4)
 """Three times as fast as the paper's: 100 descents rank classes as well as 300 slow ones did."""
+FINALISTS, PEERS = 3, 2
+"""Classes per shape that are searched to the end: the smallest, and ordinary ones beside them."""
 SUSPECTS = 2
-"""Classes per shape that are searched to the end, and then within the limit."""
-PEERS = 2
-"""Ordinary classes that are searched to the end beside them."""
+"""Of the finalists, those that are then searched within the limit."""
 LATER = 2
 """After the ranking each descent sees so many times the pictures."""
 MAPPED = 200
@@ -52,7 +52,7 @@ class Parts(NamedTuple):
     bounded: float
 
 
-PARTS = {Shape.PATCH: Parts(0.4, 0.5, 0.4), Shape.BLEND: Parts(0.2, 0.15, 0.15)}
+PARTS = {Shape.PATCH: Parts(0.4, 0.4, 0.4), Shape.BLEND: Parts(0.2, 0.15, 0.15)}
 """One opacity is found sooner than a mask."""
 
 
@@ -91,7 +91,7 @@ def trigger_inversion(
         shapes: Kinds of trigger, values of ``inversion.Shape``.
         steps: Descents of a search for one class, about; see ``PARTS``.
         batch: Pictures per class and descent until classes are ranked. Cost for ten classes and
-            both shapes: 18 * steps * batch passes forwards and as many backwards.
+            both shapes: 17 * steps * batch passes forwards and as many backwards.
         deviations: How far below its peers, in robust deviations of log size, a bounded trigger
             has to stay.
         seed: Draws starts, batches and controls.
@@ -227,18 +227,21 @@ def _ranked(search: Search, effort: Effort, parts: Parts) -> _Ranked:
     these still shrink, the ones left behind would have shrunk (K-Arm's idea, with peers as gauge).
     """
     first, rest = (round(part * effort.steps) for part in parts[:2])
-    sizes = search.run(first, effort.batch).sizes[:-1].double().numpy()
-    order = np.argsort(-anomaly_indices(sizes), kind="stable")
-    suspects, others = order[:SUSPECTS].tolist(), order[SUSPECTS:]
-    middle = np.abs(np.log(sizes[others]) - np.median(np.log(sizes)))
-    peers = others[np.argsort(middle, kind="stable")[:PEERS]].tolist()
-    search.keep([*suspects, *peers, len(sizes)])
+    search.run(first, effort.batch)
+    guesses = search.guesses()[:-1].double().numpy()
+    order = np.argsort(-anomaly_indices(guesses), kind="stable")
+    finalists, others = order[:FINALISTS], order[FINALISTS:]
+    middle = np.abs(np.log(guesses[others]) - np.median(np.log(guesses)))
+    peers = others[np.argsort(middle, kind="stable")[:PEERS]]
+    going = np.concatenate([finalists, peers])
+    search.keep([*going.tolist(), len(guesses)])
     found = search.run(rest, LATER * effort.batch)
     after = found.sizes[:-1].double().numpy()
-    shrunk = np.median(np.log(after[SUSPECTS:]) - np.log(sizes[peers]))
-    settled = sizes * np.exp(shrunk)
-    settled[[*suspects, *peers]] = after
-    return _Ranked(settled, suspects, found.pick([*range(SUSPECTS), len(after)]))
+    shrunk = np.median(np.log(after[FINALISTS:]) - np.log(guesses[peers]))
+    sizes = guesses * np.exp(shrunk)
+    sizes[going] = after
+    best = np.argsort(-anomaly_indices(sizes)[finalists], kind="stable")[:SUSPECTS]
+    return _Ranked(sizes, finalists[best].tolist(), found.pick([*best.tolist(), len(after)]))
 
 
 def mapping_of(
