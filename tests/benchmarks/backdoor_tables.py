@@ -91,30 +91,41 @@ def obeying(lines: list[Line], family: str) -> list[Line]:
 
 def summary(lines: list[Line]) -> list[Line]:
     """Returns one row per tool and family of the test zoo, as ``results/backdoor.json`` has it."""
-    rows: list[Line] = []
-    for tool, threshold in THRESHOLDS.items():
-        needed = BOTH[0] if tool == "either check" else tool
-        test = [line for line in lines if line["part"] == "test" and needed in line]
-        honest = [line for line in test if line["family"] in HONEST]
-        families = {family: obeying(test, family) for family in TROJANED}
-        families["all backdoors"] = [one for known in families.values() for one in known]
-        if not honest:
-            rows.append({"work": "all backdoors", "tool": tool, "skipped": "not run"})
-            continue
-        clean = np.array([SCORES[tool](line) for line in honest])
+    test = [line for line in lines if line["part"] == "test"]
+    both = [line for line in test if "neural_cleanse" in line]
+    rows = [row for tool in THRESHOLDS for row in _rows(tool, test, "")]
+    if 0 < len(both) < len(test):  # the peer was not run everywhere: its models once more, alone
         rows += [
-            {"work": family, "tool": tool, "n": len(known)}
-            | {"quality": _quality(np.array(list(map(SCORES[tool], known))), clean, threshold)}
-            | _cost(tool, known)
-            for family, known in families.items()
-            if known
+            row
+            for tool in SCORES
+            for row in _rows(tool, both, " (the peer's models)")
+            if row["work"].startswith(("all", "honest")) and tool != "neural_cleanse"
         ]
-        alarms = int((clean >= threshold).sum())
-        quality = {"flagged": alarms, **_interval(binomial(alarms, len(clean)))}
-        rows.append(
-            {"work": "honest models", "tool": tool, "n": len(clean), "quality": quality}
-            | _cost(tool, honest)
-        )
+    return rows
+
+
+def _rows(tool: str, lines: list[Line], remark: str) -> list[Line]:
+    needed = BOTH[0] if tool == "either check" else tool
+    test = [line for line in lines if needed in line]
+    honest = [line for line in test if line["family"] in HONEST]
+    families = {family: obeying(test, family) for family in TROJANED}
+    families["all backdoors"] = [one for known in families.values() for one in known]
+    if not honest:
+        return [{"work": "all backdoors", "tool": tool, "skipped": "not run"}]
+    clean, threshold = np.array([SCORES[tool](line) for line in honest]), THRESHOLDS[tool]
+    rows = [
+        {"work": family + remark, "tool": tool, "n": len(known)}
+        | {"quality": _quality(np.array(list(map(SCORES[tool], known))), clean, threshold)}
+        | _cost(tool, known)
+        for family, known in families.items()
+        if known
+    ]
+    alarms = int((clean >= threshold).sum())
+    quality = {"flagged": alarms, **_interval(binomial(alarms, len(clean)))}
+    rows.append(
+        {"work": "honest models" + remark, "tool": tool, "n": len(clean), "quality": quality}
+        | _cost(tool, honest)
+    )
     return rows
 
 

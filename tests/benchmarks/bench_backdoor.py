@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -209,10 +210,11 @@ def collect(
     done = {line["seed"] for line in read(work)}
     told = data(pictures)
     for architecture in only:
-        wanted = [one for one in plan(part, pictures) if one[1] == architecture]
-        # Families in turn, so that a run that is stopped early has some of each.
-        wanted.sort(key=lambda one: one[2] % 100)
-        wanted = [one for one in wanted[:most] if one[2] not in done]
+        planned = [one for one in plan(part, pictures) if one[1] == architecture]
+        counts = Counter(family for family, _, _ in planned)
+        # So that a run that is stopped early has its share of each family.
+        planned.sort(key=lambda one: one[2] % 100 / counts[one[0]])
+        wanted = [one for one in planned[:most] if one[2] not in done]
         twins = twins_of(told, architecture) if wanted else []
         for first in range(0, len(wanted), STACK):
             for member in members(told, wanted[first : first + STACK]):
