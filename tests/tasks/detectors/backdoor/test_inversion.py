@@ -144,3 +144,10 @@ def test_the_descent_is_adam() -> None:
         mine = mine.step(free.grad, 0.3)
         reference.step()
     torch.testing.assert_close(mine.values, free.detach())
+
+
+def test_a_guess_lies_between_what_worked_and_what_is_tried(pool: Pool) -> None:
+    search = searching(pool, [Job(0), Job(None)])
+    worked = search.run(40, 16).sizes
+    tried = torch.sigmoid(search.state.mask.values).flatten(1).mean(1)
+    torch.testing.assert_close(search.guesses().square(), worked * tried)
