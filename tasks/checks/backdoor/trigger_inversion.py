@@ -44,8 +44,9 @@ SUSPICIOUS_MAPPING = 0.3
 LEAST_CLASSES = 4
 ROUNDING = 1e-3
 _METHOD = (
-    "Mask and pattern descended per class (Neural Cleanse), then the best trigger below the size "
-    "limit of the class's peers; success counted on pictures that were not searched with."
+    "Mask and pattern descended per class (Neural Cleanse) until classes are ranked, the smallest "
+    "to the end, then the best trigger below the size limit of the class's peers; success counted "
+    "on pictures that were not searched with."
 )
 _LIMITS = (
     "Looks for one patch or one faint overlay that works on inputs of every class.",

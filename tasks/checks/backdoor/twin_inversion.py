@@ -44,9 +44,9 @@ ROUNDING = 1e-3
 TWINS = ("twin_1", "twin_2")
 _METHOD = (
     "Mask and pattern descended per pair of classes, all pairs at once, in the model and in twins "
-    "trained here; the oddest pairs, targets of all and moves of each class again, then the best "
-    "trigger below the size that twins lead one to expect; success counted on pictures that were "
-    "read rightly and not searched with."
+    "trained here, until pairs are ranked; the oddest pairs, targets of all and moves of each "
+    "class again, then of what is odd still the best trigger below the size that twins lead one to "
+    "expect; success counted on pictures that were read rightly and not searched with."
 )
 _LIMITS = (
     "Looks for one patch that works on all inputs of a class, or of all classes.",
