@@ -7,9 +7,11 @@ classes share one batch, so ten classes cost one loop of larger matrix products.
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
+
+from tasks.detectors.backdoor.descent import Descent
 
 WORKS = 0.95
 """Part of the pictures that a trigger must move before its size counts."""
@@ -20,8 +22,6 @@ NEVER = 1.0
 AWAY = -1
 """Stands for "any class but its own" among class numbers."""
 INERTIA = 0.7
-BETAS = (0.5, 0.9)
-"""Of Adam, as in the paper's code."""
 
 
 class Pace(NamedTuple):
@@ -265,36 +265,6 @@ class Search:
                 torch.where(better.view([-1] + [1] * (new.dim() - 1)), new, old)
                 for new, old in zip(seen, self.best, strict=True)
             )
-        )
-
-
-class Descent(NamedTuple):
-    """One variable under Adam (Kingma and Ba 2015, algorithm 1), one row per trigger."""
-
-    values: torch.Tensor
-    first: torch.Tensor
-    second: torch.Tensor
-    steps: int
-
-    @classmethod
-    def begin(cls, values: torch.Tensor) -> Self:
-        """Returns the state before the first step."""
-        return cls(values, torch.zeros_like(values), torch.zeros_like(values), 0)
-
-    def step(self, gradient: torch.Tensor, rate: float) -> Self:
-        """Returns the state one step down ``gradient``."""
-        steps = self.steps + 1
-        slow, fast = BETAS
-        first = slow * self.first + (1 - slow) * gradient
-        second = fast * self.second + (1 - fast) * gradient.square()
-        root = (second / (1 - fast**steps)).sqrt() + 1e-8
-        moved = self.values - rate * (first / (1 - slow**steps)) / root
-        return self._replace(values=moved, first=first, second=second, steps=steps)
-
-    def pick(self, rows: torch.Tensor) -> Self:
-        """Returns the state of these triggers."""
-        return self._replace(
-            values=self.values[rows], first=self.first[rows], second=self.second[rows]
         )
 
 

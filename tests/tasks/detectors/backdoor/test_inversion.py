@@ -6,7 +6,6 @@ from torch import nn
 
 from tasks.detectors.backdoor.inversion import (
     AWAY,
-    Descent,
     Job,
     Pool,
     Search,
@@ -132,18 +131,6 @@ def test_triggers_are_put_in_the_place_of_others(pool: Pool) -> None:
     made = found.put([2], other)
     assert made.sizes.tolist() == [1.0, 1.0, 0.5]
     torch.testing.assert_close(made.mask_logits[2], found.mask_logits[0])
-
-
-def test_the_descent_is_adam() -> None:
-    generator = torch.Generator().manual_seed(0)
-    free = torch.randn(5, generator=generator).requires_grad_()
-    mine = Descent.begin(free.detach().clone())
-    reference = torch.optim.Adam([free], lr=0.3, betas=(0.5, 0.9))
-    for _ in range(10):
-        free.grad = torch.randn(5, generator=generator)
-        mine = mine.step(free.grad, 0.3)
-        reference.step()
-    torch.testing.assert_close(mine.values, free.detach())
 
 
 def test_a_guess_lies_between_what_worked_and_what_is_tried(pool: Pool) -> None:
