@@ -56,9 +56,12 @@ class Job(NamedTuple):
     mapping: tuple[int, ...] | None = None
 
     def goals(self, classes: int) -> list[int]:
-        """Returns what pictures of each class are to be read as; ``AWAY`` is anything else."""
+        """Returns what pictures of each of the first ``classes`` are to be read as.
+
+        ``AWAY`` is anything else.
+        """
         if self.mapping is not None:
-            return list(self.mapping)
+            return list(self.mapping[:classes])
         return [AWAY if self.target is None else self.target] * classes
 
 

@@ -40,8 +40,8 @@ SUSPECTS = 2
 """Of the finalists, those that are then searched within the limit."""
 LATER = 2
 """After the ranking each descent sees so many times the pictures."""
-MAPPED = 200
-"""Pictures that show where a trigger sends each class."""
+MAPPED = 20
+"""Pictures of a class, about, that show where a trigger sends it."""
 
 
 class Parts(NamedTuple):
@@ -256,7 +256,7 @@ def mapping_of(
     Room for a class of its own per class is what tells an all-to-all backdoor from an ordinary
     universal trigger, which sends everything to one or two.
     """
-    pool = Pool(pool.inputs[:MAPPED], pool.labels[:MAPPED])
+    pool = Pool(*(rows[: MAPPED * classes] for rows in pool))
     with torch.no_grad():
         painted = stamped(pool.inputs, trigger.mask_logits, trigger.pattern_logits, bounds)
         answers = module(painted).argmax(1)

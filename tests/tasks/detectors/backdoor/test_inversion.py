@@ -125,6 +125,13 @@ def test_a_trigger_can_be_asked_to_send_each_class_to_one_of_its_own(pool: Pool)
     assert found.sizes[1] > 3 * found.sizes[0]
 
 
+def test_classes_of_which_there_is_no_picture_are_not_asked_for() -> None:
+    labels = torch.arange(3).repeat(8)  # the model knows a fourth
+    few = Pool(torch.rand(24, 1, 6, 6, generator=torch.Generator().manual_seed(2)), labels)
+    found = searching(few, [Job(0), Job(None), Job(None, mapping=(1, 2, 3, 0))]).run(2, 4)
+    assert len(found.sizes) == 3
+
+
 def test_triggers_are_put_in_the_place_of_others(pool: Pool) -> None:
     found = searching(pool, [Job(0), Job(1), Job(2)]).best
     other = found.pick([0])._replace(sizes=torch.tensor([0.5]))
