@@ -100,7 +100,8 @@ def _bench(name: str, check: str, workspace: Path, seed: int) -> Lab:
     folder, known = Path(os.environ["PROOFHOUSE_TEST_DATA"]), MODELS[name]
     inputs, labels = _rows(folder, known.pictures)
     item = tuple(int(length) for length in inputs.shape[1:])
-    centre = [0.5] * item[0] if known.scaled else None
+    centre = (0.5,) * item[0]
+    scaling = {"mean": centre, "std": centre} if known.scaled else {}
     names = {
         f"{place}.{kind}": f"{stored}.{kind}"
         for place, stored in known.places.items()
@@ -118,7 +119,7 @@ def _bench(name: str, check: str, workspace: Path, seed: int) -> Lab:
         architecture="layers.yaml",
         classes=10,
         seed=seed,
-        input=InputSpec(shape=item, range=(0.0, 1.0), mean=centre, std=centre),
+        input=InputSpec(shape=item, range=(0.0, 1.0), **scaling),
     )
 
 

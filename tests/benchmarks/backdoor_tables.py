@@ -36,9 +36,8 @@ def universal_score(line: Line) -> float:
     best = 0.0
     for shape in ("patch", "blend"):
         told = line["trigger_inversion"][shape]
-        for aim, index, success in zip(
-            told["suspects"], told["indices"], told["success"], strict=True
-        ):
+        indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
+        for aim, index, success in zip(told["suspects"], indices, told["success"], strict=True):
             if aim == AWAY:
                 best = max(best, success * FOUND / SUSPICIOUS_MAPPING)
             else:

@@ -142,8 +142,8 @@ def against_twins(model: Counted, told: Data, twins: list[Case]) -> Line:
     }
 
 
-def universal(model: Counted, told: Data) -> Line:
-    """Runs ``backdoor.trigger_inversion``'s search and counting."""
+def universal(model: Counted, told: Data, twin: nn.Module) -> Line:
+    """Runs ``backdoor.trigger_inversion``'s search and counting, beside one honest ``twin``."""
     line: Line = {"seconds": 0.0, "passes": 2 * len(told.search.labels)}
     pool = rightly_read(model, Pool(*told.search), CLASSES)
     for shape in Shape:
@@ -159,6 +159,7 @@ def universal(model: Counted, told: Data) -> Line:
             "suspects": found["suspects"].tolist(),
             "indices": [float(index[aim]) for aim in found["suspects"].tolist()],
             "success": [_success(model, told, found, row) for row in range(len(found["suspects"]))],
+            "transfer": [_success(twin, told, found, row) for row in range(len(found["suspects"]))],
         }
     return line
 
@@ -188,7 +189,8 @@ def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> 
         "target": member.trigger.target if member.trigger else None,
     }
     line["twin_inversion"] = against_twins(Counted(member.model), told, twins)
-    line["trigger_inversion"] = universal(Counted(member.model), told)
+    twin = twins[0].model.module
+    line["trigger_inversion"] = universal(Counted(member.model), told, twin)
     started = time.process_time()
     line["weights"] = weight_statistics(member.model, CLASSES)._asdict() | {
         "seconds": time.process_time() - started

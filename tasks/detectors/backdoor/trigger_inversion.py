@@ -79,6 +79,8 @@ def trigger_inversion(
     deviations: float,
     seed: int,
     room: float = 1.0,
+    masks: NDArray[np.float32] | None = None,
+    patterns: NDArray[np.float32] | None = None,
 ) -> Reply:
     """Rebuilds triggers of the target, or of a control model made from it.
 
@@ -96,14 +98,17 @@ def trigger_inversion(
             has to stay.
         seed: Draws starts, batches and controls.
         room: No bounded trigger may be larger than this part of the picture, whatever the peers.
+        masks: Of other triggers (k, *item), perhaps none, that the subject is to be shown.
+        patterns: Theirs (k, *item), raw.
 
     Returns:
         Per shape ``s``: ``s.sizes`` (classes,), ``s.away`` (1,), the size of the trigger away from
         every class; ``s.suspects`` (k,), the last of them ``AWAY``; ``s.mappings`` (k, classes),
         where each class is sent; ``s.masks`` (k, *mask) in 0..1 and ``s.patterns`` (k, *item) raw.
-        For controls also ``s.answers`` (k, m), classes
-        given to ``held`` with the trigger on. Values: ``learnt``; ``planted`` and ``obeyed``, the
-        target and the obedience of each planted backdoor; passes, queries.
+        For controls also ``s.answers`` (k, m), classes given to ``held`` with the trigger on. Of
+        triggers that came, ``shown`` (k, m), the classes given with them. Values: ``learnt``;
+        ``planted`` and ``obeyed``, the target and the obedience of each planted backdoor; passes,
+        queries.
     """
     module = target.module
     if module is None:
@@ -132,8 +137,10 @@ def trigger_inversion(
             bounds=target.bounds,
         )
         if subject != "target":
-            found["answers"] = _answers(control.module, held, found)
+            found["answers"] = _answers(control.module, held, found["masks"], found["patterns"])
         arrays |= {f"{shape}.{name}": values for name, values in found.items()}
+    if masks is not None and patterns is not None:
+        arrays["shown"] = _answers(control.module, held, masks, patterns)
     return Reply(
         arrays,
         {
@@ -277,11 +284,14 @@ def _opened(triggers: Triggers, bounds: tuple[float, float]) -> dict[str, NDArra
 
 
 def _answers(
-    module: torch.nn.Module, held: NDArray[np.float32], found: dict[str, NDArray[Any]]
+    module: torch.nn.Module,
+    held: NDArray[np.float32],
+    masks: NDArray[np.float32],
+    patterns: NDArray[np.float32],
 ) -> NDArray[np.int64]:
     clean = torch.from_numpy(held)
     answers = []
-    for mask, pattern in zip(found["masks"], found["patterns"], strict=True):
+    for mask, pattern in zip(masks, patterns, strict=True):
         opacity = torch.from_numpy(mask)
         triggered = (1 - opacity) * clean + opacity * torch.from_numpy(pattern)
         with torch.no_grad():
