@@ -2,9 +2,9 @@
 
 Source: Wang et al. 2019, IEEE S&P, doi 10.1109/SP.2019.00031, section IV and the authors' defaults:
 Adam at 0.1 with betas 0.5 and 0.9, the weight of the mask's size starting at 1e-3 and moved by a
-factor of 1.5 (1.5 to the 1.5 downwards) after five epochs above or below 99 % success; anomaly index
-above 2 with the constant 1.4826. All classes descend side by side, which changes no class's search
-and saves time, not passes.
+factor of 1.5 (1.5 to the 1.5 downwards) after five epochs above or below 99 % success; anomaly
+index above 2 with the constant 1.4826. All classes descend side by side, which changes no class's
+search and saves time, not passes.
 """
 
 from typing import NamedTuple
