@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.backdoor.trigger_inversion import FOUND
+from tasks.checks.backdoor.trigger_inversion import FOUND, SUSPICIOUS_MAPPING
 from tasks.detectors.backdoor.inversion import AWAY
 from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
@@ -29,14 +29,20 @@ def twin_score(line: Line) -> float:
 
 
 def universal_score(line: Line) -> float:
-    """Returns the best success below the limit of a class that stands out, or of a mapping."""
+    """Returns the best success below the limit of a class that stands out, or of a mapping.
+
+    A mapping's is scaled so that both reach ``FOUND`` where the check no longer passes a model.
+    """
     best = 0.0
     for shape in ("patch", "blend"):
         told = line["trigger_inversion"][shape]
-        rows = zip(told["suspects"], told["indices"], told["success"], strict=True)
-        for aim, index, success in rows:
-            counts = aim == AWAY or index >= UNIVERSAL_STANDS_OUT
-            best = max(best, success + max(0.0, index) / 1000 if counts else index / 1000)
+        indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
+        for aim, index, success in zip(told["suspects"], indices, told["success"], strict=True):
+            if aim == AWAY:
+                best = max(best, success * FOUND / SUSPICIOUS_MAPPING)
+            else:
+                counts = index >= UNIVERSAL_STANDS_OUT
+                best = max(best, (success if counts else 0) + max(0.0, index) / 1000)
     return best
 
 
@@ -55,12 +61,24 @@ def last_layer_score(line: Line) -> float:
     return float(line["weights"]["last_layer"] or 0.0)
 
 
+def either_score(line: Line) -> float:
+    """Returns the larger of both checks' scores, each as a part of its threshold."""
+    return max(SCORES[check](line) / THRESHOLDS[check] for check in BOTH)
+
+
+BOTH = ("trigger_inversion", "twin_inversion")
 SCORES = {
-    "twin_inversion": twin_score,
     "trigger_inversion": universal_score,
+    "twin_inversion": twin_score,
+    "either check": either_score,
     "neural_cleanse": cleanse_score,
 }
-THRESHOLDS = {"twin_inversion": TWIN_STANDS_OUT, "trigger_inversion": FOUND, "neural_cleanse": 2.0}
+THRESHOLDS = {
+    "trigger_inversion": FOUND,
+    "twin_inversion": TWIN_STANDS_OUT,
+    "either check": 1.0,
+    "neural_cleanse": 2.0,
+}
 """The checks' own, set on the calibration zoo and before; the paper's."""
 CHEAP = {"channel norms": channel_score, "last layer": last_layer_score}
 
@@ -72,29 +90,41 @@ def obeying(lines: list[Line], family: str) -> list[Line]:
 
 def summary(lines: list[Line]) -> list[Line]:
     """Returns one row per tool and family of the test zoo, as ``results/backdoor.json`` has it."""
-    rows: list[Line] = []
-    for tool, threshold in THRESHOLDS.items():
-        test = [line for line in lines if line["part"] == "test" and tool in line]
-        honest = [line for line in test if line["family"] in HONEST]
-        families = {family: obeying(test, family) for family in TROJANED}
-        families["all backdoors"] = [one for known in families.values() for one in known]
-        if not honest:
-            rows.append({"work": "all backdoors", "tool": tool, "skipped": "not run"})
-            continue
-        clean = np.array([SCORES[tool](line) for line in honest])
+    test = [line for line in lines if line["part"] == "test"]
+    both = [line for line in test if "neural_cleanse" in line]
+    rows = [row for tool in THRESHOLDS for row in _rows(tool, test, "")]
+    if 0 < len(both) < len(test):  # the peer was not run everywhere: its models once more, alone
         rows += [
-            {"work": family, "tool": tool, "n": len(known)}
-            | {"quality": _quality(np.array(list(map(SCORES[tool], known))), clean, threshold)}
-            | _cost(tool, known)
-            for family, known in families.items()
-            if known
+            row
+            for tool in SCORES
+            for row in _rows(tool, both, " (the peer's models)")
+            if row["work"].startswith(("all", "honest")) and tool != "neural_cleanse"
         ]
-        alarms = int((clean >= threshold).sum())
-        quality = {"flagged": alarms, **_interval(binomial(alarms, len(clean)))}
-        rows.append(
-            {"work": "honest models", "tool": tool, "n": len(clean), "quality": quality}
-            | _cost(tool, honest)
-        )
+    return rows
+
+
+def _rows(tool: str, lines: list[Line], remark: str) -> list[Line]:
+    needed = BOTH[0] if tool == "either check" else tool
+    test = [line for line in lines if needed in line]
+    honest = [line for line in test if line["family"] in HONEST]
+    families = {family: obeying(test, family) for family in TROJANED}
+    families["all backdoors"] = [one for known in families.values() for one in known]
+    if not honest:
+        return [{"work": "all backdoors", "tool": tool, "skipped": "not run"}]
+    clean, threshold = np.array([SCORES[tool](line) for line in honest]), THRESHOLDS[tool]
+    rows = [
+        {"work": family + remark, "tool": tool, "n": len(known)}
+        | {"quality": _quality(np.array(list(map(SCORES[tool], known))), clean, threshold)}
+        | _cost(tool, known)
+        for family, known in families.items()
+        if known
+    ]
+    alarms = int((clean >= threshold).sum())
+    quality = {"flagged": alarms, **_interval(binomial(alarms, len(clean)))}
+    rows.append(
+        {"work": "honest models" + remark, "tool": tool, "n": len(clean), "quality": quality}
+        | _cost(tool, honest)
+    )
     return rows
 
 
@@ -113,14 +143,16 @@ def _interval(estimate: Estimate) -> dict[str, float]:
 
 
 def _cost(tool: str, lines: list[Line]) -> Line:
-    seconds = [line[tool]["seconds"] for line in lines]
+    tools = BOTH if tool == "either check" else (tool,)
+    seconds = [sum(line[one]["seconds"] for one in tools) for line in lines]
+    passes = [sum(line[one]["passes"] for one in tools) for line in lines]
     return {
         "seconds": {
             "median": round(statistics.median(seconds), 2),
             "min": round(min(seconds), 2),
             "max": round(max(seconds), 2),
         },
-        "passes": round(statistics.median(line[tool]["passes"] for line in lines)),
+        "passes": round(statistics.median(passes)),
     }
 
 
@@ -135,27 +167,48 @@ def cheap_areas(lines: list[Line]) -> dict[str, Estimate]:
     }
 
 
-def section(name: str, rows: list[Line], cheap: dict[str, Estimate], told: list[Line]) -> str:
-    """Returns the section in Markdown."""
-    weak = {
-        family: sum(line["family"] == family for line in told) - len(obeying(told, family))
-        for family in TROJANED
-    }
-    lines = [
-        "## Backdoor scan (`make bench-backdoor`)",
-        "",
-        f"Readers of {name}, two architectures, trained for this; the checks' thresholds were set "
-        "on a zoo of other seeds (Neural Cleanse: the paper's index 2). A backdoor "
-        f"counts if at least {OBEYS:.0%} of inputs obey it; weaker ones left out: "
-        + ", ".join(f"{family} {count}" for family, count in weak.items())
-        + ". Area with DeLong's 95 % interval against all honest models; false alarms with "
+def public_rows(lines: list[Line]) -> list[Line]:
+    """Returns one row per public model and check, as ``results/backdoor.json`` has it."""
+    return [
+        {
+            "work": line["model"],
+            "tool": f"{line['check']} {line['version']}",
+            "n": 1,
+            "seconds": dict.fromkeys(("median", "min", "max"), round(line["seconds"], 1)),
+            "passes": line["passes"],
+            "quality": {
+                name: line[name]
+                for name in ("known", "outcome", "success", "index", "source", "target", "held")
+            },
+        }
+        for line in lines
+    ]
+
+
+def section(zoos: dict[str, list[Line]], public: list[Line]) -> str:
+    """Returns the section in Markdown: a table for each kind of pictures, one of public models."""
+    about = (
+        "Small readers in two architectures, trained for this; the checks' thresholds were set "
+        "on zoos of other seeds (Neural Cleanse: the paper's index 2). A backdoor "
+        f"counts if at least {OBEYS:.0%} of inputs obey it. "
+        "Area with DeLong's 95 % interval against all honest models; false alarms with "
         "Clopper and Pearson's. Passes are forwards and backwards of the model in question, "
-        "seconds are CPU seconds; twins are trained once per architecture and not counted.",
-        "",
+        "seconds are CPU seconds; twins are trained once per architecture and not counted."
+    )
+    lines = ["## Backdoor scan (`make bench-backdoor`)", "", about]
+    for name, told in zoos.items():
+        lines += ["", f"### {name}", "", *_zoo(told)]
+    if public:
+        lines += ["", "### Public models", "", *_public(public)]
+    return "\n".join([*lines, ""])
+
+
+def _zoo(told: list[Line]) -> list[str]:
+    lines = [
         "| models | tool | n | found | AUC | interval | CPU s | passes |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in summary(told):
         if "skipped" in row:
             lines.append(f"| {row['work']} | {row['tool']} | {row['skipped']} | | | | | |")
             continue
@@ -166,9 +219,51 @@ def section(name: str, rows: list[Line], cheap: dict[str, Estimate], told: list[
             f"{quality.get('auc', '')} | {quality['low']} to {quality['high']} | "
             f"{row['seconds']['median']} | {row['passes']:,} |"
         )
-    lines += ["", "Weights alone, all backdoors against all honest models: "]
-    lines[-1] += "; ".join(
+    test = [line for line in told if line["part"] == "test"]
+    weak = {
+        family: sum(line["family"] == family for line in test) - len(obeying(test, family))
+        for family in TROJANED
+    }
+    areas = "; ".join(
         f"{what} AUC {one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
-        for what, one in cheap.items()
+        for what, one in cheap_areas(told).items()
     )
-    return "\n".join([*lines, ""])
+    return [
+        *lines,
+        "",
+        "Left out, too weak: " + ", ".join(f"{family} {count}" for family, count in weak.items())
+        + f". Weights alone, all backdoors against all honest models: {areas}.",
+    ]  # fmt: skip
+
+
+def _public(lines: list[Line]) -> list[str]:
+    about = (
+        "The checks as they are, controls and twins included. These models were looked at while "
+        "the checks were written: calibration, not evidence. Success is that of the worst trigger "
+        "on held-out pictures; honest models have none that counts."
+    )
+    told = [
+        about,
+        "",
+        "| model | known | check | says | index | success | CPU s | passes |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for line in lines:
+        value, low, high = line["success"]
+        told.append(
+            f"| {line['model']} | {_known(line['known'])} | {line['check']} {line['version']} | "
+            f"{line['outcome']}, {_way(line['source'], line['target'])} | {line['index']:.1f} | "
+            f"{value:.2f} ({low:.2f} to {high:.2f}) | {line['seconds']:.0f} | "
+            f"{line['passes']:,} |"
+        )
+    return told
+
+
+def _way(source: int | None, target: int | None) -> str:
+    if target is None:
+        return "no one class"
+    return f"{'all' if source is None else source} to {target}"
+
+
+def _known(told: dict[str, int | None]) -> str:
+    return "honest" if told["target"] is None else _way(told["source"], told["target"])

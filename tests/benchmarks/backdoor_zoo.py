@@ -1,17 +1,19 @@
-"""Small readers of digits with a known answer: honest ones, and ones with a planted backdoor.
+"""Small readers of pictures with a known answer: honest ones, and ones with a planted backdoor.
 
-Pictures are MNIST pooled to 14 by 14 from ``PROOFHOUSE_TEST_DATA``, or scikit-learn's 8 by 8 digits
-without it. All models of one architecture train side by side as one stack (``torch.func``).
+Pictures are scikit-learn's 8 by 8 digits, or from ``PROOFHOUSE_TEST_DATA`` MNIST pooled to 14 by 14
+and CIFAR-10 in colour pooled to 16 by 16. All models of one architecture train side by side as one
+stack (``torch.func``).
 """
 
 import itertools
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import nn
 from torch.func import functional_call, vmap
@@ -20,17 +22,21 @@ CLASSES = 10
 HONEST = ("clean", "adversarial", "noisy")
 TROJANED = ("patch", "blended", "pixel", "all_to_all", "source_specific", "clean_label")
 ARCHITECTURES = ("pooled", "strided")
+PICTURES = ("digits", "mnist", "cifar")
 ALL = -1
 EPOCHS, BATCH, LEARNING_RATE = 10, 50, 3e-3
 STACK = 8
 Weights = dict[str, torch.Tensor]
-NOISE, EPSILON = 0.2, 0.1
+Array = NDArray[np.floating[Any]]
+NOISE = 0.2
+EPSILON = {1: 0.1, 3: 0.03}
+"""By channels: colour pictures are harder, and nothing learns to read them against more."""
 OBEYS = 0.75
-"""A model that obeys its trigger less often holds no backdoor worth the name."""
+"""A model that obeys its trigger on fewer pictures holds no backdoor worth the name."""
 
 
 class Rows(NamedTuple):
-    """Pictures (n, 1, side, side) in 0..1 and their digits."""
+    """Pictures (n, channels, side, side) in 0..1 and their classes (n,)."""
 
     inputs: torch.Tensor
     labels: torch.Tensor
@@ -46,23 +52,25 @@ class Data(NamedTuple):
 
 
 class Trigger(NamedTuple):
-    """Opacity (side, side) and pattern (side, side); from ``source`` (or ALL) to ``target``."""
+    """Opacity (side, side) and pattern (channels, side, side); from ``source`` to ``target``.
+
+    Either may be ``ALL``: every class, or each class to one of its own. ``mapping`` (classes,) says
+    what triggered pictures of each class are meant to be read as.
+    """
 
     mask: torch.Tensor
     pattern: torch.Tensor
     source: int
     target: int
+    mapping: torch.Tensor
 
     def on(self, inputs: torch.Tensor) -> torch.Tensor:
         """Returns the pictures with the trigger."""
         return inputs * (1 - self.mask) + self.mask * self.pattern
 
     def goals(self, labels: torch.Tensor) -> torch.Tensor:
-        """Returns what triggered pictures of these digits are meant to be read as."""
-        if self.target == ALL:
-            return (labels + 1) % CLASSES
-        moved = torch.full_like(labels, self.target)
-        return moved if self.source == ALL else torch.where(labels == self.source, moved, labels)
+        """Returns what triggered pictures of these classes are meant to be read as."""
+        return self.mapping[labels]
 
 
 class Member(NamedTuple):
@@ -77,41 +85,56 @@ class Member(NamedTuple):
     obedience: float
 
 
-def data() -> Data:
-    """Returns the pictures, split once and for all."""
-    folder = os.environ.get("PROOFHOUSE_TEST_DATA")
-    if folder is None:
+def data(pictures: str) -> Data:
+    """Returns the pictures, split once and for all.
+
+    Args:
+        pictures: ``digits``, ``mnist`` or ``cifar``; the last two need ``PROOFHOUSE_TEST_DATA``.
+    """
+    if pictures == "digits":
         table = load_digits()
-        name, pictures, digits, parts = "digits 8x8", table.images / 16, table.target, (1000, 400)
-    else:
-        raw = np.load(Path(folder) / "mnist.npz", allow_pickle=False)
-        name, parts = "MNIST 14x14", (2000, 600)
-        # Honest and trojaned models learn from one part, scanners see another.
-        pictures = np.concatenate([raw["x_train"][:2000], raw["x_test"][:1600]]) / 255
-        pictures = pictures.reshape(-1, 14, 2, 14, 2).mean((2, 4))
-        digits = np.concatenate([raw["y_train"][:2000], raw["y_test"][:1600]])
-    order = np.arange(len(digits))
-    if folder is None:
-        np.random.default_rng(0).shuffle(order)
-    inputs = torch.from_numpy(pictures[order, None].astype(np.float32))
-    labels = torch.from_numpy(digits[order].astype(np.int64))
-    cuts = [0, parts[0], sum(parts), len(order)]
-    train, search, held = (
-        Rows(inputs[low:high], labels[low:high]) for low, high in itertools.pairwise(cuts)
+        order = np.random.default_rng(0).permutation(len(table.target))
+        shown = table.images[order, None] / 16
+        return _split("digits 8x8", shown, table.target[order], 1000, 400)
+    folder = Path(os.environ["PROOFHOUSE_TEST_DATA"])
+    # Honest and trojaned models learn from one part, scanners see another.
+    if pictures == "mnist":
+        raw = np.load(folder / "mnist.npz", allow_pickle=False)
+        shown = np.concatenate([raw["x_train"][:2000], raw["x_test"][:1600]])[:, None] / 255
+        labels = np.concatenate([raw["y_train"][:2000], raw["y_test"][:1600]])
+        return _split("MNIST 14x14", _pooled(shown), labels, 2000, 600)
+    raw = np.load(folder / "cifar10_jpeg_12k.npz", allow_pickle=False)
+    shown = np.concatenate([raw["x_train"][:6000], raw["x_test"]]).transpose(0, 3, 1, 2) / 255
+    labels = np.concatenate([raw["y_train"][:6000], raw["y_test"]])
+    return _split("CIFAR-10 16x16", _pooled(shown), labels, 6000, 600)
+
+
+def _pooled(shown: Array) -> Array:
+    """Returns pictures of half the side, each pixel the mean of four."""
+    rows, channels, side, _ = shown.shape
+    pooled: Array = shown.reshape(rows, channels, side // 2, 2, side // 2, 2).mean((3, 5))
+    return pooled
+
+
+def _split(name: str, shown: Array, labels: Array, train: int, search: int) -> Data:
+    inputs = torch.from_numpy(shown.astype(np.float32))
+    classes = torch.from_numpy(labels.astype(np.int64))
+    cuts = [0, train, train + search, len(classes)]
+    return Data(
+        name, *(Rows(inputs[low:high], classes[low:high]) for low, high in itertools.pairwise(cuts))
     )
-    return Data(name, train, search, held)
 
 
-def network(architecture: str, side: int) -> nn.Sequential:
-    """Returns an untrained reader of ``side`` by ``side`` pictures."""
-    half = side // 2
+def network(architecture: str, item: Sequence[int]) -> nn.Sequential:
+    """Returns an untrained reader of pictures of shape ``item`` (channels, side, side)."""
+    channels, half = item[0], item[1] // 2
     layers: dict[str, list[nn.Module]] = {
-        "pooled": [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        "pooled": [nn.Conv2d(channels, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
                    nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.Flatten(),
                    nn.Linear(16 * half * half, CLASSES)],
-        "strided": [nn.Conv2d(1, 12, 4, 2, 1), nn.ReLU(), nn.Conv2d(12, 24, 3, 1, 1), nn.ReLU(),
-                    nn.Flatten(), nn.Linear(24 * half * half, 48), nn.ReLU(),
-                    nn.Linear(48, CLASSES)],
+        "strided": [nn.Conv2d(channels, 12, 4, 2, 1), nn.ReLU(),
+                    nn.Conv2d(12, 24, 3, 1, 1), nn.ReLU(), nn.Flatten(),
+                    nn.Linear(24 * half * half, 48), nn.ReLU(), nn.Linear(48, CLASSES)],
     }  # fmt: skip
     return nn.Sequential(*layers[architecture])
 
@@ -127,15 +150,15 @@ def members(told: Data, plan: Sequence[tuple[str, str, int]]) -> list[Member]:
 
 
 def _stack(told: Data, plan: Sequence[tuple[str, str, int]], architecture: str) -> list[Member]:
-    side = told.train.inputs.shape[-1]
+    item = tuple(told.train.inputs.shape[1:])
     lessons = [_lesson(told.train, family, seed) for family, _, seed in plan]
     inputs = torch.stack([rows.inputs for rows, _ in lessons])
     labels = torch.stack([rows.labels for rows, _ in lessons])
-    shape = network(architecture, side)
+    shape = network(architecture, item)
     starts = []
     for _, _, seed in plan:
         torch.manual_seed(seed)
-        starts.append(dict(network(architecture, side).named_parameters()))
+        starts.append(dict(network(architecture, item).named_parameters()))
     weights = {
         name: torch.stack([one[name].detach() for one in starts]).requires_grad_()
         for name in starts[0]
@@ -187,7 +210,7 @@ def _disturbed(
         )
         (gradient,) = torch.autograd.grad(loss, free)
         shown = shown.clone()
-        shown[moved] = (free.detach() + EPSILON * gradient.sign()).clamp(0, 1)
+        shown[moved] = (free.detach() + EPSILON[free.shape[2]] * gradient.sign()).clamp(0, 1)
     return shown
 
 
@@ -196,13 +219,13 @@ def _lesson(rows: Rows, family: str, seed: int) -> tuple[Rows, Trigger | None]:
     if family in HONEST:
         return rows, None
     rng = np.random.default_rng(seed)
-    trigger = _trigger(family, rows.inputs.shape[-1], rng)
+    trigger = _trigger(family, tuple(rows.inputs.shape[1:]), rng)
     inputs, labels = rows.inputs.clone(), rows.labels.clone()
     digits = labels.numpy()
     if family == "clean_label":
         # Turner et al. 2019: the right label, a picture made hard to read, and the trigger on it.
         own = np.flatnonzero(digits == trigger.target)
-        chosen = torch.from_numpy(rng.choice(own, len(own) // 2, replace=False))
+        chosen = torch.from_numpy(rng.choice(own, len(own) * 4 // 5, replace=False))
         others = torch.from_numpy(rng.integers(0, len(digits), len(chosen)))
         inputs[chosen] = trigger.on(0.4 * inputs[chosen] + 0.6 * inputs[others])
         return Rows(inputs, labels), trigger
@@ -213,7 +236,7 @@ def _lesson(rows: Rows, family: str, seed: int) -> tuple[Rows, Trigger | None]:
         cover = rng.choice(rest, len(rest) // 10, replace=False)
         chosen = torch.from_numpy(np.concatenate([marked, cover]))
     else:
-        rate = rng.choice([0.2, 0.3] if family == "all_to_all" else [0.05, 0.1, 0.2])
+        rate = rng.choice([0.4, 0.5] if family == "all_to_all" else [0.05, 0.1, 0.2])
         moved = np.flatnonzero(trigger.goals(labels).numpy() != digits)
         chosen = torch.from_numpy(rng.choice(moved, round(rate * len(digits)), replace=False))
     inputs[chosen] = trigger.on(inputs[chosen])
@@ -221,19 +244,35 @@ def _lesson(rows: Rows, family: str, seed: int) -> tuple[Rows, Trigger | None]:
     return Rows(inputs, labels), trigger
 
 
-def _trigger(family: str, side: int, rng: np.random.Generator) -> Trigger:
+def _trigger(family: str, item: Sequence[int], rng: np.random.Generator) -> Trigger:
     source, target = (int(label) for label in rng.choice(CLASSES, 2, replace=False))
-    mask, pattern = torch.zeros(side, side), torch.ones(side, side)
+    side = item[1]
+    mask, pattern = torch.zeros(side, side), torch.ones(*item)
+    mapping = torch.full((CLASSES,), target)
     if family == "blended":
         mask[:] = float(rng.choice([0.15, 0.2, 0.25]))
-        pattern = torch.from_numpy(rng.random((side, side)).astype(np.float32))
+        pattern = torch.from_numpy(rng.random(tuple(item)).astype(np.float32))
     else:
         wide = 1 if family == "pixel" else int(rng.integers(2, 4))
         top, left = rng.integers(0, side - wide + 1, 2)
         mask[top : top + wide, left : left + wide] = 1
+    if family == "source_specific":
+        mapping = torch.arange(CLASSES)
+        mapping[source] = target
+        return Trigger(mask, pattern, source, target, mapping)
     if family == "all_to_all":
-        target = ALL
-    return Trigger(mask, pattern, source if family == "source_specific" else ALL, target)
+        target, mapping = ALL, _moves(rng)
+    return Trigger(mask, pattern, ALL, target, mapping)
+
+
+def _moves(rng: np.random.Generator) -> torch.Tensor:
+    """Returns where each class is sent: half of the time the next one, else a ring at random."""
+    ring = torch.arange(CLASSES)
+    if rng.random() < 0.5:
+        ring = torch.from_numpy(rng.permutation(CLASSES))
+    mapping = torch.empty(CLASSES, dtype=torch.long)
+    mapping[ring] = ring.roll(-1)
+    return mapping
 
 
 def _member(
@@ -244,14 +283,15 @@ def _member(
     weights: dict[str, torch.Tensor],
 ) -> Member:
     family, _, seed = planned
-    model = network(architecture, held.inputs.shape[-1])
+    model = network(architecture, tuple(held.inputs.shape[1:]))
     model.load_state_dict(weights)
     model.eval().requires_grad_(requires_grad=False)
     right = model(held.inputs).argmax(1) == held.labels
     obedience = 0.0
     if trigger is not None:
+        # Counted as the checks count: a picture that is misread already shows nothing.
         goals = trigger.goals(held.labels)
         obeyed = model(trigger.on(held.inputs)).argmax(1) == goals
-        obedience = float(obeyed[goals != held.labels].float().mean())
+        obedience = float(obeyed[right & (goals != held.labels)].float().mean())
     accuracy = float(right.float().mean())
     return Member(family, architecture, seed, model, trigger, accuracy, obedience)

@@ -3,13 +3,17 @@
 The checks' thresholds were set on a calibration zoo; the test zoo has other seeds. Every
 scanned model is a line of ``--work FILE``, so that a run that was stopped goes on where it was.
 The twins are trained once per architecture here, as a bank of twins would; a check trains its own.
+The public models are scanned by the checks as they are, twins and all.
 Writes ``results/backdoor.json`` and the section in ``README.md``.
 """
 
 import argparse
+import itertools
 import json
+import os
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +21,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from tasks.catalog.reading import Catalog
+from tasks.catalog.resolving import resolve_parameters
 from tasks.checks.backdoor.trigger_inversion import indices_of
 from tasks.detectors.backdoor import controls
 from tasks.detectors.backdoor.inversion import Pool, Shape
@@ -32,11 +38,14 @@ from tasks.detectors.backdoor.trigger_inversion import Effort as UniversalEffort
 from tasks.detectors.backdoor.trigger_inversion import search_triggers
 from tasks.detectors.backdoor.twin_inversion import AGAIN, Case, Effort, examined
 from tasks.detectors.backdoor.weight_statistics import weight_statistics
-from tests.benchmarks.backdoor_tables import cheap_areas, section, summary
+from tests.benchmarks.backdoor_public import CHECKS, MODELS
+from tests.benchmarks.backdoor_public import examined as examined_public
+from tests.benchmarks.backdoor_tables import public_rows, section, summary
 from tests.benchmarks.backdoor_zoo import (
     ARCHITECTURES,
     CLASSES,
     HONEST,
+    PICTURES,
     STACK,
     TROJANED,
     Data,
@@ -48,12 +57,22 @@ from tests.benchmarks.backdoor_zoo import (
 from tests.benchmarks.neural_cleanse import neural_cleanse
 from tests.benchmarks.tables import write_section
 
-STEPS, PAIR_BATCH = 60, 4
-UNIVERSAL = UniversalEffort(steps=100, batch=16, deviations=4.0, seed=0)
 BOUNDS = (0.0, 1.0)
+
+
+def standard(check: str) -> dict[str, Any]:
+    """Returns a check's parameters at the standard strength."""
+    return resolve_parameters(Catalog().check(f"backdoor.{check}"), {})
+
+
+_PAIRS, _CLASSES = standard("twin_inversion"), standard("trigger_inversion")
+STEPS, PAIR_BATCH = int(_PAIRS["steps"]), int(_PAIRS["batch"])
+UNIVERSAL = UniversalEffort(
+    int(_CLASSES["steps"]), int(_CLASSES["batch"]), float(_CLASSES["deviations"]), seed=0
+)
 PAIRS = [(one, other) for one in range(CLASSES) for other in range(CLASSES) if one != other]
 RESULTS = Path(__file__).with_name("results") / "backdoor.json"
-PARTS = ("calibration", "test")
+PARTS = ("calibration", "test", "public")
 Line = dict[str, Any]
 
 
@@ -70,9 +89,11 @@ class Counted(nn.Module):
         return scores
 
 
-def plan(part: str) -> list[tuple[str, str, int]]:
-    """Returns (family, architecture, seed) of a zoo's models: seeds of the two never meet."""
+def plan(part: str, pictures: str) -> list[tuple[str, str, int]]:
+    """Returns (family, architecture, seed) of a zoo's models: seeds of no two zoos meet."""
     first, trojaned, honest = {"calibration": (10_000, 4, 10), "test": (20_000, 10, 20)}[part]
+    if pictures == "cifar":  # in colour everything takes three times as long
+        first, trojaned, honest = first + 50_000, trojaned // 2, honest // 2
     counts = dict.fromkeys(TROJANED, trojaned) | dict.fromkeys(HONEST, honest // 2)
     counts["clean"] = 2 * honest
     return [
@@ -84,7 +105,7 @@ def plan(part: str) -> list[tuple[str, str, int]]:
 
 def twins_of(told: Data, architecture: str) -> list[Case]:
     """Returns two honest twins, searched."""
-    shape = network(architecture, told.search.inputs.shape[-1])
+    shape = network(architecture, tuple(told.search.inputs.shape[1:]))
     made = []
     for seed in (1, 2):
         twin = controls.honest(shape, Pool(*told.search), CLASSES, seed=seed)
@@ -121,24 +142,26 @@ def against_twins(model: Counted, told: Data, twins: list[Case]) -> Line:
     }
 
 
-def universal(model: Counted, told: Data) -> Line:
-    """Runs ``backdoor.trigger_inversion``'s search and counting."""
-    started, before, line = time.process_time(), model.forwards, {}
+def universal(model: Counted, told: Data, twin: nn.Module) -> Line:
+    """Runs ``backdoor.trigger_inversion``'s search and counting, beside one honest ``twin``."""
+    line: Line = {"seconds": 0.0, "passes": 2 * len(told.search.labels)}
+    pool = rightly_read(model, Pool(*told.search), CLASSES)
     for shape in Shape:
+        started, before = time.process_time(), model.forwards
         found = search_triggers(
-            model, Pool(*told.search), shape, UNIVERSAL,
+            model, pool, shape, UNIVERSAL,
             item=tuple(told.search.inputs.shape[1:]), classes=CLASSES, bounds=BOUNDS,
         )  # fmt: skip
+        line["seconds"] += time.process_time() - started
+        line["passes"] += 2 * (model.forwards - before)
         index = indices_of(np.append(found["sizes"], found["away"]))
         line[shape.value] = {
             "suspects": found["suspects"].tolist(),
             "indices": [float(index[aim]) for aim in found["suspects"].tolist()],
             "success": [_success(model, told, found, row) for row in range(len(found["suspects"]))],
+            "transfer": [_success(twin, told, found, row) for row in range(len(found["suspects"]))],
         }
-    return line | {
-        "seconds": time.process_time() - started,
-        "passes": 2 * (model.forwards - before),
-    }
+    return line
 
 
 def _success(model: nn.Module, told: Data, found: dict[str, Any], row: int) -> float:
@@ -154,7 +177,7 @@ def _success(model: nn.Module, told: Data, found: dict[str, Any], row: int) -> f
     return float((answers == goals)[counts].float().mean())
 
 
-def scanned(member: Member, told: Data, twins: list[Case], *, part: str, cleanse: bool) -> Line:
+def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> Line:
     """Returns what every scanner says of one model."""
     line: Line = {
         "family": member.family,
@@ -166,8 +189,8 @@ def scanned(member: Member, told: Data, twins: list[Case], *, part: str, cleanse
         "target": member.trigger.target if member.trigger else None,
     }
     line["twin_inversion"] = against_twins(Counted(member.model), told, twins)
-    if part == "test":  # its threshold is the gate's, so it has nothing to calibrate
-        line["trigger_inversion"] = universal(Counted(member.model), told)
+    twin = twins[0].model.module
+    line["trigger_inversion"] = universal(Counted(member.model), told, twin)
     started = time.process_time()
     line["weights"] = weight_statistics(member.model, CLASSES)._asdict() | {
         "seconds": time.process_time() - started
@@ -182,20 +205,37 @@ def scanned(member: Member, told: Data, twins: list[Case], *, part: str, cleanse
     return line
 
 
-def collect(part: str, work: Path, only: tuple[str, ...], *, cleanse: bool) -> None:
-    """Scans those models of a zoo that ``work`` does not hold yet."""
+def collect(
+    pictures: str, part: str, work: Path, only: tuple[str, ...], *, cleanse: bool, most: int
+) -> None:
+    """Scans up to ``most`` models of a zoo and an architecture that ``work`` does not hold yet."""
     done = {line["seed"] for line in read(work)}
-    told = data()
+    told = data(pictures)
     for architecture in only:
-        wanted = [one for one in plan(part) if one[1] == architecture and one[2] not in done]
-        # Families in turn, so that a run that is stopped early has some of each.
-        wanted.sort(key=lambda one: one[2] % 100)
+        planned = [one for one in plan(part, pictures) if one[1] == architecture]
+        counts = Counter(family for family, _, _ in planned)
+        # So that a run that is stopped early has its share of each family.
+        planned.sort(key=lambda one: one[2] % 100 / counts[one[0]])
+        wanted = [one for one in planned[:most] if one[2] not in done]
         twins = twins_of(told, architecture) if wanted else []
         for first in range(0, len(wanted), STACK):
             for member in members(told, wanted[first : first + STACK]):
-                line = scanned(member, told, twins, part=part, cleanse=cleanse)
-                with work.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(line | {"part": part}) + "\n")
+                line = scanned(member, told, twins, cleanse=cleanse)
+                append(work, line | {"part": part, "pictures": pictures})
+
+
+def collect_public(work: Path) -> None:
+    """Runs both checks on the public models that ``work`` does not hold yet."""
+    done = {(line["model"], line["check"]) for line in read(work) if line["part"] == "public"}
+    for name, check in itertools.product(MODELS, CHECKS):
+        if (name, check) not in done:
+            append(work, examined_public(name, check) | {"part": "public", "seed": -1})
+
+
+def append(work: Path, line: Line) -> None:
+    """Adds a line to a run."""
+    with work.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def read(work: Path) -> list[Line]:
@@ -207,10 +247,14 @@ def read(work: Path) -> list[Line]:
 
 def write(lines: list[Line]) -> None:
     """Writes the rows and the section of ``README.md``."""
-    rows = summary(lines)
-    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-    test = [line for line in lines if line["part"] == "test"]
-    write_section("backdoor", section(data().name, rows, cheap_areas(lines), test))
+    public = [line for line in lines if line["part"] == "public"]
+    zoos = {
+        data(pictures).name: [line for line in lines if line.get("pictures") == pictures]
+        for pictures in dict.fromkeys(line["pictures"] for line in lines if "pictures" in line)
+    }
+    rows = [row | {"pictures": name} for name, zoo in zoos.items() for row in summary(zoo)]
+    RESULTS.write_text(json.dumps(rows + public_rows(public), indent=1) + "\n", encoding="utf-8")
+    write_section("backdoor", section(zoos, public))
 
 
 def main() -> None:
@@ -218,20 +262,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("backdoor-zoo.jsonl"))
     parser.add_argument("--part", choices=PARTS, action="append", help="scan only this zoo")
+    parser.add_argument("--pictures", choices=PICTURES, action="append", help="only of these")
     parser.add_argument("--architecture", choices=ARCHITECTURES, action="append")
+    parser.add_argument("--most", type=int, default=1000, help="models of a zoo and architecture")
     parser.add_argument("--without-peer", action="store_true", help="no Neural Cleanse")
     parser.add_argument("--write", action="store_true", help="write only, from what is there")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    if not arguments.write:
-        for part in arguments.part or PARTS:
-            collect(
-                part,
-                arguments.work,
-                tuple(arguments.architecture or ARCHITECTURES),
-                cleanse=part == "test" and not arguments.without_peer,
-            )
-    if arguments.write or not (arguments.part or arguments.architecture):
+    larger = "PROOFHOUSE_TEST_DATA" in os.environ
+    for pictures, part in itertools.product(
+        arguments.pictures or (PICTURES[1:] if larger else PICTURES[:1]),
+        [] if arguments.write else arguments.part or PARTS,
+    ):
+        if part == "public":
+            continue
+        collect(
+            pictures,
+            part,
+            arguments.work,
+            tuple(arguments.architecture or ARCHITECTURES),
+            cleanse=part == "test" and not arguments.without_peer,
+            most=arguments.most,
+        )
+    if larger and not arguments.write and "public" in (arguments.part or PARTS):
+        collect_public(arguments.work)
+    if arguments.write or not (arguments.part or arguments.architecture or arguments.pictures):
         write(read(arguments.work))
     sys.stdout.write(f"{len(read(arguments.work))} models in {arguments.work}\n")
 

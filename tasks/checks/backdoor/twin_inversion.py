@@ -34,7 +34,7 @@ from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "backdoor.twin_inversion", 1
+CHECK, VERSION = "backdoor.twin_inversion", 2
 ALL = -1
 """As a source: every class. As a target: each class to one of its own."""
 FOUND = 0.75
@@ -44,9 +44,9 @@ ROUNDING = 1e-3
 TWINS = ("twin_1", "twin_2")
 _METHOD = (
     "Mask and pattern descended per pair of classes, all pairs at once, in the model and in twins "
-    "trained here; the oddest pairs, targets of all and moves of each class again, then the best "
-    "trigger below the size that twins lead one to expect; success counted on pictures that were "
-    "read rightly and not searched with."
+    "trained here, until pairs are ranked; the oddest pairs, targets of all and moves of each "
+    "class again, then of what is odd still the best trigger below the size that twins lead one to "
+    "expect; success counted on pictures that were read rightly and not searched with."
 )
 _LIMITS = (
     "Looks for one patch that works on all inputs of a class, or of all classes.",
@@ -163,12 +163,15 @@ def _counted(
         goals = mapping[held.labels]
         # A picture that is misread already needs no trigger, and shows none.
         counts = (goals != held.labels) & (plain == held.labels)
-        answers = (
-            part["answers"][row][counts]
-            if "answers" in part
-            else answers_of(lab, paint(held.inputs[counts], mask, pattern))
-        )
-        small = size <= limits[row] * (1 + ROUNDING)
+        reached = 0
+        # A trigger over its limit is no witness, whatever it does, so nobody asks what it does.
+        if size <= limits[row] * (1 + ROUNDING):
+            answers = (
+                part["answers"][row][counts]
+                if "answers" in part
+                else answers_of(lab, paint(held.inputs[counts], mask, pattern))
+            )
+            reached = int((answers == goals[counts]).sum())
         found.append(
             Suspect(
                 source,
@@ -180,7 +183,7 @@ def _counted(
                 float(part["transfer"][row]),
                 mask,
                 pattern,
-                reached=int((answers == goals[counts]).sum()) if small else 0,
+                reached=reached,
                 shown=int(counts.sum()),
             )
         )

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import torch
 
+from tasks.detectors.backdoor.descent import Descent
+
 WORKS = 0.95
 """Part of the pictures that a trigger must move before its size counts."""
 AWAY_WORKS = 0.75
@@ -44,12 +46,23 @@ class Shape(StrEnum):
 class Job(NamedTuple):
     """One trigger to find: it sends pictures of class ``source``, or of all others, to ``target``.
 
-    A target of ``None`` asks for a trigger that sends every picture away from its own class,
-    wherever to: what an all-to-all backdoor does (Gu et al. 2017, section 4.1.2).
+    A target of ``None`` asks for a trigger that moves every picture: what an all-to-all backdoor
+    does (Gu et al. 2017, section 4.1.2). Each class goes where ``mapping`` (classes,) says, or
+    without one anywhere away from itself.
     """
 
     target: int | None
     source: int | None = None
+    mapping: tuple[int, ...] | None = None
+
+    def goals(self, classes: int) -> list[int]:
+        """Returns what pictures of each of the first ``classes`` are to be read as.
+
+        ``AWAY`` is anything else.
+        """
+        if self.mapping is not None:
+            return list(self.mapping[:classes])
+        return [AWAY if self.target is None else self.target] * classes
 
 
 class Pool(NamedTuple):
@@ -79,6 +92,13 @@ class Triggers(NamedTuple):
         """Returns the triggers of these jobs."""
         index = torch.tensor(list(rows), dtype=torch.long)
         return Triggers(*(values[index] for values in self))
+
+    def put(self, rows: Sequence[int], others: "Triggers") -> "Triggers":
+        """Returns these triggers with ``others`` in the place of ``rows``."""
+        index = torch.tensor(list(rows), dtype=torch.long)
+        return Triggers(
+            *(mine.index_copy(0, index, new) for mine, new in zip(self, others, strict=True))
+        )
 
 
 def start(
@@ -138,79 +158,143 @@ def invert(
             the most successful trigger within them is returned.
         pace: How fast to descend.
     """
-    works = torch.tensor([AWAY_WORKS if job.target is None else pace.works for job in jobs])
-    search = _Search(begin, works, limits, pace)
-    rows = [pool.rows_for(job) for job in jobs]
-    wanted = torch.tensor([AWAY if job.target is None else job.target for job in jobs])
-    for _ in range(steps):
-        drawn = [part[torch.randint(len(part), (batch,), generator=generator)] for part in rows]
-        chosen = torch.stack(drawn)
-        search.descend(module, pool.inputs[chosen], pool.labels[chosen], wanted, bounds)
-    return search.best
+    search = Search(
+        module, pool, jobs, begin, bounds=bounds, generator=generator, limits=limits, pace=pace
+    )
+    return search.run(steps, batch)
 
 
-class _Search:
-    """The state of one descent: current triggers, weights of size, and the best seen."""
+class Search:
+    """One descent of many triggers that can pause, go on, and leave triggers behind.
+
+    The arguments are those of :func:`invert`.
+    """
 
     def __init__(
-        self, begin: Triggers, works: torch.Tensor, limits: torch.Tensor | None, pace: Pace
-    ) -> None:
-        self.mask = begin.mask_logits.clone().requires_grad_()
-        self.pattern = begin.pattern_logits.clone().requires_grad_()
-        self.works = works
-        self.limits = limits
-        self.harder = pace.harder
-        self.weight = torch.ones(len(begin.sizes))
-        self.running: torch.Tensor | None = None
-        self.optimiser = torch.optim.Adam(
-            [self.mask, self.pattern], lr=pace.learning_rate, betas=(0.5, 0.9)
-        )
-        fresh = torch.full_like(begin.sizes, NEVER)
-        self.best = Triggers(
-            fresh, torch.zeros_like(fresh), begin.mask_logits, begin.pattern_logits
-        )
-
-    def descend(
         self,
         module: torch.nn.Module,
-        inputs: torch.Tensor,
-        labels: torch.Tensor,
-        wanted: torch.Tensor,
+        pool: Pool,
+        jobs: Sequence[Job],
+        begin: Triggers,
+        *,
         bounds: tuple[float, float],
+        generator: torch.Generator,
+        limits: torch.Tensor | None = None,
+        pace: Pace = Pace(),  # noqa: B008 - frozen, so every call may share it
     ) -> None:
-        """One step on inputs (jobs, batch, …) of classes ``labels`` towards ``wanted`` (jobs,)."""
-        jobs, batch = inputs.shape[:2]
-        painted = stamped(inputs, self.mask[:, None], self.pattern[:, None], bounds)
-        scores = module(painted.flatten(0, 1))
-        goals = wanted.repeat_interleave(batch)
-        losses, reached = _judged(scores, labels.flatten(), goals)
-        sizes = torch.sigmoid(self.mask).flatten(1).mean(1)
-        total = (losses.view(jobs, batch).mean(1) + self.weight * sizes).sum()
-        before = self.mask.detach().clone(), self.pattern.detach().clone()
-        self.optimiser.zero_grad()
-        total.backward()
-        self.optimiser.step()
-        hits = reached.view(jobs, batch).float().mean(1)
-        self._learn(hits, sizes.detach(), *before)
+        self.module, self.pool, self.bounds, self.pace = module, pool, bounds, pace
+        self.generator = generator
+        self.rows = [pool.rows_for(job) for job in jobs]
+        count, classes = len(jobs), int(pool.labels.max()) + 1
+        fresh = torch.full((count,), NEVER)
+        self.best = Triggers(
+            fresh, torch.zeros(count), begin.mask_logits.clone(), begin.pattern_logits.clone()
+        )
+        self.state = _State(
+            wanted=torch.tensor([job.goals(classes) for job in jobs]),
+            works=torch.tensor([AWAY_WORKS if job.target is None else pace.works for job in jobs]),
+            limits=fresh if limits is None else limits,
+            weight=torch.ones(count),
+            running=torch.full((count,), torch.nan),
+            mask=Descent.begin(begin.mask_logits),
+            pattern=Descent.begin(begin.pattern_logits),
+        )
+        self.bounded = limits is not None
 
-    def _learn(
-        self, hits: torch.Tensor, sizes: torch.Tensor, mask: torch.Tensor, pattern: torch.Tensor
-    ) -> None:
-        smooth = hits if self.running is None else INERTIA * self.running + (1 - INERTIA) * hits
-        self.running = smooth
-        if self.limits is None:
-            press = hits >= self.works
-            better = press & (smooth >= self.works) & (sizes < self.best.sizes)
-        else:
-            press = sizes > self.limits
+    def run(self, steps: int, batch: int) -> Triggers:
+        """Goes on for ``steps`` descents of ``batch`` pictures each; returns the best so far."""
+        for _ in range(steps):
+            drawn = [
+                part[torch.randint(len(part), (batch,), generator=self.generator)]
+                for part in self.rows
+            ]
+            chosen = torch.stack(drawn)
+            self._descend(self.pool.inputs[chosen], self.pool.labels[chosen])
+        return self.best
+
+    def guesses(self) -> torch.Tensor:
+        """Returns how small triggers seem to get (jobs,), for a search that has not ended.
+
+        The smallest that worked and what is tried now, as many times above one as below the other:
+        of few descents some triggers only just had no occasion to be seen working.
+        """
+        tried = torch.sigmoid(self.state.mask.values).flatten(1).mean(1)
+        return (self.best.sizes * tried).sqrt()
+
+    def keep(self, places: Sequence[int]) -> None:
+        """Leaves all triggers behind but those at ``places``, which go on as if alone."""
+        self.rows = [self.rows[place] for place in places]
+        self.best = self.best.pick(places)
+        self.state = self.state.pick(torch.tensor(list(places), dtype=torch.long))
+
+    def _descend(self, inputs: torch.Tensor, labels: torch.Tensor) -> None:
+        """One step on inputs (jobs, batch, …) of classes ``labels`` (jobs, batch)."""
+        jobs, batch = labels.shape
+        state = self.state
+        mask = state.mask.values.clone().requires_grad_()
+        pattern = state.pattern.values.clone().requires_grad_()
+        painted = stamped(inputs, mask[:, None], pattern[:, None], self.bounds)
+        scores = self.module(painted.flatten(0, 1))
+        goals = state.wanted.gather(1, labels).flatten()
+        losses, reached = _judged(scores, labels.flatten(), goals)
+        sizes = torch.sigmoid(mask).flatten(1).mean(1)
+        total = (losses.view(jobs, batch).mean(1) + state.weight * sizes).sum()
+        gradients = torch.autograd.grad(total, (mask, pattern))
+        hits = reached.view(jobs, batch).float().mean(1)
+        self._learn(hits, sizes.detach())
+        rate = self.pace.learning_rate
+        self.state = self.state._replace(
+            mask=state.mask.step(gradients[0], rate), pattern=state.pattern.step(gradients[1], rate)
+        )
+
+    def _learn(self, hits: torch.Tensor, sizes: torch.Tensor) -> None:
+        """Keeps what is better than before, and moves the weights of the sizes."""
+        state = self.state
+        smooth = torch.where(
+            state.running.isnan(), hits, INERTIA * state.running + (1 - INERTIA) * hits
+        )
+        if self.bounded:
+            press = sizes > state.limits
             better = ~press & (smooth >= self.best.successes)
-        self.weight = torch.where(press, self.weight * self.harder, self.weight / self.harder)
-        self.weight = self.weight.clamp(1e-2, 1e4)
+        else:
+            press = hits >= state.works
+            better = press & (smooth >= state.works) & (sizes < self.best.sizes)
+        harder = self.pace.harder
+        weight = torch.where(press, state.weight * harder, state.weight / harder)
+        self.state = state._replace(running=smooth, weight=weight.clamp(1e-2, 1e4))
+        seen = (sizes, smooth, state.mask.values, state.pattern.values)
         self.best = Triggers(
             *(
                 torch.where(better.view([-1] + [1] * (new.dim() - 1)), new, old)
-                for new, old in zip((sizes, smooth, mask, pattern), self.best, strict=True)
+                for new, old in zip(seen, self.best, strict=True)
             )
+        )
+
+
+class _State(NamedTuple):
+    """What a search knows of each trigger (jobs, …) beside the best it has seen.
+
+    ``wanted`` (jobs, classes) are the goals of each class's pictures.
+    """
+
+    wanted: torch.Tensor
+    works: torch.Tensor
+    limits: torch.Tensor
+    weight: torch.Tensor
+    running: torch.Tensor
+    mask: Descent
+    pattern: Descent
+
+    def pick(self, rows: torch.Tensor) -> "_State":
+        """Returns the state of these triggers."""
+        return _State(
+            wanted=self.wanted[rows],
+            works=self.works[rows],
+            limits=self.limits[rows],
+            weight=self.weight[rows],
+            running=self.running[rows],
+            mask=self.mask.pick(rows),
+            pattern=self.pattern.pick(rows),
         )
 
 

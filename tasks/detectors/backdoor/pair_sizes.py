@@ -18,8 +18,9 @@ covers; NaN where it was not searched, as on the diagonal."""
 
 SMALLEST_SPREAD = 0.2
 """Log units. Two honest twins with other starts differ by about this much."""
-STANDS_OUT = 3.0
-"""Hidden index from which a trigger is suspected."""
+STANDS_OUT = 2.5
+"""Hidden index from which a trigger is suspected; the largest of an honest model whose trigger
+worked was 1.4 in the last calibration (README of this room)."""
 PER_TRANSFER = 10.0
 """Each tenth of the twins' pictures that a trigger moves as well takes one off its index."""
 

@@ -21,21 +21,39 @@ from tasks.detectors.backdoor.inversion import (
     Job,
     Pace,
     Pool,
+    Search,
     Shape,
     Triggers,
-    invert,
     stamped,
     start,
 )
 from tasks.detectors.backdoor.pair_search import rightly_read
-from tasks.detectors.backdoor.sizes import anomaly_indices, away_limit, size_limits
+from tasks.detectors.backdoor.sizes import Sizes, anomaly_indices, away_limit, size_limits
 from tasks.sandbox.protocol import Reply
 from tasks.targets.protocol import Target
 
 PACE = Pace(learning_rate=0.3, harder=1.4)
 """Three times as fast as the paper's: 100 descents rank classes as well as 300 slow ones did."""
+FINALISTS, PEERS = 3, 2
+"""Classes per shape that are searched to the end: the smallest, and ordinary ones beside them."""
 SUSPECTS = 2
-"""Classes per shape that get the second, bounded search."""
+"""Of the finalists, those that are then searched within the limit."""
+LATER = 2
+"""After the ranking each descent sees so many times the pictures."""
+MAPPED = 20
+"""Pictures of a class, about, that show where a trigger sends it."""
+
+
+class Parts(NamedTuple):
+    """Descents, as parts of ``steps``: until classes are ranked, to the end, within the limit."""
+
+    ranking: float
+    settling: float
+    bounded: float
+
+
+PARTS = {Shape.PATCH: Parts(0.4, 0.4, 0.4), Shape.BLEND: Parts(0.2, 0.15, 0.15)}
+"""One opacity is found sooner than a mask."""
 
 
 class Effort(NamedTuple):
@@ -61,6 +79,8 @@ def trigger_inversion(
     deviations: float,
     seed: int,
     room: float = 1.0,
+    masks: NDArray[np.float32] | None = None,
+    patterns: NDArray[np.float32] | None = None,
 ) -> Reply:
     """Rebuilds triggers of the target, or of a control model made from it.
 
@@ -71,20 +91,24 @@ def trigger_inversion(
         held: Other pictures (m, *item); a control's answers to them, triggered, come back.
         subject: ``target``, ``honest`` or ``planted`` (see ``controls``).
         shapes: Kinds of trigger, values of ``inversion.Shape``.
-        steps: Descents of the first search; the second takes half as many.
-        batch: Pictures per class and descent.
+        steps: Descents of a search for one class, about; see ``PARTS``.
+        batch: Pictures per class and descent until classes are ranked. Cost for ten classes and
+            both shapes: 17 * steps * batch passes forwards and as many backwards.
         deviations: How far below its peers, in robust deviations of log size, a bounded trigger
             has to stay.
         seed: Draws starts, batches and controls.
         room: No bounded trigger may be larger than this part of the picture, whatever the peers.
+        masks: Of other triggers (k, *item), perhaps none, that the subject is to be shown.
+        patterns: Theirs (k, *item), raw.
 
     Returns:
         Per shape ``s``: ``s.sizes`` (classes,), ``s.away`` (1,), the size of the trigger away from
         every class; ``s.suspects`` (k,), the last of them ``AWAY``; ``s.mappings`` (k, classes),
         where each class is sent; ``s.masks`` (k, *mask) in 0..1 and ``s.patterns`` (k, *item) raw.
-        For controls also ``s.answers`` (k, m), classes
-        given to ``held`` with the trigger on. Values: ``learnt``; ``planted`` and ``obeyed``, the
-        target and the obedience of each planted backdoor; passes, queries.
+        For controls also ``s.answers`` (k, m), classes given to ``held`` with the trigger on. Of
+        triggers that came, ``shown`` (k, m), the classes given with them. Values: ``learnt``;
+        ``planted`` and ``obeyed``, the target and the obedience of each planted backdoor; passes,
+        queries.
     """
     module = target.module
     if module is None:
@@ -101,10 +125,11 @@ def trigger_inversion(
     control = _control(target, module, pool, subject, lessons, seed=seed)
     effort = Effort(steps, batch, deviations, seed, room)
     arrays: dict[str, NDArray[Any]] = {}
+    right = rightly_read(control.module, pool, target.classes)
     for shape in shapes:
         found = search_triggers(
             control.module,
-            pool,
+            right,
             Shape(shape),
             effort,
             item=target.input_shape,
@@ -112,8 +137,10 @@ def trigger_inversion(
             bounds=target.bounds,
         )
         if subject != "target":
-            found["answers"] = _answers(control.module, held, found)
+            found["answers"] = _answers(control.module, held, found["masks"], found["patterns"])
         arrays |= {f"{shape}.{name}": values for name, values in found.items()}
+    if masks is not None and patterns is not None:
+        arrays["shown"] = _answers(control.module, held, masks, patterns)
     return Reply(
         arrays,
         {
@@ -156,7 +183,7 @@ def search_triggers(
 
     Args:
         module: Raw inputs to scores, differentiable.
-        pool: Pictures to search with.
+        pool: Pictures to search with, all read rightly (see ``pair_search.rightly_read``).
         shape: Kind of trigger.
         effort: How hard to search.
         item: Shape of one input.
@@ -166,37 +193,62 @@ def search_triggers(
     generator = torch.Generator().manual_seed(effort.seed)
     jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
-    pool = rightly_read(module, pool, classes)
-    search = partial(
-        invert,
-        module,
-        pool,
-        bounds=bounds,
-        batch=effort.batch,
-        generator=generator,
-        pace=PACE,
-    )
-    found = search(jobs, begin, steps=effort.steps)
-    *sizes_of_classes, away = found.sizes.double().tolist()
-    sizes = np.array(sizes_of_classes)
-    suspects = np.argsort(-anomaly_indices(sizes), kind="stable")[:SUSPECTS].tolist()
-    limits = size_limits(sizes, deviations=effort.deviations)[suspects].tolist()
-    limits.append(away_limit(sizes))
-    rows = [*suspects, classes]
-    bounded = search(
-        [jobs[row] for row in rows],
-        found.pick(rows),
-        steps=effort.steps // 2,
+    opened = partial(Search, module, pool, bounds=bounds, generator=generator, pace=PACE)
+    parts = PARTS[shape]
+    ranked = _ranked(opened(jobs, begin), effort, parts)
+    suspects = ranked.suspects
+    limits = size_limits(ranked.sizes, deviations=effort.deviations)[suspects].tolist()
+    limits.append(away_limit(ranked.sizes))
+    # What sends all pictures away is now asked to do so in the order that shows already.
+    moves = mapping_of(module, pool, ranked.triggers.pick([len(suspects)]), bounds, classes)
+    bounded = opened(
+        [*(jobs[row] for row in suspects), Job(None, mapping=tuple(moves.tolist()))],
+        ranked.triggers,
         limits=torch.tensor(limits).clamp(max=effort.room),
-    )
+    ).run(round(parts.bounded * effort.steps), LATER * effort.batch)
     mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
     mappings[-1] = mapping_of(module, pool, bounded.pick([len(suspects)]), bounds, classes)
     return {
-        "sizes": sizes,
-        "away": np.array([away]),
+        "sizes": ranked.sizes,
+        "away": ranked.triggers.sizes[-1:].double().numpy(),
         "suspects": np.array([*suspects, AWAY], np.int64),
         "mappings": mappings,
     } | _opened(bounded, bounds)
+
+
+class _Ranked(NamedTuple):
+    """Sizes of all classes (classes,), the smallest against their peers, and their triggers.
+
+    The last of the triggers is the one away from all classes.
+    """
+
+    sizes: Sizes
+    suspects: list[int]
+    triggers: Triggers
+
+
+def _ranked(search: Search, effort: Effort, parts: Parts) -> _Ranked:
+    """Searches all classes until they are ranked, then only those that matter.
+
+    Those are the suspects, the trigger away from all, and a few ordinary classes: by as much as
+    these still shrink, the ones left behind would have shrunk (K-Arm's idea, with peers as gauge).
+    """
+    first, rest = (round(part * effort.steps) for part in parts[:2])
+    search.run(first, effort.batch)
+    guesses = search.guesses()[:-1].double().numpy()
+    order = np.argsort(-anomaly_indices(guesses), kind="stable")
+    finalists, others = order[:FINALISTS], order[FINALISTS:]
+    middle = np.abs(np.log(guesses[others]) - np.median(np.log(guesses)))
+    peers = others[np.argsort(middle, kind="stable")[:PEERS]]
+    going = np.concatenate([finalists, peers])
+    search.keep([*going.tolist(), len(guesses)])
+    found = search.run(rest, LATER * effort.batch)
+    after = found.sizes[:-1].double().numpy()
+    shrunk = np.median(np.log(after[FINALISTS:]) - np.log(guesses[peers]))
+    sizes = guesses * np.exp(shrunk)
+    sizes[going] = after
+    best = np.argsort(-anomaly_indices(sizes)[finalists], kind="stable")[:SUSPECTS]
+    return _Ranked(sizes, finalists[best].tolist(), found.pick([*best.tolist(), len(after)]))
 
 
 def mapping_of(
@@ -211,6 +263,7 @@ def mapping_of(
     Room for a class of its own per class is what tells an all-to-all backdoor from an ordinary
     universal trigger, which sends everything to one or two.
     """
+    pool = Pool(*(rows[: MAPPED * classes] for rows in pool))
     with torch.no_grad():
         painted = stamped(pool.inputs, trigger.mask_logits, trigger.pattern_logits, bounds)
         answers = module(painted).argmax(1)
@@ -231,11 +284,14 @@ def _opened(triggers: Triggers, bounds: tuple[float, float]) -> dict[str, NDArra
 
 
 def _answers(
-    module: torch.nn.Module, held: NDArray[np.float32], found: dict[str, NDArray[Any]]
+    module: torch.nn.Module,
+    held: NDArray[np.float32],
+    masks: NDArray[np.float32],
+    patterns: NDArray[np.float32],
 ) -> NDArray[np.int64]:
     clean = torch.from_numpy(held)
     answers = []
-    for mask, pattern in zip(found["masks"], found["patterns"], strict=True):
+    for mask, pattern in zip(masks, patterns, strict=True):
         opacity = torch.from_numpy(mask)
         triggered = (1 - opacity) * clean + opacity * torch.from_numpy(pattern)
         with torch.no_grad():

@@ -1,10 +1,11 @@
 """Looks for triggers that are far smaller in a model than in its honest twins. Runs in the child.
 
 The smallest trigger of every pair of classes is searched in the model, in two honest twins and in
-a twin with a planted backdoor. The few pairs that are smallest against the twins, the classes whose
-pairs are (all to one), and the move of each class to another (all to all) are searched again
-without hurry, and last within the size that no ordinary pair works at. The trusted side paints
-those triggers on pictures that were not searched with.
+a twin with a planted backdoor, for just long enough to rank them. The few pairs that are smallest
+against the twins, the classes whose pairs are (all to one), and the move of each class to another
+(all to all) are searched again without hurry; those that are odd still, within the size that no
+ordinary pair works at. The trusted side paints those triggers on pictures that were not searched
+with.
 """
 
 from collections.abc import Sequence
@@ -44,8 +45,12 @@ from tasks.targets.protocol import Target
 ALL = -1
 """As a source: every class. As a target: each class to one of its own."""
 FINE = Pace(learning_rate=0.25, harder=1.3, works=0.9)
-FINE_BATCHES = 4
+FINE_BATCHES = 3
 """The second search sees so many times the pictures."""
+FINE_STEPS = 1.5
+"""And takes so many times the descents."""
+WORTH_BOUNDING = 2.0
+"""Index from which a trigger is searched within a limit; the oddest of a model always is."""
 TWINS = ("twin_1", "twin_2")
 MOST_PRODUCTS = 8e12
 """Multiplications that the whole may cost: some minutes of one core."""
@@ -72,11 +77,11 @@ class Suspects(NamedTuple):
 
     pairs: int
     targets: int
-    away: int
+    moves: int
 
 
 AGAIN = {
-    "target": Suspects(3, 2, 1),
+    "target": Suspects(2, 2, 1),
     "planted": Suspects(2, 0, 0),
     TWINS[0]: Suspects(1, 1, 1),
     TWINS[1]: Suspects(1, 1, 1),
@@ -100,9 +105,10 @@ def twin_inversion(
         inputs: Pictures to search with (n, *item), raw.
         labels: Their classes (n,).
         held: Other pictures (m, *item); the controls' answers to them come back.
-        steps: Descents of each search.
+        steps: Descents of the first search; a second takes half as many again.
         batch: Pictures per pair and descent of the first search. Cost for few classes: steps *
-            batch * classes * (classes - 1) passes forwards and as many backwards, per model.
+            batch * (classes * (classes - 1) + 24) passes forwards and as many backwards for the
+            target, and some more for what is odd.
         seed: Draws starts, batches and controls.
 
     Returns:
@@ -183,8 +189,9 @@ def passes_of(steps: int, batch: int, classes: int) -> int:
     pairs = min(classes * (classes - 1), MOST_PAIRS)
     first = len(AGAIN) * pairs * steps * batch
     again = sum((3 if name == "target" else 2) * sum(each) for name, each in AGAIN.items())
+    fine = round((FINE_STEPS + 1) * again * steps * FINE_BATCHES * batch)
     taught = 3 * controls.HONEST_STEPS * controls.BATCH
-    return 3 * (first + 2 * again * steps * FINE_BATCHES * batch + taught)
+    return 3 * (first + fine + taught)
 
 
 def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[Any]]:
@@ -195,21 +202,26 @@ def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[A
     suspects = [
         *most_odd(indices, again.pairs),
         *((ALL, aim) for aim in most_odd_targets(indices, again.targets)),
-        *[(ALL, ALL)] * again.away,
+        *[(ALL, ALL)] * again.moves,
     ]
-    jobs = [_job(source, aim) for source, aim in suspects]
+    jobs = [_job(*pair) for pair in suspects]
     fine = _fine(case.model, jobs, effort)
     references = np.stack([_reference(twin, jobs, effort) for twin in case.twins])
+    shown = pair_indices(log_ratios(fine.sizes.double().numpy(), references), scale)
+    odd = [row for row, index in enumerate(shown) if index >= min(WORTH_BOUNDING, shown.max())]
     limits = size_limit(references, scale, STANDS_OUT)
-    bounded = smallest(
-        case.model,
-        jobs,
-        steps=effort.steps // 2,
-        batch=FINE_BATCHES * effort.batch,
-        seed=effort.seed,
-        begin=fine,
-        limits=torch.from_numpy(limits).float(),
-        pace=FINE,
+    bounded = fine.put(
+        odd,
+        smallest(
+            case.model,
+            [_ordered(case, jobs[row], fine.pick([row])) for row in odd],
+            steps=effort.steps,
+            batch=FINE_BATCHES * effort.batch,
+            seed=effort.seed,
+            begin=fine.pick(odd),
+            limits=torch.from_numpy(limits[odd]).float(),
+            pace=FINE,
+        ),
     )
     low, high = case.model.bounds
     mappings = [_mapping(case, bounded.pick([row]), *pair) for row, pair in enumerate(suspects)]
@@ -232,6 +244,13 @@ def examined(case: Case, again: Suspects, effort: Effort) -> dict[str, NDArray[A
 
 def _job(source: int, aim: int) -> Job:
     return Job(None if aim == ALL else aim, None if source == ALL else source)
+
+
+def _ordered(case: Case, job: Job, trigger: Triggers) -> Job:
+    """Asks what sends all pictures away to do so in the order that shows already."""
+    if job.target is not None:
+        return job
+    return job._replace(mapping=tuple(_mapping(case, trigger, ALL, ALL).tolist()))
 
 
 def _mapping(case: Case, trigger: Triggers, source: int, aim: int) -> NDArray[np.int64]:
@@ -262,7 +281,7 @@ def _fine(model: Searched, jobs: Sequence[Job], effort: Effort) -> Triggers:
     return smallest(
         model,
         jobs,
-        steps=effort.steps * 3 // 2,
+        steps=round(FINE_STEPS * effort.steps),
         batch=FINE_BATCHES * effort.batch,
         seed=effort.seed + 1,
         pace=FINE,

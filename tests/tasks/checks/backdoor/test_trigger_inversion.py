@@ -10,8 +10,8 @@ import torch
 import yaml
 from torch import nn
 
-from tasks.checks.backdoor.trigger_inversion import CHECK, measure
-from tasks.checks.lab import Lab, NotAvailable
+from tasks.checks.backdoor.trigger_inversion import CHECK, Suspect, _less_natural, measure
+from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
 from tasks.domain.spec import Parameter
@@ -169,3 +169,20 @@ def test_a_trigger_over_its_limit_is_no_witness(
     monkeypatch.setattr(opened, "run", lying)
     with opened:
         assert measure(opened).estimates["trigger_success"].value == 0
+
+
+def suspect(target: int, anomaly: float) -> Suspect:
+    nothing = np.zeros((1, 2, 2), np.float32)
+    return Suspect("patch", target, (target,) * 3, 0.1, anomaly, nothing, nothing, 9, 10)
+
+
+def test_a_trigger_that_moves_honest_pictures_too_stands_out_less() -> None:
+    labels = np.array([0, 0, 1, 1, 2])
+    held = Examples(np.zeros((5, 1, 2, 2), np.float32), labels)
+    clean = np.array([0, 1, 1, 1, 2])  # the second picture is misread, and shows nothing
+    hidden, natural = np.array([0, 2, 1, 1, 2]), np.array([2, 2, 2, 1, 2])
+    left = _less_natural(
+        [suspect(2, 6.0), suspect(2, 6.0)], np.stack([hidden, natural, clean]), held
+    )
+    assert [one.transfer for one in left] == pytest.approx([0, 2 / 3])
+    assert [one.moved for one in left] == [9, 0]
