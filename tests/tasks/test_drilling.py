@@ -32,6 +32,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ground that takes less time, where neither model nor monitors are what is tested."""
+    monkeypatch.setattr("tasks.response.live.ground.EPOCHS", 6)
+    # Steps along a boundary are seen by monitors of any calibration.
+    monkeypatch.setattr("tasks.response.live.ground.IMITATED", 160)
+
+
 def unhurried(name: str, **limits: Any) -> LiveDrillEntry:
     """The entry, with limits on time and on what leaks in it that no other work can break."""
     entry = Catalog().live_drill(name)
@@ -71,6 +79,7 @@ def test_three_accounts_copy_the_model_and_are_contained(home: Path) -> None:
     assert not list(store.claims("promotions/"))
 
 
+@pytest.mark.usefixtures("hasty")
 def test_tampered_evidence_is_refused_and_restored_and_compared_with_the_last_time(
     home: Path,
 ) -> None:
@@ -84,6 +93,7 @@ def test_tampered_evidence_is_refused_and_restored_and_compared_with_the_last_ti
     assert last_live(store, trusted_keys(home), entry.id) == second.result
 
 
+@pytest.mark.usefixtures("hasty")
 def test_a_deed_that_restores_nothing_is_a_containment_that_failed(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -98,12 +108,11 @@ def test_a_deed_that_restores_nothing_is_a_containment_that_failed(
     assert kept["proof: evidence restored"].severity == "high"
 
 
+@pytest.mark.usefixtures("hasty")
 def test_actions_that_only_say_so_do_not_contain(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del home
-    # Steps along a boundary are seen by monitors of any calibration; fewer clients take less time.
-    monkeypatch.setattr("tasks.response.live.ground.IMITATED", 160)
     for action in ("throttle", "revoke"):
         monkeypatch.setattr(
             f"tasks.response.actions.gateway.{action}.act", lambda *_: Acted("done, believe me")
