@@ -98,7 +98,7 @@ def summary(lines: list[Line]) -> list[Line]:
             row
             for tool in SCORES
             for row in _rows(tool, both, " (the peer's models)")
-            if row["work"].startswith(("all", "honest")) and tool != "neural_cleanse"
+            if row["work"].startswith(("all backdoors", "honest")) and tool != "neural_cleanse"
         ]
     return rows
 
@@ -188,8 +188,8 @@ def public_rows(lines: list[Line]) -> list[Line]:
 def section(zoos: dict[str, list[Line]], public: list[Line]) -> str:
     """Returns the section in Markdown: a table for each kind of pictures, one of public models."""
     about = (
-        "Small readers in two architectures, trained for this; the checks' thresholds were set "
-        "on zoos of other seeds (Neural Cleanse: the paper's index 2). A backdoor "
+        "Small readers in up to two architectures, trained for this; the checks' thresholds were "
+        "set on zoos of other seeds (Neural Cleanse: the paper's index 2). A backdoor "
         f"counts if at least {OBEYS:.0%} of inputs obey it. "
         "Area with DeLong's 95 % interval against all honest models; false alarms with "
         "Clopper and Pearson's. Passes are forwards and backwards of the model in question, "
