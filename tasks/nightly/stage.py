@@ -107,8 +107,9 @@ def renewed(look: Look, alpha: float) -> AssetNight:
     except StoreNotAnsweringError:
         raise
     except Exception as error:  # noqa: BLE001 - a lost cluster, a full disk, a defect
-        _log.exception("the night of %s failed", look.row.asset)
         told = f"{type(error).__name__}: {error}"[:2000]
+        _log.error("the night of %s failed: %s", look.row.asset, told)
+        _log.debug("its trace", exc_info=True)
         return look.row.model_copy(update={"happened": "failed", "problem": told})
 
 

@@ -9,7 +9,7 @@ from tasks.checks.lab import Lab
 from tasks.domain.measurement import Measurement
 from tasks.sandbox.protocol import Reply
 
-CHECK, VERSION = "evasion.l2_robust_accuracy", 1
+CHECK, VERSION = "evasion.l2_robust_accuracy", 2
 
 
 def measure(lab: Lab) -> Measurement:

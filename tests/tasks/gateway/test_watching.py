@@ -104,8 +104,9 @@ def test_another_week_is_another_account(calibrated_home: Path) -> None:
         watching = gateway.parts.watching
         rows = [
             {
-                "time": 0.0, "account": "a", "status": 200, "features": [0.0, 0.0, 0.0, n * 1e-4],
-                "input_hash": f"{n:032x}", "label": n % 2, "margin": 0.0, "cost_ms": 0.3,
+                "time": 0.0, "account": "a", "model": "Acme/reader@1", "status": 200,
+                "features": [0.0, 0.0, 0.0, n * 1e-4], "input_hash": f"{n:032x}",
+                "label": n % 2, "margin": 0.0, "cost_ms": 0.3,
             }
             for n in range(100)
         ]  # fmt: skip

@@ -190,7 +190,7 @@ def test_hostile_cards_take_linear_time(spec: BundleSpec, text: str) -> None:
     card = parse_card(text.encode(), place="card")
     facts = list(facts_of_card(card, paper="card", place="card"))
     list(contradictions(facts, spec, ArtifactFacts("onnx", 7)))
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # 0.3 s on a quiet machine; squared it takes minutes
 
 
 def _shared() -> Path:

@@ -312,4 +312,4 @@ def test_a_check_that_is_still_on_trial_says_so(html: str) -> None:
     shown = told_with(
         trial, "trigger.safetensors", DRAWABLE["backdoor.trigger_inversion", "trigger.safetensors"]
     )
-    assert f"{trial} v1, experimental" in shown.text
+    assert f"{trial} v{Catalog().check(trial).version}, experimental" in shown.text
