@@ -2,7 +2,7 @@
 
 from tasks.checks.drift.columns import measure_pair
 from tasks.checks.drift.pair import Pair, enough
-from tasks.checks.lab import Lab, NotAvailable
+from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.domain.bundle import DataSpecs
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Measurement
@@ -21,7 +21,7 @@ def measure(lab: Lab) -> Measurement:
     """Counts both versions in the cells of the accepted one, and ranks what moved."""
     baseline = lab.subject.baseline
     if baseline is None or not baseline.asset:
-        raise NotAvailable("no other version of it was accepted before")
+        raise NotApplicable("no other version of it was accepted before")
     role = _role(lab, baseline.data)
     try:
         both = _pair(lab, role)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.checks.data.held import Held, as_json, held_table, observations
-from tasks.checks.lab import Lab, NotAvailable
+from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.detectors.data.suites import allowed, expected_of
 from tasks.domain.bundle import PROFILE
 from tasks.domain.digest import hexadecimal
@@ -97,7 +97,7 @@ def _profile(lab: Lab) -> ReferenceProfile:
     """Returns the profile that the operator gave, or that of the last accepted version."""
     baseline = lab.subject.baseline
     if baseline is None:
-        raise NotAvailable(
+        raise NotApplicable(
             "there is nothing to hold the data against: no version of it was accepted before, and "
             "no profile was given (proofhouse profile, --profile)"
         )

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.catalog.reading import Catalog
 from tasks.checks.data.drift import measure
-from tasks.checks.lab import NotAvailable
+from tasks.checks.lab import NotApplicable, NotAvailable
 from tasks.domain.finding import Outcome
 from tasks.domain.measurement import Measurement
 from tasks.judging.gates import judge
@@ -57,11 +57,11 @@ def test_a_label_that_became_rarer_is_told_too(tmp_path: Path) -> None:
 
 def test_the_first_version_has_nothing_to_be_compared_with(tmp_path: Path) -> None:
     made = versions(CHECK, tmp_path, table(1))
-    with pytest.raises(NotAvailable, match="no other version of it was accepted"):
+    with pytest.raises(NotApplicable, match="no other version of it was accepted"):
         measure(made)
     # A profile is no version: what it allows is asked elsewhere.
     made = versions(CHECK, tmp_path, table(1), profile=profile_of(tmp_path / "people.parquet"))
-    with pytest.raises(NotAvailable, match="no other version"):
+    with pytest.raises(NotApplicable, match="no other version"):
         measure(made)
 
 

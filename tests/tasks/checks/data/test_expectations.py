@@ -11,7 +11,7 @@ import pytest
 from tasks.catalog.reading import Catalog
 from tasks.checks import lab as bench
 from tasks.checks.data.expectations import measure, measure_part
-from tasks.checks.lab import Lab, NotAvailable
+from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.checks.parts import keep_part
 from tasks.domain.digest import Digest
 from tasks.domain.finding import Outcome
@@ -79,7 +79,7 @@ def test_a_rare_exception_is_noted_and_does_not_fail(tmp_path: Path) -> None:
 
 
 def test_without_anything_to_hold_it_against_there_is_no_answer(tmp_path: Path) -> None:
-    with pytest.raises(NotAvailable, match="no version of it was accepted before"):
+    with pytest.raises(NotApplicable, match="no version of it was accepted before"):
         measure(versions(CHECK, tmp_path, FRESH))
 
 
