@@ -1,6 +1,5 @@
 """What a night stands on fails while it works: its database is killed, its disk fills up."""
 
-import os
 import re
 import signal
 import subprocess
@@ -15,7 +14,7 @@ from tests.e2e.test_disk_full import MIB, Disk, disk
 from tests.faults.test_nightly_kill import sealed_runs, wait_until
 from tests.faults.test_onboarding_kill import claims
 from tests.services.installed import Proofhouse
-from tests.services.nights import ask_more, move_in
+from tests.services.nights import ask_more, move_in, waits_long
 from tests.services.postgres import Postgres, running_postgres
 
 __all__ = ["disk"]  # a fixture, found by its name here
@@ -58,10 +57,7 @@ def test_a_night_without_its_database_says_so_and_the_next_catches_up(
     assert len(verify_all(night_house)["runs"]) == sealed_runs(home) == 2 * ASSETS
 
 
-@pytest.mark.skipif(
-    not os.environ.get("PROOFHOUSE_TEST_ALL"),
-    reason="takes three minutes, two of them waiting: set PROOFHOUSE_TEST_ALL=1",
-)
+@waits_long
 def test_a_night_on_a_full_disk_seals_nothing_by_halves_and_is_resumed(
     night_house: Proofhouse, disk: Disk, tmp_path: Path
 ) -> None:

@@ -13,7 +13,7 @@ from tests.faults.test_onboarding_kill import claims, workers
 from tests.services.ceph import Ceph
 from tests.services.installed import Proofhouse
 from tests.services.living import processes_of
-from tests.services.nights import ask_more, move_in
+from tests.services.nights import ask_more, move_in, waits_long
 from tests.services.processes import wait_until as wait
 
 ASSETS = 3
@@ -75,6 +75,7 @@ def test_a_night_whose_worker_is_killed_is_whole(night_house: Proofhouse) -> Non
     assert processes_of(home) == []
 
 
+@waits_long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_night_whose_server_is_killed_loses_nothing(

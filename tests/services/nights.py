@@ -1,5 +1,6 @@
 """Homes with live assets, as onboarding leaves them, and a catalog that asks them little."""
 
+import os
 import shutil
 from pathlib import Path
 from unittest import mock
@@ -20,6 +21,11 @@ from tests.tasks.nightly.nights import House
 
 CHECKS = ("artifact.scan", "artifact.behaviour", "provenance.manifest")
 ONE_MORE = "artifact.weights"
+waits_long = pytest.mark.skipif(
+    not os.environ.get("PROOFHOUSE_TEST_ALL"),
+    reason="takes three minutes, two of them waiting: set PROOFHOUSE_TEST_ALL=1",
+)
+"""For nights whose flow is tried again twice, a minute apart."""
 
 
 @pytest.fixture(scope="session")
