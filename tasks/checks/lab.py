@@ -174,17 +174,11 @@ class Lab:
     def sample(self, role: str, most: int) -> Examples:
         """Returns at most ``most`` examples, drawn without replacement by the check's seed."""
         examples = self.examples(role)
-        rows = self._drawn(len(examples.labels), most)
+        rows = self.places(len(examples.labels), most)
         return Examples(examples.inputs[rows], examples.labels[rows])
 
-    def places(self, role: str, most: int) -> Array:
-        """Returns which rows of the data :meth:`sample` draws (n,), in its order.
-
-        Whoever names rows to others names these: the places in a sample mean nothing outside.
-        """
-        return self._drawn(len(self.examples(role).labels), most)
-
-    def _drawn(self, count: int, most: int) -> Array:
+    def places(self, count: int, most: int) -> Array:
+        """Returns which of ``count`` rows :meth:`sample` draws (n,): what to call them outside."""
         return np.random.default_rng(self.seed).permutation(count)[:most]
 
     def target(self) -> dict[str, Any]:
@@ -346,16 +340,14 @@ class Lab:
 
     def remembered(self, name: str) -> bytes | None:
         """Returns what an earlier check kept under ``name`` for later ones, or None."""
-        store = self._memory
-        claimed = store.claimed(name)
-        if claimed is None or not store.has(digest := Digest(claimed.decode())):
+        claimed = self._memory.claimed(name)
+        if claimed is None or not self._memory.has(digest := Digest(claimed.decode())):
             return None
-        return store.get(digest)
+        return self._memory.get(digest)
 
     def remember(self, name: str, data: bytes) -> None:
         """Keeps ``data`` for later checks; the first to keep something under a name wins."""
-        store = self._memory
-        store.claim(name, store.put(data).digest.encode())
+        self._memory.claim(name, self._memory.put(data).digest.encode())
 
     def _fetched(self, digest: Digest, suffix: str) -> Path:
         place = self._workspace / (digest.removeprefix("sha256:") + suffix)

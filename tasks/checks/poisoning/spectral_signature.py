@@ -194,7 +194,9 @@ def _artifacts(
     lab: Lab, rows: Examples, scored: Scored, suspected: int | None
 ) -> tuple[Artifact, ...]:
     order = np.argsort(scored.p_values, kind="stable")
-    places = lab.places("training", lab.count("rows"))
+    data = lab.subject.dataset("training")
+    assert data is not None, "rows of it were just looked at"
+    places = lab.places(data.rows, lab.count("rows"))
     top = [int(row) for row in order[:KEPT_ROWS] if scored.flagged[row]]
     listed = [
         {

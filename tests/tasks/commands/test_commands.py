@@ -16,7 +16,6 @@ from tasks.commands.onboard import EXIT_CODES, check_arguments
 from tasks.commands.wording import outcome_mark, visible
 from tasks.domain.errors import CatalogError, InvalidInputError, StoreError
 from tasks.domain.finding import Outcome, Verdict
-from tests.tasks.alarms.lines import gateway_raises
 
 PICKLE = b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."
 Run = Callable[..., Result]
@@ -91,23 +90,6 @@ def test_a_broken_catalog_is_told_with_code_one(
     result = run("catalog", "check", "--json")
     assert result.exit_code == 1
     assert "family.name" in document(result)["problems"][0]
-
-
-def test_alarms_of_a_gateway_without_a_server_wait_and_say_so(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    gateway_raises(tmp_path / "home", "partner-1")
-    found = document(run("events", "forward", "--once", "--json"))
-    assert (len(found["new"]), found["waiting"], found["prefect"]) == (1, found["new"], "")
-    listed = run("events", "alarms", "--json")
-    assert listed.exit_code == 1, "something waits for an answer"
-    (row,) = document(listed)["alarms"]
-    assert (row["alarm"], row["accounts"], row["answer"]) == (found["new"][0], ["partner-1"], None)
-    assert "WAITS for an answer" in run("events", "alarms").stdout
-    again = run("events", "forward", "--once")
-    assert "0 new alarms, 0 known" in again.stdout
-    assert "no Prefect server is known here" in again.stdout
 
 
 def test_a_key_is_made_once(run: Run, tmp_path: Path) -> None:
