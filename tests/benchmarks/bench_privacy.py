@@ -202,6 +202,8 @@ def plain_loss(work: Work) -> dict[str, Any]:
 REFERENCE = "LiRA, 64 shadows one by one"
 TOOLS: dict[str, tuple[str, Callable[[Work], dict[str, Any]]]] = {
     REFERENCE: ("torch", lira_one_by_one),
+    "proofhouse BaVarIA, 24 stacked shadows": ("proofhouse", lambda work: proofhouse(work, 24)),
+    "proofhouse BaVarIA, 20 stacked shadows": ("proofhouse", lambda work: proofhouse(work, 20)),
     "proofhouse BaVarIA, 16 stacked shadows": ("proofhouse", lambda work: proofhouse(work, 16)),
     "proofhouse BaVarIA, 12 stacked shadows": ("proofhouse", proofhouse),
     "proofhouse BaVarIA, 8 stacked shadows": ("proofhouse", lambda work: proofhouse(work, 8)),

@@ -1,11 +1,11 @@
 """Shadow models of a given architecture, trained as one stack. Runs only in the sandbox child.
 
-All models share one graph and hold their weights side by side (``torch.func``), so one batched
-product trains them together. Must run before the target is opened: what it returns is kept for
+All models share one graph and hold their weights side by side, so one batched product trains them
+together. Must run before the target is opened: what it returns is kept for
 later versions of the asset, and a hostile model must not have a say in it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.func import functional_call, replace_all_batch_norm_modules_
+from torch.func import replace_all_batch_norm_modules_
 
+from tasks.attacks.inference.side_by_side import Stack, fresh_weights, reset, side_by_side
 from tasks.attacks.inference.signals import confidence, loss
 from tasks.attacks.inference.views import SHIFTS, shifted, views
 from tasks.domain.errors import TargetError
@@ -27,7 +28,6 @@ MOST_PRODUCTS = 2e11
 VALUES_AT_ONCE = 1 << 27
 """Activations held at once: the stack is split into groups of models that fit."""
 STAND_IN_HIDDEN = 128
-Stack = dict[str, torch.Tensor]
 
 
 class Recipe(NamedTuple):
@@ -130,6 +130,9 @@ def _network(
         return stand_in, f"stand-in perceptron: the layer list would cost {cost:.1e} products"
     _with_dropout(network, layers.layers)
     network = network.to_empty(device="cpu")
+    if len(shape) == 1:
+        # Does nothing to a row of numbers, and says that every item is one.
+        network = nn.Sequential(nn.Flatten(), *network)
     return replace_all_batch_norm_modules_(network), "the bundle's layer list"
 
 
@@ -166,7 +169,7 @@ def _models_at_once(network: nn.Module, item: torch.Tensor, batch: int) -> int:
         values += answer.numel()
 
     with torch.no_grad():
-        _reset(network)
+        reset(network)
         _watched(network, item, count)
     weights = sum(parameter.numel() for parameter in network.parameters())
     return int(max(1, VALUES_AT_ONCE // (2 * batch * max(values, 1) + 4 * weights)))
@@ -178,21 +181,6 @@ def _watched(network: nn.Module, item: torch.Tensor, hook: Any) -> None:
     network.eval()(item)
     for handle in handles:
         handle.remove()
-
-
-def _reset(network: nn.Module) -> None:
-    for module in network.modules():
-        if callable(start := getattr(module, "reset_parameters", None)):
-            start()
-
-
-def _stacked(network: nn.Module, models: int) -> Stack:
-    """Returns freshly drawn weights of all models, each tensor (models, …)."""
-    drawn = []
-    for _ in range(models):
-        _reset(network)
-        drawn.append({name: value.detach().clone() for name, value in network.named_parameters()})
-    return {name: torch.stack([one[name] for one in drawn]).requires_grad_() for name in drawn[0]}
 
 
 def _trained(
@@ -207,9 +195,9 @@ def _trained(
     """Returns the weights of a freshly trained group."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    weights = _stacked(network, len(members))
+    weights = fresh_weights(network, len(members))
     network.train()
-    each = torch.func.vmap(_answering(network), in_dims=(0, 0), randomness="different")
+    each = side_by_side(network)
     optimizer = _optimizer(how, list(weights.values()))
     for rows, counted in _batches(members, how, rng):
         optimizer.zero_grad(set_to_none=True)
@@ -236,22 +224,14 @@ def _moved(items: torch.Tensor, how: Recipe, rng: np.random.Generator) -> torch.
 def _answers(network: nn.Module, weights: Stack, items: torch.Tensor) -> Array:
     """Returns logits (models, items, classes)."""
     network.eval()
-    shared = torch.func.vmap(_answering(network), in_dims=(0, None))
-    chunk = max(1, 8192 // len(next(iter(weights.values()))))
+    each, models = side_by_side(network), len(next(iter(weights.values())))
     with torch.no_grad():
-        parts = [shared(weights, items[at : at + chunk]) for at in range(0, len(items), chunk)]
+        parts = [
+            each(weights, part.expand(models, *part.shape))
+            for part in items.split(max(1, 8192 // models))
+        ]
     scores: Array = torch.cat(parts, dim=1).numpy()
     return scores
-
-
-def _answering(network: nn.Module) -> Callable[[Stack, torch.Tensor], torch.Tensor]:
-    buffers = dict(network.named_buffers())
-
-    def answer(one: Stack, batch: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = functional_call(network, (one, buffers), (batch,))
-        return logits
-
-    return answer
 
 
 def _optimizer(how: Recipe, weights: list[torch.Tensor]) -> torch.optim.Optimizer:
