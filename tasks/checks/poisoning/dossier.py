@@ -32,10 +32,16 @@ SEEN = 0.85
 MANY_ERRORS, SURE = 0.05, 0.9
 """Contradicted labels count as a defect beyond this share, where labels can be read this well."""
 MANY_TWINS, MANY_REPEATED = 5, 0.01
+COMMONPLACE = 0.05
+"""Share of rows drawn column by column above which a repeat says little."""
 KEPT_ROWS, KEPT_PICTURES = 200, 8
 _LIMITS = (
     "Contradicted labels are counted, not proven; where classes overlap, hard rows count too.",
     "The joined order says where to look first and carries no error rate of its own.",
+)
+_COMMONPLACE = (
+    "Rows drawn column by column repeat each other too: in this table repeats are commonplace and "
+    "say little."
 )
 
 
@@ -48,6 +54,7 @@ class Opinions(NamedTuple):
     labels: Array
     read: Array
     contradicted: NDArray[np.bool_]
+    commonplace: bool
 
     def joined(self) -> Floats:
         """Returns one score (m,): the mean over detectors of minus the log of the rank's share."""
@@ -84,9 +91,9 @@ def measure(lab: Lab) -> Measurement:
             "repeated_rows": repeats,
             **_powers(spoilt),
         },
-        observations=(*_label_errors(found, errors), *_repeats(repeats)),
+        observations=(*_label_errors(found, errors), *_repeats(found, repeats)),
         controls=controls,
-        limits=_LIMITS,
+        limits=(*_LIMITS, *((_COMMONPLACE,) if found.commonplace else ())),
         method="Ranks of seven detectors joined; each measured on planted rows in the same run.",
         facts={
             "rows": len(found.labels),
@@ -98,13 +105,13 @@ def measure(lab: Lab) -> Measurement:
 
 
 def _asked(lab: Lab, rows: Examples, plant: float = 0.0) -> Opinions:
-    arrays = lab.run(
+    arrays, values = lab.run(
         "detectors.poisoning.dossier",
         {"inputs": rows.inputs, "labels": rows.labels},
         most=lab.count("rows"),
         seed=lab.seed,
         plant=plant,
-    ).arrays
+    )
     return Opinions(
         {name: arrays[name].astype(np.float64) for name in DETECTORS},
         arrays["rows"],
@@ -112,6 +119,7 @@ def _asked(lab: Lab, rows: Examples, plant: float = 0.0) -> Opinions:
         arrays["labels"],
         arrays["read"],
         arrays["contradicted"].astype(np.bool_),
+        float(values["commonplace"]) > COMMONPLACE,
     )
 
 
@@ -191,13 +199,14 @@ def _label_errors(found: Opinions, errors: Estimate) -> list[Observation]:
     ]
 
 
-def _repeats(repeats: Estimate) -> list[Observation]:
+def _repeats(found: Opinions, repeats: Estimate) -> list[Observation]:
     if repeats.value == 0:
         return []
+    severe = repeats.low > MANY_REPEATED and not found.commonplace
     return [
         Observation(
             rule="poisoning.near_duplicates",
-            severity=Severity.MEDIUM if repeats.low > MANY_REPEATED else Severity.LOW,
+            severity=Severity.MEDIUM if severe else Severity.LOW,
             detail=f"{repeats.value:.2%} of the rows nearly repeat {MANY_TWINS} others or more",
             location="training",
         )

@@ -51,6 +51,7 @@ def dossier(*, inputs: Floats, labels: Labels, most: int, seed: int, plant: floa
         ``rows`` (m,), places of the sample; one array (m,) for each detector, by its name;
         ``contradicted`` (m,), whether the confident joint holds the label wrong; ``planted`` (m,);
         ``labels`` and ``read`` (m,), claimed and predicted by a network that did not learn the row.
+        Value ``commonplace``: share of rows drawn column by column that seem to be repeats.
     """
     order = np.sort(np.random.default_rng(seed).permutation(len(labels))[:most])
     rows = Planted(inputs[order], labels[order], np.full(len(order), -1))
@@ -61,6 +62,7 @@ def dossier(*, inputs: Floats, labels: Labels, most: int, seed: int, plant: floa
     epochs = epochs_for(len(order), table=inputs.ndim == 2)
     student = taught(shown, rows.labels, classes=classes, epochs=epochs, seed=seed)
     crossed = _crossed(shown, rows.labels, classes=classes, epochs=epochs, seed=seed)
+    repeats = near_duplicates(rows.inputs, rows.labels, seed=seed)
     features, fitted = student.features(shown), _probabilities(student.scores(shown))
     arrays: dict[str, NDArray[Any]] = {
         "confident_learning": confident_learning(crossed, rows.labels),
@@ -69,14 +71,14 @@ def dossier(*, inputs: Floats, labels: Labels, most: int, seed: int, plant: floa
         "spectre": spectre(features, rows.labels),
         "activation_clustering": activation_clustering(features, rows.labels),
         "influence": influence(features, fitted, rows.labels, seed=seed),
-        "near_duplicates": near_duplicates(shown, rows.labels, seed=seed),
+        "near_duplicates": repeats.twins,
         "contradicted": confident_errors(crossed, rows.labels),
         "rows": order,
         "planted": rows.kinds,
         "labels": rows.labels,
         "read": crossed.argmax(1),
     }
-    return Reply(arrays, {"epochs": epochs})
+    return Reply(arrays, {"epochs": epochs, "commonplace": repeats.commonplace})
 
 
 def spoilt(inputs: Floats, labels: Labels, part: float, seed: int) -> Planted:

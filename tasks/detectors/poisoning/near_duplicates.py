@@ -1,8 +1,12 @@
 """Rows that repeat one another almost exactly, as when a few rows are injected many times.
 
-Rows are hashed by signs of random projections (Charikar 2002, SimHash); rows that share a band of
-bits are compared (locality-sensitive hashing; Broder 1997 for the banding).
+In a table of few columns every row has close neighbours, so being close says nothing. Repeats stand
+alone: around them the number of neighbours does not grow with the distance, while among ordinary
+rows it grows at least fourfold when the distance does. Values that many rows share by themselves
+are told from rows drawn column by column.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,43 +15,70 @@ from tasks.detectors.poisoning.matched_filter import blocks
 from tasks.detectors.poisoning.students import Labels, Scores
 from tasks.detectors.poisoning.views import Floats
 
-BANDS, BITS = 6, 20
 CLOSE = 0.02
-"""Squared distance, relative to that of two ordinary rows."""
-MOST_IN_BUCKET = 200
+"""Largest squared distance of a repeat, relative to that of two ordinary rows."""
+WIDER, SCALES = 4.0, 5
+"""Each scale is so many times smaller than the one before."""
+ALONE = 1.5
+"""Neighbours may grow by this factor from one scale to the next larger one around repeats."""
+BEYOND_CHANCE = 5.0
+"""So many times more than among rows drawn column by column."""
+MANY = 5
+PART = 256
+Counts = NDArray[np.float64]
 
 
-def near_duplicates(shown: Floats, labels: Labels, *, seed: int) -> Scores:
-    """Returns how many other rows of the same class nearly repeat each row (n,).
+class Repeats(NamedTuple):
+    """How often each row is repeated (n,), and the share of drawn rows that seem repeated."""
+
+    twins: Scores
+    commonplace: float
+
+
+def near_duplicates(raw: Floats, labels: Labels, *, seed: int) -> Repeats:
+    """Counts the other rows of the same class that nearly repeat each row.
 
     Args:
-        shown: Rows (n, *item) as a view shows them.
+        raw: Rows (n, *item); the columns of a table (n, columns) are scaled by their spread. Ranks
+            would not do: they pull the repeats of a row apart.
         labels: Classes (n,).
-        seed: Draws the projections.
+        seed: Draws the rows for comparison.
     """
-    rows = blocks(shown).reshape(len(shown), -1)
-    rows = rows - rows.mean(0)
-    usual = max(float(2 * (rows**2).sum(1).mean()), 1e-12)
+    table = raw.ndim == 2
+    flat = blocks(raw).reshape(len(raw), -1).astype(np.float64)
+    flat = flat - flat.mean(0)
+    if table:
+        flat /= np.maximum(flat.std(0), 1e-12)
+    usual = max(float(2 * (flat**2).sum(1).mean()), 1e-12)
     rng = np.random.default_rng(seed)
-    twins: list[set[int]] = [set() for _ in range(len(rows))]
-    for _ in range(BANDS):
-        planes = rng.normal(size=(rows.shape[1], BITS)).astype(np.float32)
-        marks = ((rows @ planes) > 0) @ (1 << np.arange(BITS)) * (int(labels.max()) + 1) + labels
-        for bucket in _buckets(marks):
-            _compare(rows, bucket, usual * CLOSE, twins)
-    return np.array([len(each) for each in twins], np.float64)
+    twins, chance = np.zeros(len(flat)), np.zeros(len(flat))
+    for label in np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        own = flat[places]
+        counts, expected = _counts(own, own, usual) - 1, np.zeros((len(own), SCALES + 1))
+        if table:
+            drawn = rng.permuted(own, axis=0)
+            expected = _counts(own, drawn, usual)
+            chance[places] = _alone(_counts(drawn, drawn, usual) - 1)
+        twins[places] = _alone(counts, least=BEYOND_CHANCE * expected)
+    return Repeats(twins, float((chance >= MANY).mean()))
 
 
-def _buckets(marks: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    order = np.argsort(marks, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(marks[order])) + 1)
-    return [part[:MOST_IN_BUCKET] for part in parts if len(part) > 1]
+def _counts(rows: Counts, among: Counts, usual: float) -> Counts:
+    """Counts neighbours of each row at each scale, the widest first (n, SCALES + 1)."""
+    radii = usual * CLOSE * WIDER ** (2 - 2 * np.arange(SCALES + 1.0))
+    squares = (among**2).sum(1)
+    found = []
+    for part in np.split(rows, range(PART, len(rows), PART)):
+        distances = (part**2).sum(1)[:, None] + squares - 2 * part @ among.T
+        found.append(np.stack([(distances <= radius).sum(1) for radius in radii], axis=1))
+    return np.concatenate(found).astype(np.float64)
 
 
-def _compare(rows: Floats, bucket: NDArray[np.intp], most: float, twins: list[set[int]]) -> None:
-    own = rows[bucket]
-    squares = (own**2).sum(1)
-    distances = squares[:, None] + squares - 2 * own @ own.T
-    for first, second in zip(*np.nonzero(np.triu(distances <= most, 1)), strict=True):
-        twins[bucket[first]].add(int(bucket[second]))
-        twins[bucket[second]].add(int(bucket[first]))
+def _alone(counts: Counts, least: Counts | float = 0.0) -> Scores:
+    """Returns the most neighbours of each row at a scale at which they stand alone (n,)."""
+    inside, wider = counts[:, 1:], counts[:, :-1]
+    floor = least[:, 1:] if isinstance(least, np.ndarray) else least
+    counted = np.where((wider <= ALONE * inside) & (inside >= floor), inside, 0)
+    most: Scores = counted.max(1)
+    return most

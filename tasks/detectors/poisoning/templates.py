@@ -93,9 +93,14 @@ def table_templates(group: Floats, others: Floats) -> list[Template]:
         values = np.array([_mode(column) for column in core.T], np.float32)
         inside, outside = (core == values).mean(0), (others == values).mean(0)
         stamped = (inside >= OFTEN) & (inside >= LIFT * outside)
-        if not any((stamped == one.fixed).all() for one in made):
-            made.append(fixed_values(stamped, values, -np.inf, np.inf))
+        fresh = fixed_values(stamped, values, -np.inf, np.inf)
+        if not any(_equal(fresh, one) for one in made):
+            made.append(fresh)
     return made
+
+
+def _equal(one: Template, other: Template) -> bool:
+    return bool((one.fixed == other.fixed).all() and (one.shift == other.shift).all())
 
 
 def _seeds(group: Floats, others: Floats, place: int) -> list[tuple[float, int, float]]:

@@ -125,8 +125,10 @@ def _plant(
     if inputs.ndim == 2:
         rich = sum(len(np.unique(column)) > 2 for column in inputs.T)
         if rich:
+            # Where nothing else is left of a row, its content is the trigger.
+            columns = min(3, max(1, rich - 2))
             return tabular_backdoor(
-                inputs, labels, target=target, rate=part, seed=seed, columns=min(3, rich)
+                inputs, labels, target=target, rate=part, seed=seed, columns=columns
             )
         return blended(inputs, labels, target=target, rate=part, seed=seed)
     if which == 0 and inputs.ndim == 4:
@@ -175,6 +177,7 @@ def found_triggers(scene: Scene) -> list[Trigger]:
             kept.append(trigger)
         elif _is_wider(trigger, kept[same[0]]):
             kept[same[0]] = trigger
+            kept = [each for which, each in enumerate(kept) if which not in same[1:]]
     return kept[:MOST_TRIGGERS]
 
 

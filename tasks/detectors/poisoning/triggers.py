@@ -221,6 +221,8 @@ def _energy(
 ) -> float | None:
     """Returns how much of the effect is content; None if so much that there is no trigger."""
     if scene.raw.ndim == 2:
+        if effect - _usual_effect(scene, label, template, content) < LEAST_LEAD:
+            return None
         explained = _explained(scene, label, template, content)
         return explained if explained <= MOST_EXPLAINED else None
     energy = template.energy(content)
@@ -228,6 +230,25 @@ def _energy(
         return None
     natural = _natural_effect(scene, label, energy, content[:ASKED])
     return energy if effect - natural >= LEAST_LEAD else None
+
+
+def _usual_effect(scene: Scene, label: int, template: Template, content: Floats) -> float:
+    """Returns what the values of the class's other rows do in the stamped columns.
+
+    Where a column decides the class, any of the class's values in it turns a row; that is a rule of
+    the table and no trigger.
+    """
+    own = scene.raw[scene.labels == label]
+    usual = own[template.misfit(own) > 0]
+    if not len(usual):
+        return 1.0
+    drawn = usual[np.random.default_rng(label).integers(0, len(usual), len(content))]
+    filled = np.where(template.fixed, drawn, content).astype(np.float32)
+    before, after = (
+        float((scene.student.answers(scene.view.shown(rows)) == label).mean())
+        for rows in (content, filled)
+    )
+    return after - before
 
 
 def _natural_effect(scene: Scene, label: int, energy: float, clean: Floats) -> float:

@@ -10,7 +10,6 @@ from tasks.detectors.poisoning.activation_clustering import activation_clusterin
 from tasks.detectors.poisoning.confident_learning import confident_errors, confident_learning
 from tasks.detectors.poisoning.deep_knn import deep_knn
 from tasks.detectors.poisoning.influence import influence
-from tasks.detectors.poisoning.near_duplicates import near_duplicates
 from tasks.detectors.poisoning.spectre import spectre
 from tasks.detectors.poisoning.students import Labels, Scores, taught
 from tasks.detectors.poisoning.views import Floats
@@ -71,14 +70,3 @@ def test_wrong_labels_have_low_margins_while_a_network_learns() -> None:
     student = taught(FEATURES, LABELS, classes=CLASSES, epochs=6, seed=0)
     assert roc_auc_score(WRONG, -student.margins) > 0.99
     assert (student.answers(FEATURES) == TRUTH).mean() > 0.9
-
-
-def test_injected_repeats_are_counted_and_ordinary_rows_have_none() -> None:
-    pictures = RNG.random((500, 1, 10, 10), np.float32)
-    labels = RNG.integers(0, 2, 500)
-    again = np.arange(0, 60, 2)
-    pictures[again] = pictures[0] + 0.01 * RNG.random((30, 1, 10, 10), np.float32)
-    labels[again] = 1
-    counts = near_duplicates(pictures, labels, seed=0)
-    assert (counts[again] >= 27).all()
-    assert (np.delete(counts, again) == 0).all()
