@@ -64,7 +64,11 @@ def services() -> Services:
             deadline_seconds=settings.storage.deadline_seconds,
             retention_days=settings.storage.retention_days,
         ),
-        sandbox=open_sandbox(required=Level(settings.sandbox.required), gpu=settings.sandbox.gpu),
+        sandbox=open_sandbox(
+            required=Level(settings.sandbox.required),
+            gpu=settings.sandbox.gpu,
+            bfloat16=settings.sandbox.gpu_bfloat16,
+        ),
         limits=Limits(
             memory_bytes=settings.sandbox.memory_mib << 20,
             call_seconds=settings.sandbox.call_seconds,

@@ -51,6 +51,8 @@ class SandboxSettings(BaseModel):
     call_seconds: float = Field(default=300, gt=0)
     gpu: bool = False
     """Children may use their worker's NVIDIA GPU; what that widens is in the sandbox's README."""
+    gpu_bfloat16: bool = False
+    """Gradient attacks on that GPU look in bfloat16; what they find is asked again in float32."""
 
 
 class StoreSettings(BaseModel):

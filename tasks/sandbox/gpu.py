@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+LOW_PRECISION = "PROOFHOUSE_CHILD_BFLOAT16"
 _SHARED_NODES = ("nvidiactl", "nvidia-uvm")
 """What CUDA needs beside the GPU's own node. Not nvidia-modeset, nvidia-uvm-tools, nor caps."""
 _LIBRARIES = ("/usr/local/nvidia/lib64", "/usr/local/nvidia/lib", "/usr/lib/wsl/lib")
@@ -26,11 +27,13 @@ class Gpu(NamedTuple):
     nodes: tuple[str, ...]  # readable, writable, and their driver may be called
     mounted: tuple[str, ...]  # folders of libraries, readable
     facts: tuple[str, ...]  # below /proc, readable
+    bfloat16: bool = False  # gradient attacks look in low precision
 
     @property
     def environment(self) -> dict[str, str]:
         """Returns the variables that CUDA in the child goes by."""
         found = {"CUDA_VISIBLE_DEVICES": self.uuid, "CUDA_CACHE_DISABLE": "1"}
+        found |= {LOW_PRECISION: "1"} if self.bfloat16 else {}
         return found | ({"LD_LIBRARY_PATH": ":".join(self.mounted)} if self.mounted else {})
 
     @property

@@ -46,6 +46,7 @@ def open_sandbox(
     scratch_root: Path | None = None,
     prefer: Level | None = None,
     gpu: bool = False,
+    bfloat16: bool = False,
 ) -> "ProvedSandbox":
     """Returns a sandbox of the best level that this machine proves, at most ``prefer``.
 
@@ -55,6 +56,7 @@ def open_sandbox(
             when None.
         prefer: Highest level to try; also the variable ``PROOFHOUSE_SANDBOX_PREFER``. A lower
             level is really lower, and says so.
+        bfloat16: Gradient attacks on that GPU look in low precision.
         gpu: Let children use the NVIDIA GPU that this process was given; without one they compute
             on the CPU, loudly. Widens the walls: see :class:`tasks.sandbox.gpu.Gpu`.
 
@@ -64,7 +66,7 @@ def open_sandbox(
     highest = prefer or _preferred()
     sweep(scratch_root)
     _compile_procedures()
-    given = _given_gpu() if gpu else None
+    given = _given_gpu(bfloat16=bfloat16) if gpu else None
     proof = _proof(highest, scratch_root, given)
     if proof.level < required:
         raise SandboxError(
@@ -79,11 +81,11 @@ def open_sandbox(
     return ProvedSandbox(proof, scratch_root, given)
 
 
-def _given_gpu() -> Gpu | None:
+def _given_gpu(*, bfloat16: bool) -> Gpu | None:
     found, reason = find_gpu(os.environ.get("CUDA_VISIBLE_DEVICES"))
     if found is None:
         _log.warning("The profile gives children a GPU, but %s. They compute on the CPU.", reason)
-    return found
+    return found and found._replace(bfloat16=bfloat16)
 
 
 @lru_cache

@@ -4,6 +4,7 @@ Every kind of differentiable model ends here. What may be wrong with a vendor's 
 classes, NaN, randomness, hidden batch effects) is found once, when the target is opened.
 """
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 
 from tasks.domain.bundle import InputSpec, ModelSpec, OutputSpec
 from tasks.domain.errors import TargetError
+from tasks.sandbox.gpu import LOW_PRECISION
 from tasks.targets.protocol import Access, Images, Meter, Scores, product
 
 CHUNK_VALUES = 1 << 20
@@ -96,11 +98,16 @@ class RawScores(torch.nn.Module):
         self.register_buffer("std", torch.tensor(spec.std).reshape(per_channel))
 
     def forward(self, raw: torch.Tensor) -> torch.Tensor:
-        """Answers scores; probabilities become their logarithms."""
+        """Answers scores; probabilities become their logarithms.
+
+        Computes where the network lies, and answers where it was asked: callers need not know of a
+        GPU.
+        """
         count = len(raw)
         self.meter.forwards += count
-        inputs = raw if self.plain else (raw - self.mean) / self.std
-        scores = _only_tensor(self.network(inputs)).float()
+        here = raw.to(self.mean.device)
+        inputs = here if self.plain else (here - self.mean) / self.std
+        scores = _only_tensor(self.network(inputs)).to(raw.device, torch.float32)
         if self.probabilities:
             scores = scores.clamp_min(SMALLEST).log()
         if scores.requires_grad:
@@ -147,7 +154,10 @@ class TorchTarget:
         for weight in weights:
             weight.requires_grad = False
         self.parameters = sum(weight.numel() for weight in weights)
-        self.scorer = RawScores(network, model, self.meter)
+        device, unused = given_device()
+        self.notes += unused
+        self.fast = device.type == "cuda" and bool(os.environ.get(LOW_PRECISION))
+        self.scorer = RawScores(network, model, self.meter).to(device)
         self.scorer.training = False  # the network is in evaluation mode already
         self.module: torch.nn.Module | None = self.scorer
         self.deterministic = self._inspect()
@@ -180,8 +190,7 @@ class TorchTarget:
     def _chunk(self, batch: Images) -> Scores:
         try:
             with torch.no_grad():
-                raw = torch.from_numpy(batch).to(self.scorer.mean.device)
-                answer: Scores = self.scorer(raw).cpu().numpy()
+                answer: Scores = self.scorer(torch.from_numpy(batch)).numpy()
         except (RuntimeError, IndexError, ValueError, TypeError, NotImplementedError) as error:
             raise TargetError(f"the network cannot compute {batch.shape}: {error}") from error
         return checked_scores(answer, len(batch), self.classes)
@@ -216,6 +225,23 @@ class TorchTarget:
         except RuntimeError as error:
             return f"the network cannot be differentiated ({str(error).splitlines()[0]})"
         return "" if torch.isfinite(gradient).all() else "the gradient is NaN or infinite"
+
+
+def given_device() -> tuple[torch.device, list[str]]:
+    """Returns the GPU that this process was handed, or the CPU; and what a reader should know.
+
+    The sandbox names its child a GPU when the profile says so, and only then.
+    """
+    if not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return torch.device("cpu"), []
+    if not torch.cuda.is_available():
+        return torch.device("cpu"), [
+            "a GPU was handed on that torch cannot use: on the CPU instead"
+        ]
+    # Numbers on a GPU are those of the CPU up to rounding, and the same every time.
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device("cuda"), []
 
 
 def probe_inputs(shape: tuple[int, ...], bounds: tuple[float, float], count: int) -> Images:

@@ -7,6 +7,7 @@ import torch
 from tasks.attacks.evasion.losses import Loss, margin
 from tasks.domain.errors import TargetError
 from tasks.targets.protocol import Target
+from tasks.targets.torch_target import TorchTarget
 
 
 class Sight(NamedTuple):
@@ -26,7 +27,8 @@ class Victim:
         draws: Answers to average per look, for models that answer at random (expectation over
             transformation: Athalye et al. 2018, arXiv 1707.07397). Costs that many passes.
         fast: Looks in bfloat16. Whatever then seems broken is asked again in float32, so that
-            lower precision can miss a witness and never invent one.
+            lower precision can miss a witness and never invent one. A target on a GPU may ask for
+            it by itself.
 
     Raises:
         TargetError: The target reveals no gradients.
@@ -36,7 +38,8 @@ class Victim:
         if target.module is None:
             raise TargetError("this attack needs gradients, the target reveals only scores")
         self.module = target.module
-        self.draws, self.fast = draws, fast
+        self.draws = draws
+        self.fast = fast or (isinstance(target, TorchTarget) and target.fast)
         self.device = device_of(target.module)
 
     def look(

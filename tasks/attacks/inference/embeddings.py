@@ -136,5 +136,5 @@ def _module(target: Target) -> torch.nn.Module:
 def _flat(seen: list[torch.Tensor], count: int, layer: str) -> torch.Tensor:
     if not seen or len(seen[0]) != count:
         raise TargetError(f"layer {layer!r} does not answer one row of numbers for each item")
-    flat = seen[0].reshape(count, -1).float()
+    flat = seen[0].reshape(count, -1).to("cpu", torch.float32)
     return flat[:, :: -(-flat.shape[1] // MOST_VALUES)]

@@ -49,7 +49,7 @@ def weight_statistics(module: torch.nn.Module, classes: int) -> WeightStatistics
 def _log_norms(weight: torch.Tensor) -> NDArray[np.float64]:
     """Returns the logarithm of each row's norm (rows,): the Lipschitz bound of that output."""
     norms = weight.norm(dim=1).clamp_min(1e-12).log()
-    finite: NDArray[np.float64] = norms.nan_to_num(0.0, 0.0, 0.0).numpy()
+    finite: NDArray[np.float64] = norms.nan_to_num(0.0, 0.0, 0.0).cpu().numpy()
     return finite
 
 
