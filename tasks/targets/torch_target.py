@@ -92,6 +92,7 @@ class RawScores(torch.nn.Module):
         per_channel = (-1,) + (1,) * (len(spec.shape) - 1)
         self.network = network
         self.meter = meter
+        self.by_pixel = len(spec.shape) == 3 and spec.shape[0] > 1 and _ordered_by_pixel(network)
         self.plain = set(spec.mean) == {0.0} and set(spec.std) == {1.0}
         self.probabilities = output.kind == "probabilities"
         self.register_buffer("mean", torch.tensor(spec.mean).reshape(per_channel))
@@ -107,6 +108,8 @@ class RawScores(torch.nn.Module):
         self.meter.forwards += count
         here = raw.to(self.mean.device)
         inputs = here if self.plain else (here - self.mean) / self.std
+        if self.by_pixel:
+            inputs = _pixel_by_pixel(inputs)
         scores = _only_tensor(self.network(inputs)).to(raw.device, torch.float32)
         if self.probabilities:
             scores = scores.clamp_min(SMALLEST).log()
@@ -116,6 +119,26 @@ class RawScores(torch.nn.Module):
 
     def _count_backward(self, count: int) -> None:
         self.meter.backwards += count
+
+
+def _ordered_by_pixel(network: torch.nn.Module) -> bool:
+    """Lays the weights of convolutions out with channels last; answers whether there are any.
+
+    Convolutions over several channels then read memory in order: a tenth to a third faster. A
+    vendor's own graph, which may take tensors apart by their order in memory, has no such layers.
+    """
+    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
+    for layer in layers:
+        layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
+    return bool(layers)
+
+
+def _pixel_by_pixel(inputs: torch.Tensor) -> torch.Tensor:
+    """Returns the batch with the channels of a pixel side by side; slopes come back as usual."""
+    if inputs.requires_grad:
+        inputs = inputs.view_as(inputs)
+        inputs.register_hook(torch.Tensor.contiguous)
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _only_tensor(answer: Any) -> torch.Tensor:

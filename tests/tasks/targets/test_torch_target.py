@@ -1,5 +1,6 @@
 """Where a network computes, and that its callers need not know."""
 
+import copy
 from functools import partial
 
 import numpy as np
@@ -10,8 +11,10 @@ from tasks.attacks.evasion.apgd import apgd
 from tasks.attacks.evasion.ddn import ddn
 from tasks.attacks.evasion.linear_control import linear_target
 from tasks.attacks.evasion.victim import Victim
+from tasks.domain.bundle import ModelSpec
 from tasks.sandbox.gpu import LOW_PRECISION
 from tasks.targets.torch_target import TorchTarget
+from tests.tasks.targets.models import description
 
 WEIGHTS = np.array([[1.0, 0.0, 0.5], [0.0, 1.0, -0.5]], np.float32)
 INPUTS = np.random.default_rng(0).random((16, 3), np.float32)
@@ -43,6 +46,27 @@ def test_a_gpu_that_torch_cannot_use_is_told(monkeypatch: pytest.MonkeyPatch) ->
     assert opened.scorer.mean.device.type == "cpu"
     assert any("GPU" in note for note in opened.notes)
     assert not Victim(opened).fast, "low precision is for GPUs"
+
+
+def test_the_order_in_memory_of_colour_pictures_is_nobodys_business() -> None:
+    torch.manual_seed(0)
+    convolution = torch.nn.Conv2d(3, 4, 3)
+    network = torch.nn.Sequential(
+        convolution, torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(64, 5)
+    )
+    plain = copy.deepcopy(network)
+    spec = ModelSpec.model_validate(description(shape=(3, 6, 6), classes=5))
+    opened = TorchTarget(network, spec, kind="test")
+    assert opened.scorer.by_pixel
+    assert convolution.weight.is_contiguous(memory_format=torch.channels_last)
+    raw = torch.rand(7, 3, 6, 6, requires_grad=True)
+    assert opened.module is not None
+    scores, wanted = opened.module(raw), plain(raw)
+    torch.testing.assert_close(scores, wanted)
+    (slope,) = torch.autograd.grad(scores.square().sum(), raw)
+    torch.testing.assert_close(slope, torch.autograd.grad(wanted.square().sum(), raw)[0])
+    assert slope.is_contiguous()
+    assert raw.grad_fn is None
 
 
 @pytest.mark.gpu
