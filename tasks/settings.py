@@ -91,6 +91,8 @@ class GatewaySettings(BaseModel):
     traces: Literal["", "console", "otlp"] = ""
     copies: int = Field(default=1, ge=1, le=64)
     """Sandbox children of each model."""
+    vouch_seconds: float = Field(default=60, ge=1)
+    """How often a gateway asks whether its models may still be served."""
 
 
 class PeerSettings(BaseModel):

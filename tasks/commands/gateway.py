@@ -148,7 +148,10 @@ def _verified(model: str, canary: str | None, policy: Path | None) -> _Verified:
     from tasks.gateway.policy import read_policy  # noqa: PLC0415
     from tasks.gateway.starting import Surroundings  # noqa: PLC0415
     from tasks.registry.place import RegistryPlace  # noqa: PLC0415
-    from tasks.registry.serving import accepted_model  # noqa: PLC0415
+    from tasks.registry.serving import (  # noqa: PLC0415
+        accepted_model,
+        verify_still_accepted,
+    )
     from tasks.sandbox.opening import open_sandbox  # noqa: PLC0415
     from tasks.sandbox.protocol import Level  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
@@ -165,6 +168,8 @@ def _verified(model: str, canary: str | None, policy: Path | None) -> _Verified:
         redis=settings.gateway.redis,
         traces=settings.gateway.traces,
         copies=settings.gateway.copies,
+        vouch=lambda asset: verify_still_accepted(asset, RegistryPlace.here(settings)),
+        vouch_seconds=settings.gateway.vouch_seconds,
     )
     return _Verified(champion, second, read, around, champion.subject)
 

@@ -38,6 +38,9 @@ class Parts:
     recorder: Recorder
     watching: Watching
     metrics: Metrics
+    vouch: Callable[[str], object] | None = None
+    """Says of a version whether it may still be served; see ``tasks/gateway/vouching.py``."""
+    vouch_seconds: float = 60
     tracer: Tracer = field(default_factory=NoOpTracer)
     clock: Callable[[], float] = field(default_factory=anchored_clock)
 

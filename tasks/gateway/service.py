@@ -29,6 +29,7 @@ from tasks.gateway.policy import ADMIN
 from tasks.gateway.requests import InputReader
 from tasks.gateway.routing import Route
 from tasks.gateway.telemetry import Told
+from tasks.gateway.vouching import keep_asking
 from tasks.sandbox.protocol import Array
 
 TEND_SECONDS = 0.5
@@ -206,12 +207,16 @@ def gateway_app(parts: Parts) -> FastAPI:
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         parts.recorder.start()
-        tending = asyncio.create_task(service.tend())
+        jobs = [asyncio.create_task(service.tend())]
+        if parts.vouch is not None:
+            asking = keep_asking(parts, parts.vouch, parts.vouch_seconds)
+            jobs.append(asyncio.create_task(asking))
         try:
             yield
         finally:
-            tending.cancel()
-            await asyncio.gather(tending, return_exceptions=True)
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
             await parts.close()
 
     app = FastAPI(

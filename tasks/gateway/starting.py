@@ -3,6 +3,7 @@
 import math
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,7 +31,10 @@ BATCH = 128
 
 
 class Surroundings(NamedTuple):
-    """What a gateway stands on. ``redis`` empty: limits are kept in this process."""
+    """What a gateway stands on. ``redis`` empty: limits are kept in this process.
+
+    ``vouch`` is asked every ``vouch_seconds`` whether a model may still be served.
+    """
 
     home: Path
     store: ObjectStore
@@ -39,6 +43,8 @@ class Surroundings(NamedTuple):
     redis: str = ""
     traces: str = ""
     copies: int = 1
+    vouch: Callable[[str], object] | None = None
+    vouch_seconds: float = 60
 
 
 def built_gateway(
@@ -88,6 +94,8 @@ def built_gateway(
         watching=watching,
         metrics=metrics,
         tracer=tracer_of(around.traces),
+        vouch=around.vouch,
+        vouch_seconds=around.vouch_seconds,
     )
     parts.keys.refresh()
     _note_start(champion, canary, policy, folder)

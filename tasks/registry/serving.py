@@ -22,7 +22,14 @@ from tasks.registry.place import RegistryPlace
 from tasks.registry.signing import UnsignedModelError, model_files, verify_files
 from tasks.registry.state import ModelState, model_state
 
-__all__ = ["AcceptedModel", "Signed", "UnsignedModelError", "accepted_model", "verify_signed"]
+__all__ = [
+    "AcceptedModel",
+    "Signed",
+    "UnsignedModelError",
+    "accepted_model",
+    "verify_signed",
+    "verify_still_accepted",
+]
 LETTING_IN = {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
 
 
@@ -104,6 +111,23 @@ def accepted_model(reference: str, registry: RegistryPlace | None = None) -> Acc
             model_key=key,
         ),
     )
+
+
+def verify_still_accepted(reference: str, registry: RegistryPlace) -> None:
+    """Raises if a model that is being served must not be loaded any more.
+
+    Evidence that cannot be read verifies no more than evidence that is false. Here the difference
+    counts: a refusal is believed only of a store that answers before it is asked again.
+
+    Raises:
+        UnsignedModelError: As :func:`accepted_model`.
+        StoreNotAnsweringError: The store is silent, which says nothing about the model.
+    """
+    try:
+        accepted_model(reference, registry)
+    except UnsignedModelError:
+        registry.store.claimed("is-anybody-there")
+        accepted_model(reference, registry)
 
 
 def verify_signed(asset: str, registry: RegistryPlace) -> None:

@@ -5,7 +5,7 @@ import http.client
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,10 +126,13 @@ def running_gateway(
     sandbox: Sandbox | None = None,
     canary: bool = False,
     redis: str = "",
+    vouch: Callable[[str], object] | None = None,
 ) -> Iterator[RunningGateway]:
     """Lends a gateway that serves ``reader``."""
     store = store or MemoryStore()
-    around = Surroundings(home, store, sandbox or DirectSandbox(), redis=redis)
+    around = Surroundings(
+        home, store, sandbox or DirectSandbox(), redis=redis, vouch=vouch, vouch_seconds=0.05
+    )
     second = accepted(store, run="run-2", weights=linear_weights(8.0)) if canary else None
     parts = built_gateway(accepted(store), second, policy, around)
     config = uvicorn.Config(

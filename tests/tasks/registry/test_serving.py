@@ -3,11 +3,12 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.domain.digest import Digest, digest_of
-from tasks.domain.errors import InvalidInputError
+from tasks.domain.errors import InvalidInputError, StoreNotAnsweringError
 from tasks.domain.finding import Verdict
 from tasks.domain.measurement import Observation
 from tasks.domain.promotion import Move
@@ -16,8 +17,9 @@ from tasks.intake.writing import make_vendor_key
 from tasks.ledger.entry import PROMOTIONS
 from tasks.ledger.seal import sealed_run
 from tasks.registry.registering import Why, promote, register, withdraw
-from tasks.registry.serving import UnsignedModelError, accepted_model
+from tasks.registry.serving import UnsignedModelError, accepted_model, verify_still_accepted
 from tasks.registry.signing import model_files, sign_files, trusted_folder
+from tasks.store.protocol import ObjectStore
 from tests.tasks.registry.homes import MODEL, Home
 
 WHY = Why("a test", by="tester")
@@ -248,3 +250,33 @@ def object_file(home: Home, digest: Digest) -> Path:
 def claim_file(home: Home, name: str) -> Path:
     folder = home.path / "store" / "claims" / Path(name).parent
     return next(path for path in folder.iterdir() if path.name.startswith(Path(name).name))
+
+
+def test_a_model_in_service_is_refused_once_it_is_withdrawn(home: Home) -> None:
+    registered(home)
+    verify_still_accepted(ASSET, home.registry)
+    withdraw(ASSET, home.registry, WHY)
+    with pytest.raises(UnsignedModelError, match="it was withdrawn"):
+        verify_still_accepted(ASSET, home.registry)
+
+
+def test_a_store_that_falls_silent_says_nothing_against_a_model_in_service(home: Home) -> None:
+    registered(home)
+    silent = home.registry._replace(store=Silent(home.store))
+    with pytest.raises(UnsignedModelError):
+        accepted_model(ASSET, silent)
+    with pytest.raises(StoreNotAnsweringError):
+        verify_still_accepted(ASSET, silent)
+
+
+class Silent:
+    """A store that answers nothing."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self.location = getattr(store, "location", "")
+
+    def __getattr__(self, name: str) -> Any:
+        def unanswered(*_: Any, **__: Any) -> Any:
+            raise StoreNotAnsweringError("the store did not answer")
+
+        return unanswered
