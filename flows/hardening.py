@@ -12,7 +12,8 @@ from tasks.intake.stage import take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
-from tasks.response.hardening import BATTERY, compared, settings
+from tasks.response.compared import with_table
+from tasks.response.hardening import BATTERY, CHECK, ROWS, TABLE, settings
 from tasks.runtime import services, start_workers, task_runner
 
 ALL: tuple[DefenceName, ...] = (
@@ -65,4 +66,4 @@ def harden_model(
                 planned.plan, executions, findings, decision, started=started, report=report
             )
         )
-    return compared(announce(planned.plan.run), services().store)
+    return with_table(announce(planned.plan.run), CHECK, services().store, table=TABLE, rows=ROWS)

@@ -156,6 +156,28 @@ def harden(
     _run(work, json_)
 
 
+@app.command(
+    epilog="Example: `proofhouse repair vendor-bundle --out repaired`. Exit code 0: the trigger is "
+    "gone from one copy, or there is none; 1: no repair takes it out; 3: not settled."
+)
+def repair(
+    target: Annotated[str, typer.Argument(help="An asset of the inventory, or a bundle.")],
+    *,
+    epochs: Annotated[int, typer.Option(help="Epochs of training on.")] = 20,
+    tier: Tier = None,
+    out: Annotated[Path, typer.Option(help="Folder for models and trigger.")] = Path("repaired"),
+    json_: Json = False,
+) -> None:
+    """Take a hidden trigger out of copies of a model, and count what each still obeys."""
+
+    def work() -> Answer:
+        from tasks.commands.repair import repair_answer  # noqa: PLC0415
+
+        return repair_answer(target, epochs=epochs, tier=tier, out=out, quiet=json_)
+
+    _run(work, json_)
+
+
 @app.command(epilog="Example: `proofhouse scan model.pt weights/ --json`")
 def scan(
     paths: Annotated[list[Path], typer.Argument(help="Files or folders.")],

@@ -63,6 +63,12 @@ DEPLOYMENTS = (
         ("response",),
     ),
     Deployment(
+        "repair-model",
+        "flows/repairing.py:repair_model",
+        "What each repair leaves of a hidden trigger; repaired models kept.",
+        ("response",),
+    ),
+    Deployment(
         "watch-drift",
         "flows/drift.py:watch_drift",
         "What a model meets now against what it was judged on, to a signed verdict.",

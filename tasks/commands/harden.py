@@ -27,7 +27,8 @@ def harden_answer(
 ) -> Answer:
     """Compares defences and describes what each is worth."""
     from tasks.orchestration import prefect_api  # noqa: PLC0415 - only who works pays
-    from tasks.response.hardening import CHECK, lay_out, measured, settings  # noqa: PLC0415
+    from tasks.response.compared import lay_out, measured  # noqa: PLC0415
+    from tasks.response.hardening import CHECK, settings  # noqa: PLC0415
     from tasks.runtime import services, start_workers, wind_down  # noqa: PLC0415
     from tasks.settings import read_settings  # noqa: PLC0415
 
@@ -53,7 +54,7 @@ def harden_answer(
     finding = next(each for each in document["findings"] if each["check"] == CHECK)
     store = services().store
     files = lay_out(
-        measured(document["run"], store), Finding.model_validate(finding), store.get, out
+        measured(document["run"], CHECK, store), Finding.model_validate(finding), store.get, out
     )
     return Answer(
         {**document, "files": [str(file) for file in files]},

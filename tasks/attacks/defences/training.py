@@ -62,6 +62,33 @@ def training(
     before = target.meter.forwards, target.meter.backwards
     recipe = Recipe(epsilon=epsilon, epochs=epochs, seed=seed)
     copy = TRAINERS[defence](target, inputs, labels, recipe)
+    return written_down(
+        copy, target, before=before, artifact=artifact, architecture=architecture, model=model
+    )
+
+
+def written_down(
+    copy: nn.Module,
+    target: Target,
+    *,
+    before: tuple[int, int],
+    artifact: str,
+    architecture: str | None,
+    model: dict[str, Any],
+) -> Reply:
+    """Returns a trained copy as :func:`training` does, and what it cost.
+
+    Args:
+        copy: Of ``target.module``, trained.
+        target: The delivered model.
+        before: What its meter showed when the copy was made: forwards, backwards.
+        artifact: Path of the model file.
+        architecture: Path of the layer list.
+        model: ``ModelSpec`` as JSON values.
+
+    Raises:
+        TargetError: The copy cannot be written down.
+    """
     meters = [part.meter for part in copy.modules() if isinstance(part, RawScores)]
     forwards = sum(meter.forwards for meter in meters) - before[0] * len(meters)
     backwards = sum(meter.backwards for meter in meters) - before[1] * len(meters)

@@ -96,23 +96,19 @@ class Suspect(NamedTuple):
 
 def measure(lab: Lab) -> Measurement:
     """Measures the target between its two controls."""
-    described = lab.target()
-    if described["access"] != "gradients":
-        raise NotAvailable("the model reveals no gradients, so no trigger can be rebuilt")
-    if described["classes"] < LEAST_CLASSES:
-        raise NotAvailable(f"fewer than {LEAST_CLASSES} classes: a class has too few peers")
+    verify_searchable(lab.target())
     split = split_rows(lab)
-    target, sizes, _ = _suspects(lab, split, "target")
+    target, sizes, _ = suspects_of(lab, split, "target")
     # An accusation is only fair if an honest model fails where the accused one succeeds: with a
     # trigger of the same shape that may be no larger.
     accused = [one for one in target if one.success >= FOUND]
-    shapes = tuple(dict.fromkeys(one.shape for one in accused or [max(target, key=_strength)]))
+    shapes = tuple(dict.fromkeys(one.shape for one in accused or [max(target, key=strength)]))
     room = max((one.size for one in accused), default=1.0)
-    honest, _, reply = _suspects(lab, split, "honest", shapes=shapes, room=room, shown=target)
+    honest, _, reply = suspects_of(lab, split, "honest", shapes=shapes, room=room, shown=target)
     target = _less_natural(target, reply.arrays["shown"], split.held)
-    worst = max(target, key=_strength)
+    worst = max(target, key=strength)
     # The planted backdoor is a patch: only the search for patches can find it.
-    planted, _, taught = _suspects(lab, split, "planted", shapes=SHAPES[:1])
+    planted, _, taught = suspects_of(lab, split, "planted", shapes=SHAPES[:1])
     estimate = _estimate(worst, len(target))
     checks = (
         *_planted_controls(planted, taught.values),
@@ -134,7 +130,19 @@ def measure(lab: Lab) -> Measurement:
     )
 
 
-def _suspects(
+def verify_searchable(described: Mapping[str, Any]) -> None:
+    """Raises unless triggers of a target that describes itself so can be rebuilt.
+
+    Raises:
+        NotAvailable: It reveals no gradients, or has too few classes.
+    """
+    if described["access"] != "gradients":
+        raise NotAvailable("the model reveals no gradients, so no trigger can be rebuilt")
+    if described["classes"] < LEAST_CLASSES:
+        raise NotAvailable(f"fewer than {LEAST_CLASSES} classes: a class has too few peers")
+
+
+def suspects_of(
     lab: Lab,
     split: Split,
     subject: str,
@@ -143,6 +151,16 @@ def _suspects(
     room: float = 1.0,
     shown: Sequence[Suspect] = (),
 ) -> tuple[list[Suspect], dict[str, Array], Reply]:
+    """Searches the target or a control; returns what was counted, sizes, and the child's reply.
+
+    Args:
+        lab: With the target opened.
+        split: Pictures to search with and to count on.
+        subject: ``target``, ``honest`` or ``planted``.
+        shapes: Of triggers to look for.
+        room: The largest part of a picture that a trigger within its limit may cover.
+        shown: Suspects of the target, which a control is to be shown.
+    """
     arrays = {
         "inputs": split.search.inputs,
         "labels": split.search.labels,
@@ -249,7 +267,8 @@ def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> li
     return found
 
 
-def _strength(suspect: Suspect) -> tuple[int, int]:
+def strength(suspect: Suspect) -> tuple[int, int]:
+    """Orders suspects: by what counts, then by what was seen."""
     return suspect.moved, suspect.reached
 
 
@@ -267,7 +286,7 @@ def _planted_controls(suspects: list[Suspect], values: Mapping[str, Any]) -> lis
 
 def _planted_control(suspects: list[Suspect], aim: int, obeyed: float) -> Control:
     aimed = [suspect for suspect in suspects if suspect.target == aim]
-    best = max(aimed, key=_strength, default=None)
+    best = max(aimed, key=strength, default=None)
     meaning = "the next class for each class" if aim == AWAY else f"class {aim}"
     return Control(
         name="planted all-to-all backdoor" if aim == AWAY else "planted backdoor",
@@ -280,7 +299,7 @@ def _planted_control(suspects: list[Suspect], aim: int, obeyed: float) -> Contro
 
 
 def _honest_control(suspects: list[Suspect], values: Mapping[str, Any]) -> Control:
-    best = max(suspects, key=_strength)
+    best = max(suspects, key=strength)
     return Control(
         name="honest model",
         planted=False,
@@ -292,7 +311,7 @@ def _honest_control(suspects: list[Suspect], values: Mapping[str, Any]) -> Contr
 
 
 def _weak_mapping(suspects: list[Suspect]) -> tuple[str, ...]:
-    best = max((one for one in suspects if one.target == AWAY), key=_strength)
+    best = max((one for one in suspects if one.target == AWAY), key=strength)
     if not SUSPICIOUS_MAPPING <= best.success < FOUND:
         return ()
     told = (

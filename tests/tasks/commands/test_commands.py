@@ -379,6 +379,8 @@ UNUSABLE = {
     "harden: no such defence": (["harden", "nobody", "--defence", "prayer"], "Choose from adv"),
     "harden: no such budget": (["harden", "nobody", "--epsilon", "0.9"], "allowed is"),
     "harden: nobody to attack": (["harden", "nobody", "--points", "0"], "allowed is"),
+    "repair: nothing of that name": (["repair", "nobody"], "inventory assets"),
+    "repair: no time to learn": (["repair", "nobody", "--epochs", "0"], "allowed is"),
     "retrain: nothing of that name": (["retrain", "nobody"], "inventory assets"),
     "retrain: no such budget": (["retrain", "nobody", "--epsilon", "0"], "outside 0.01..100"),
     "retrain: no number": (["retrain", "nobody", "--epsilon", "nan"], "outside 0.01..100"),

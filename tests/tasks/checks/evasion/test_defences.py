@@ -14,7 +14,7 @@ from tasks.checks.evasion.defended import DEFENCES, measure_arm
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.domain.measurement import Measurement
 from tasks.judging.gates import judge
-from tasks.response.hardening import lay_out
+from tasks.response.compared import lay_out
 from tests.simulators.store import MemoryStore
 from tests.tasks.checks.benches import lab
 from tests.tasks.targets.models import digits, trained, write_model
