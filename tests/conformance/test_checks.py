@@ -80,6 +80,9 @@ def bench() -> tuple[MemoryStore, Subject]:
 
 
 def cut(knob: ParameterSpec | TextSpec) -> Parameter:
+    if isinstance(knob, TextSpec) and knob.unit == "names":
+        # Of a list the first two: the others are tried by the check's own tests.
+        return ", ".join(knob.default.split(", ")[:2])
     if isinstance(knob, TextSpec) or knob.unit not in SIZES:
         return knob.default
     return int(min(max(knob.minimum, min(LEAST, knob.default)), knob.maximum))

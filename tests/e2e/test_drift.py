@@ -45,12 +45,7 @@ def test_a_night_that_moved_is_found_ranked_and_sealed(
 @pytest.mark.timeout(1200)
 def test_what_cannot_be_compared_is_a_clear_error(proofhouse: Proofhouse, tmp_path: Path) -> None:
     reference = written(tmp_path, "reference", 1)
-    for words, told in (
-        ((reference, tmp_path / "gone.parquet"), "does not exist"),
-        ((reference, reference, "--peer", "evidently"), "PROOFHOUSE_PEERS__EVIDENTLY is not set"),
-        ((reference, reference, "--labels", "height"), "no column 'height'"),
-    ):
-        ran = proofhouse("drift", *words, timeout=900)
-        assert ran.code == 2, ran.err
-        assert told in ran.err
-        assert "Traceback" not in ran.err
+    ran = proofhouse("drift", reference, reference, "--labels", "height", timeout=900)
+    assert ran.code == 2, ran.err
+    assert "no column 'height'" in ran.err
+    assert "Traceback" not in ran.err

@@ -4,6 +4,7 @@ Each runs ``proofhouse onboard`` for real. Afterwards nothing of the model is le
 scratch; and what was sealed verifies.
 """
 
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +76,17 @@ def finding(ran: Ran, check: str) -> Any:
     return found
 
 
-@pytest.mark.parametrize("name", MISBEHAVING)
+SPARED = {"TorchScript spins when asked", "ONNX loops without end"}
+"""Spinning at load shows the same way through the command; these two cost a minute more."""
+when_asked = pytest.mark.skipif(
+    not os.environ.get("PROOFHOUSE_TEST_ALL"), reason="takes a minute: set PROOFHOUSE_TEST_ALL=1"
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=when_asked if name in SPARED else ()) for name in MISBEHAVING],
+)
 def test_a_model_that_misbehaves_is_refused_with_its_own_finding(
     name: str, proofhouse: Proofhouse, tmp_path: Path
 ) -> None:

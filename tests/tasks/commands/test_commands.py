@@ -375,6 +375,11 @@ UNUSABLE = {
         "inventory assets",
     ),
     "assess: no such battery": (["assess", "nobody", "--battery", "typo"], "no entry called"),
+    "drift: nothing to compare": (["drift", __file__, "gone.parquet"], "does not exist"),
+    "drift: no such peer here": (
+        ["drift", __file__, __file__, "--peer", "evidently"],
+        "PROOFHOUSE_PEERS__EVIDENTLY is not set",
+    ),
     "harden: nothing of that name": (["harden", "nobody"], "inventory assets"),
     "harden: no such defence": (["harden", "nobody", "--defence", "prayer"], "Choose from adv"),
     "harden: no such budget": (["harden", "nobody", "--epsilon", "0.9"], "allowed is"),
@@ -388,9 +393,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("words", "told"), UNUSABLE.values(), ids=UNUSABLE)
-def test_what_cannot_be_assessed_or_trained_is_a_clear_error(
-    words: list[str], told: str, run: Run
-) -> None:
+def test_what_cannot_be_worked_on_is_a_clear_error(words: list[str], told: str, run: Run) -> None:
     result = run(*words)
     assert result.exit_code == 2
     assert told in " ".join(result.stderr.split())
