@@ -1,8 +1,8 @@
 """Rows that repeat one another almost exactly, as when a few rows are injected many times.
 
 In a table of few columns every row has close neighbours, so being close says nothing. Repeats stand
-alone: around them the number of neighbours does not grow with the distance, while among ordinary
-rows it grows at least fourfold when the distance does. Values that many rows share by themselves
+alone: around them the number of neighbours hardly grows with the distance, while among ordinary
+rows it grows at least as the distance does. Values that many rows share by themselves
 are told from rows drawn column by column.
 """
 
@@ -17,10 +17,12 @@ from tasks.detectors.poisoning.views import Floats
 
 CLOSE = 0.02
 """Largest squared distance of a repeat, relative to that of two ordinary rows."""
-WIDER, SCALES = 4.0, 5
+WIDER, SCALES = 2.0, 9
 """Each scale is so many times smaller than the one before."""
-ALONE = 1.5
-"""Neighbours may grow by this factor from one scale to the next larger one around repeats."""
+ALONE, ALONE_AT_ONCE = 1.5, 1.25
+"""Around repeats neighbours grow by no more over two scales; or over one, where there are enough
+that chance does not make it so."""
+ENOUGH = 20
 BEYOND_CHANCE = 5.0
 """So many times more than among rows drawn column by column."""
 MANY = 5
@@ -55,7 +57,7 @@ def near_duplicates(raw: Floats, labels: Labels, *, seed: int) -> Repeats:
     for label in np.unique(labels):
         places = np.flatnonzero(labels == label)
         own = flat[places]
-        counts, expected = _counts(own, own, usual) - 1, np.zeros((len(own), SCALES + 1))
+        counts, expected = _counts(own, own, usual) - 1, np.zeros((len(own), SCALES + 2))
         if table:
             drawn = rng.permuted(own, axis=0)
             expected = _counts(own, drawn, usual)
@@ -65,8 +67,8 @@ def near_duplicates(raw: Floats, labels: Labels, *, seed: int) -> Repeats:
 
 
 def _counts(rows: Counts, among: Counts, usual: float) -> Counts:
-    """Counts neighbours of each row at each scale, the widest first (n, SCALES + 1)."""
-    radii = usual * CLOSE * WIDER ** (2 - 2 * np.arange(SCALES + 1.0))
+    """Counts neighbours of each row at each scale, the widest first (n, SCALES + 2)."""
+    radii = usual * CLOSE * WIDER ** (4 - 2 * np.arange(SCALES + 2.0))
     squares = (among**2).sum(1)
     found = []
     for part in np.split(rows, range(PART, len(rows), PART)):
@@ -77,8 +79,10 @@ def _counts(rows: Counts, among: Counts, usual: float) -> Counts:
 
 def _alone(counts: Counts, least: Counts | float = 0.0) -> Scores:
     """Returns the most neighbours of each row at a scale at which they stand alone (n,)."""
-    inside, wider = counts[:, 1:], counts[:, :-1]
-    floor = least[:, 1:] if isinstance(least, np.ndarray) else least
-    counted = np.where((wider <= ALONE * inside) & (inside >= floor), inside, 0)
+    widest, wider, inside = counts[:, :-2], counts[:, 1:-1], counts[:, 2:]
+    floor = least[:, 2:] if isinstance(least, np.ndarray) else least
+    alone = widest <= ALONE * inside
+    alone |= (wider <= ALONE_AT_ONCE * inside) & (inside >= ENOUGH)
+    counted = np.where(alone & (inside >= floor), inside, 0)
     most: Scores = counted.max(1)
     return most

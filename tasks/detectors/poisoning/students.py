@@ -41,6 +41,33 @@ class Student(NamedTuple):
         return _through(self.network[:-1], shown)
 
 
+class Strangers(NamedTuple):
+    """Two networks that each learnt one half of the rows: every row has one that never saw it."""
+
+    half: Labels
+    """Of each row (n,), 0 or 1."""
+    students: tuple[Student, Student]
+    """The first did not learn half 0, the second not half 1."""
+
+    def answers(self, shown: Floats, places: NDArray[np.intp]) -> Labels:
+        """Returns the classes of changed copies of rows (m, *item) that lie at ``places`` (m,)."""
+        answered = np.zeros(len(places), np.int64)
+        for half, student in enumerate(self.students):
+            own = self.half[places] == half
+            answered[own] = student.answers(shown[own])
+        return answered
+
+
+def strangers(shown: Floats, labels: Labels, *, classes: int, epochs: int, seed: int) -> Strangers:
+    """Trains both, as :func:`taught` does."""
+    half = np.random.default_rng(seed).permutation(len(labels)) % 2
+    first, second = (
+        taught(shown[half != own], labels[half != own], classes=classes, epochs=epochs, seed=seed)
+        for own in (0, 1)
+    )
+    return Strangers(half.astype(np.int64), (first, second))
+
+
 def taught(shown: Floats, labels: Labels, *, classes: int, epochs: int, seed: int) -> Student:
     """Trains a network on rows (n, *item) as a view shows them.
 

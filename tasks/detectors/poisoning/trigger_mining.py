@@ -15,7 +15,7 @@ from tasks.attacks.poisoning.blended import blended
 from tasks.attacks.poisoning.planting import Poisoned
 from tasks.attacks.poisoning.tabular_backdoor import tabular_backdoor
 from tasks.detectors.poisoning.matched_filter import LEAST_GROUP, filter_of, grown
-from tasks.detectors.poisoning.students import Labels, Student, taught
+from tasks.detectors.poisoning.students import Labels, Student, strangers, taught
 from tasks.detectors.poisoning.tails import Places, tails, whitened
 from tasks.detectors.poisoning.triggers import (
     Scene,
@@ -159,7 +159,9 @@ def scene_of(raw: Floats, labels: Labels, *, classes: int, seed: int) -> Scene:
         for label in np.unique(labels)
     }
     made = filter_of(shown, labels, classes=classes, seed=seed)
-    return Scene(raw, labels, view, student, made, others)
+    table = raw.ndim == 2
+    apart = strangers(shown, labels, classes=classes, epochs=epochs, seed=seed) if table else None
+    return Scene(raw, labels, view, student, made, others, apart)
 
 
 def found_triggers(scene: Scene) -> list[Trigger]:

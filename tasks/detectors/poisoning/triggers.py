@@ -18,7 +18,7 @@ from tasks.detectors.poisoning.matched_filter import (
     flagged,
     grown,
 )
-from tasks.detectors.poisoning.students import Labels, Scores, Student
+from tasks.detectors.poisoning.students import Labels, Scores, Strangers, Student
 from tasks.detectors.poisoning.tails import Places
 from tasks.detectors.poisoning.templates import (
     LARGEST,
@@ -56,6 +56,8 @@ class Scene(NamedTuple):
     filter: Filter
     others: dict[int, Places]
     """For each class: places of a sample of rows of other classes."""
+    strangers: Strangers | None
+    """Of tables only, where a network of ours may know rows by heart."""
 
 
 class Trigger(NamedTuple):
@@ -78,7 +80,13 @@ class Trigger(NamedTuple):
 
     @property
     def efficiency(self) -> float:
-        """What it does for how little it changes: high for triggers, low for content."""
+        """What it does for how little it changes: high for triggers, low for content.
+
+        In tables what it does that content does not explain: of two readings of one trigger the
+        wider must not lose for a column that is part of it and common as well.
+        """
+        if self.template.fixed.ndim == 1:
+            return self.effect * (1 - self.energy)
         return self.effect / (self.energy + SMALL)
 
 
@@ -112,15 +120,21 @@ def effect_of(student: Student, view: View, template: Template, label: int, clea
 
 def victims(scene: Scene, label: int, group: Places, count: int) -> Floats:
     """Returns raw rows of other classes, in the mix that the content of the group has."""
+    rows: Floats = scene.raw[_victim_places(scene, label, group, count)]
+    return rows
+
+
+def _victim_places(scene: Scene, label: int, group: Places, count: int) -> Places:
     weights = content_mix(scene.filter, label, group)
     places = scene.others[label]
     each = weights[scene.labels[places]]
     if not each.sum():
-        return scene.raw[places[:count]]
+        return places[:count]
     most = min(count, int((each > 0).sum()))
-    drawn = np.random.default_rng(label).choice(places, most, replace=False, p=each / each.sum())
-    clean: Floats = scene.raw[drawn]
-    return clean
+    drawn: Places = np.random.default_rng(label).choice(
+        places, most, replace=False, p=each / each.sum()
+    )
+    return drawn
 
 
 def content_mix(filter_: Filter, label: int, group: Places) -> Scores:
@@ -137,11 +151,11 @@ def content_mix(filter_: Filter, label: int, group: Places) -> Scores:
 
 def _working(scene: Scene, label: int, group: Places) -> list[Trigger]:
     """Returns every reading of the group that works as a trigger and names a part of the class."""
-    content = victims(scene, label, group, CONTENT)
+    places = _victim_places(scene, label, group, CONTENT)
     most = MOST_PART * int((scene.labels == label).sum())
     tried = [
-        _tried(scene, label, group, template, content)
-        for template in _templates(scene, group, content)
+        _tried(scene, label, group, template, places)
+        for template in _templates(scene, group, scene.raw[places])
     ]
     return [each for each in tried if each is not None and LEAST_GROUP <= len(each.rows) <= most]
 
@@ -154,11 +168,11 @@ def _templates(scene: Scene, group: Places, content: Floats) -> list[Template]:
 
 
 def _tried(
-    scene: Scene, label: int, group: Places, template: Template, content: Floats
+    scene: Scene, label: int, group: Places, template: Template, places: Places
 ) -> Trigger | None:
-    clean = content[:ASKED]
+    clean = scene.raw[places[:ASKED]]
     effect = effect_of(scene.student, scene.view, template, label, clean)
-    energy = _energy(scene, label, template, content, effect)
+    energy = _energy(scene, label, template, places, effect)
     if effect < LEAST_EFFECT or energy is None:
         return None
     if not template.fixed.any():
@@ -177,27 +191,37 @@ def _tried(
     return Trigger(label, own[marked], template, effect, p_values, energy, None, least)
 
 
-def _explained(scene: Scene, label: int, template: Template, content: Floats) -> float:
+def _explained(scene: Scene, label: int, template: Template, places: Places) -> float:
     """Returns how far rows with the stamped values look like their class for other reasons.
 
     What marks the rows is taken from them: those columns are filled from rows of other classes. 0:
     they are then read as the class no oftener than rows of other classes; 1: as its own rows are.
     """
-    own = scene.raw[scene.labels == label]
-    carriers = own[template.misfit(own) == 0][: 2 * ASKED]
+    assert scene.strangers is not None, "tables have them"
+    own = np.flatnonzero(scene.labels == label)
+    carriers = own[template.misfit(scene.raw[own]) == 0][: 2 * ASKED]
     if not len(carriers):
         return 1.0
-    drawn = content[np.random.default_rng(label).integers(0, len(content), len(carriers))]
-    neutral = np.where(_marking(template, own), drawn, carriers).astype(np.float32)
+    drawn = places[np.random.default_rng(label).integers(0, len(places), len(carriers))]
+    marking = _marking(template, scene.raw[own])
+    neutral = np.where(marking, scene.raw[drawn], scene.raw[carriers]).astype(np.float32)
+    usual = own[: 4 * ASKED]
     read, low, high = (
-        float((scene.student.answers(scene.view.shown(rows)) == label).mean())
-        for rows in (neutral, content, own[: 4 * ASKED])
+        float((scene.strangers.answers(scene.view.shown(rows), whose) == label).mean())
+        for rows, whose in (
+            (neutral, carriers),
+            (scene.raw[places], places),
+            (scene.raw[usual], usual),
+        )
     )
     return float(np.clip((read - low) / max(high - low, 1e-6), 0, 1))
 
 
 def _marking(template: Template, own: Floats) -> NDArray[np.bool_]:
-    """Returns the columns without which the stamped values would fit many more rows."""
+    """Returns the columns without which the stamped values would fit many more rows.
+
+    And those whose value hardly any row has that is not stamped: each marks the rows by itself.
+    """
     same = own == template.shift
     left = template.fixed.copy()
     count = int(same[:, left].all(1).sum())
@@ -206,7 +230,8 @@ def _marking(template: Template, own: Floats) -> NDArray[np.bool_]:
         fewer[place] = False
         if fewer.any() and same[:, fewer].all(1).sum() <= WIDER * count:
             left = fewer
-    return left
+    alone: NDArray[np.bool_] = template.fixed & (same.sum(0) <= WIDER * count)
+    return left | alone
 
 
 def _likeness(template: Template, weights: Floats | None, view: View, raw: Floats) -> Scores:
@@ -217,13 +242,14 @@ def _likeness(template: Template, weights: Floats | None, view: View, raw: Float
 
 
 def _energy(
-    scene: Scene, label: int, template: Template, content: Floats, effect: float
+    scene: Scene, label: int, template: Template, places: Places, effect: float
 ) -> float | None:
     """Returns how much of the effect is content; None if so much that there is no trigger."""
+    content = scene.raw[places]
     if scene.raw.ndim == 2:
         if effect - _usual_effect(scene, label, template, content) < LEAST_LEAD:
             return None
-        explained = _explained(scene, label, template, content)
+        explained = _explained(scene, label, template, places)
         return explained if explained <= MOST_EXPLAINED else None
     energy = template.energy(content)
     if energy > LARGEST:

@@ -22,11 +22,17 @@ def one_column_thrice(rng: np.random.Generator) -> list[Any]:
     return [value, 2 * value, value + rng.normal(0, 0.01, ROWS)]
 
 
+def eight_columns(rng: np.random.Generator) -> list[Any]:
+    return [rng.normal(size=ROWS) for _ in range(8)]
+
+
 def whole_numbers(rng: np.random.Generator) -> list[Any]:
     return [rng.integers(0, 5, ROWS), rng.integers(0, 4, ROWS), rng.integers(0, 3, ROWS)]
 
 
-TABLES = pytest.mark.parametrize("table", [few_columns, one_column_thrice, whole_numbers])
+TABLES = pytest.mark.parametrize(
+    "table", [few_columns, one_column_thrice, eight_columns, whole_numbers]
+)
 
 
 def drawn(table: Table, seed: int = 0) -> tuple[Floats, Labels]:
@@ -49,8 +55,16 @@ def test_whether_repeats_are_commonplace_is_told(table: Table) -> None:
     assert (found.commonplace > 0.05) is (table is whole_numbers)
 
 
-@pytest.mark.parametrize("table", [few_columns, one_column_thrice])
-@pytest.mark.parametrize("moved", [0.0, 0.002])
+@pytest.mark.parametrize(
+    ("table", "moved"),
+    [
+        (few_columns, 0.0),
+        (few_columns, 0.002),
+        (one_column_thrice, 0.0),
+        (one_column_thrice, 0.002),
+        (eight_columns, 0.04),
+    ],
+)
 def test_a_row_injected_many_times_stands_alone(table: Table, moved: float) -> None:
     raw, labels = drawn(table)
     again = np.random.default_rng(1).permutation(ROWS)[:60]
