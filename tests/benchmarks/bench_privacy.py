@@ -1,9 +1,10 @@
 """Membership attacks of Proofhouse and its peers on Location-30, in one run.
 
 ``python -m tests.benchmarks.bench_privacy`` (``make bench-privacy``) writes
-``results/privacy.json``; ``PROOFHOUSE_TEST_DATA`` names the folder with the data. Each tool works
-in a process of its own on the same two targets (one half of 2,000 rows each); seconds are CPU
-seconds without imports. Quality is the mean over both targets.
+``results/privacy.json``; with ``--membership`` only that part is measured anew.
+``PROOFHOUSE_TEST_DATA`` names the folder with the data. Each tool works in a process of its own on
+the same two targets (one half of 2,000 rows each); seconds are CPU seconds without imports. Quality
+is the mean over both targets.
 """
 
 import importlib.metadata
@@ -309,41 +310,49 @@ def table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Writes one row for each work and tool, and prints the comparison."""
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        kept = Path(folder) / "targets.npz"
-        inputs, labels = rows()
-        targets = [
-            trained_alone(inputs, labels, inside, 1000 + at) for at, inside in enumerate(sides())
-        ]
-        looks = np.stack(
-            [[answered(target, view) for view in views(inputs, LOOKS)] for target in targets]
+def membership_rows(folder: Path) -> list[dict[str, Any]]:
+    """Has every tool work on the same two targets, one after the other."""
+    kept = folder / "targets.npz"
+    inputs, labels = rows()
+    targets = [
+        trained_alone(inputs, labels, inside, 1000 + at) for at, inside in enumerate(sides())
+    ]
+    looks = np.stack(
+        [[answered(target, view) for view in views(inputs, LOOKS)] for target in targets]
+    )
+    np.savez(kept, scores=looks[:, 0], looks=looks)
+    module = ["-m", "tests.benchmarks.bench_privacy"]
+    found = []
+    for name in TOOLS:
+        ran = subprocess.run(
+            [sys.executable, "-W", "ignore", *module, name, kept],
+            capture_output=True,
+            text=True,
+            check=True,
         )
-        np.savez(kept, scores=looks[:, 0], looks=looks)
+        found.append(json.loads(ran.stdout.splitlines()[-1]))
+    return found + RECORDED
+
+
+def main(*, only_membership: bool = False) -> None:
+    """Writes one row for each work and tool, and prints the comparison.
+
+    Args:
+        only_membership: Measure the membership attacks anew, and keep the other rows.
+    """
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
         found = [table_row("", PUBLISHED), table_row("_memguard", GUARDED)]
-        for name in TOOLS:
-            ran = subprocess.run(
-                [
-                    sys.executable,
-                    "-W",
-                    "ignore",
-                    "-m",
-                    "tests.benchmarks.bench_privacy",
-                    name,
-                    kept,
-                ],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            found.append(json.loads(ran.stdout.splitlines()[-1]))
-        found += RECORDED
-        found += gate_rows(Path(folder), rows())
-        found += twin_rows(Path(folder))
-        found += embedding_rows(Path(folder))
-    found += court_rows()
+        found += membership_rows(folder)
+        if only_membership:
+            works = {row["work"] for row in found}
+            found += [row for row in json.loads(RESULTS.read_text()) if row["work"] not in works]
+        else:
+            found += gate_rows(folder, rows())
+            found += twin_rows(folder)
+            found += embedding_rows(folder)
+            found += court_rows()
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     write_section("privacy", table(found))
@@ -356,4 +365,4 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         sys.stdout.write(json.dumps(one_tool(sys.argv[1], Path(sys.argv[2]))) + "\n")
     else:
-        main()
+        main(only_membership="--membership" in sys.argv)
