@@ -158,7 +158,7 @@ def harden(
 
 @app.command(
     epilog="Example: `proofhouse repair vendor-bundle --out repaired`. Exit code 0: the trigger is "
-    "gone from one copy, or there is none; 1: no repair takes it out; 3: not settled."
+    "gone from one copy; 1: no repair takes it out; 3: not settled, or no trigger was rebuilt."
 )
 def repair(
     target: Annotated[str, typer.Argument(help="An asset of the inventory, or a bundle.")],

@@ -10,9 +10,7 @@ import json
 from typing import NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
-from tasks.attacks.defences.training import PROGRAM
 from tasks.checks.backdoor.painting import (
     Split,
     answers_of,
@@ -28,11 +26,12 @@ from tasks.checks.backdoor.trigger_inversion import (
     suspects_of,
     verify_searchable,
 )
-from tasks.checks.lab import Examples, Lab, NotAvailable
+from tasks.checks.lab import Examples, Lab, NotApplicable, NotAvailable
+from tasks.checks.trained_copy import as_file
 from tasks.domain.errors import ChildRaisedError
 from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
-from tasks.sandbox.protocol import Array, Reply
+from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
 CHECK, VERSION = "backdoor.repair", 1
@@ -74,9 +73,10 @@ def measure(lab: Lab) -> Measurement:
     verify_searchable(lab.target())
     split = split_rows(lab)
     worst = max(suspects_of(lab, split, "target")[0], key=strength)
-    before = _counted(lab, split.held, worst)
     if worst.success < FOUND:
-        return _nothing_to_repair(lab, before, worst)
+        # Whether there is none is for backdoor.trigger_inversion to say, which has controls.
+        raise NotApplicable("no trigger that rules the model was rebuilt: there is nothing to mend")
+    before = _counted(lab, split.held, worst)
     repaired, refused = _repairs(lab, split, worst)
     if not repaired:
         raise NotAvailable(f"no copy could be repaired: {'; '.join(refused.values())[:500]}")
@@ -106,24 +106,6 @@ def measure(lab: Lab) -> Measurement:
             _trigger(lab, worst, split.held),
             *(one.kept for one in repaired),
         ),
-        cost=lab.cost,
-    )
-
-
-def _nothing_to_repair(lab: Lab, before: Counted, worst: Suspect) -> Measurement:
-    return Measurement(
-        check=CHECK,
-        version=VERSION,
-        status=Status.MEASURED,
-        detail="No trigger that rules the model was rebuilt: there is nothing to take out.",
-        estimates={
-            "obeyed_after": binomial(worst.moved, worst.shown),
-            "clean_accuracy": binomial(before.right, before.rows),
-        },
-        limits=_LIMITS,
-        method="The search of backdoor.trigger_inversion, without its controls.",
-        facts={"best": None},
-        artifacts=(_table(lab, before, [], {}),),
         cost=lab.cost,
     )
 
@@ -183,15 +165,7 @@ def _repaired(lab: Lab, rows: Examples, worst: Suspect, name: str) -> tuple[str,
         model=model.model_dump(mode="json"),
         **lab.model_files(),
     )
-    return as_file(reply, str(model.artifact))
-
-
-def as_file(reply: Reply, artifact: str) -> tuple[str, bytes]:
-    """Returns path and bytes of a trained copy, as ``attacks.defences.training`` answers it."""
-    if set(reply.arrays) == {PROGRAM}:
-        return "repaired.pt2", reply.arrays[PROGRAM].tobytes()
-    weights = {key: np.ascontiguousarray(array) for key, array in reply.arrays.items()}
-    return artifact, safetensors.numpy.save(weights)
+    return as_file(reply, artifact=str(model.artifact), program="repaired.pt2")
 
 
 def _searched(lab: Lab, split: Split, best: Repaired) -> Suspect:

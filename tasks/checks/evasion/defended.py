@@ -8,7 +8,6 @@ import contextlib
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 from tasks.checks.evasion import curve
 from tasks.checks.evasion.cascade import budget_of, fitting
@@ -17,6 +16,7 @@ from tasks.checks.evasion.referee import population
 from tasks.checks.evasion.robust_accuracy import second_thoughts
 from tasks.checks.evasion.settling import Bench, attack_all, bench_of, block, settle, told
 from tasks.checks.lab import Lab, NotAvailable, Opening
+from tasks.checks.trained_copy import as_file
 from tasks.domain.errors import ChildRaisedError
 from tasks.domain.measurement import Artifact
 from tasks.sandbox.protocol import Reply
@@ -109,11 +109,7 @@ def _trained(lab: Lab, name: str) -> Variant:
         model=model.model_dump(mode="json"),
         **lab.model_files(),
     )
-    if set(reply.arrays) == {PROGRAM}:
-        path, data = "hardened.pt2", reply.arrays[PROGRAM].tobytes()
-    else:
-        weights = {key: np.ascontiguousarray(array) for key, array in reply.arrays.items()}
-        path, data = str(model.artifact), safetensors.numpy.save(weights)
+    path, data = as_file(reply, artifact=str(model.artifact), program="hardened.pt2")
     kept = lab.keep(
         f"{name}.{'pt2' if path.endswith('.pt2') else 'safetensors'}",
         title=f"the model after {name.replace('_', ' ')}",

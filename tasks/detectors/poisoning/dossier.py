@@ -19,7 +19,7 @@ from tasks.detectors.poisoning.deep_knn import deep_knn
 from tasks.detectors.poisoning.influence import influence
 from tasks.detectors.poisoning.near_duplicates import near_duplicates
 from tasks.detectors.poisoning.spectre import spectre
-from tasks.detectors.poisoning.students import Labels, Scores, taught
+from tasks.detectors.poisoning.students import Labels, Scores, strangers, taught
 from tasks.detectors.poisoning.trigger_mining import epochs_for
 from tasks.detectors.poisoning.views import Floats, view_of
 from tasks.sandbox.protocol import Reply
@@ -115,13 +115,10 @@ def _triggered(
 
 def _crossed(shown: Floats, labels: Labels, *, classes: int, epochs: int, seed: int) -> Scores:
     """Returns class probabilities (n, classes) by networks that learnt from the other half."""
-    halves = np.random.default_rng(seed).permutation(len(labels)) % 2
+    apart = strangers(shown, labels, classes=classes, epochs=epochs, seed=seed)
     found = np.zeros((len(labels), classes))
-    for half in (0, 1):
-        own = halves == half
-        student = taught(
-            shown[~own], labels[~own], classes=classes, epochs=epochs, seed=seed + half
-        )
+    for half, student in enumerate(apart.students):
+        own = apart.half == half
         found[own] = _probabilities(student.scores(shown[own]))
     return found
 

@@ -62,7 +62,9 @@ def strangers(shown: Floats, labels: Labels, *, classes: int, epochs: int, seed:
     """Trains both, as :func:`taught` does."""
     half = np.random.default_rng(seed).permutation(len(labels)) % 2
     first, second = (
-        taught(shown[half != own], labels[half != own], classes=classes, epochs=epochs, seed=seed)
+        taught(
+            shown[half != own], labels[half != own], classes=classes, epochs=epochs, seed=seed + own
+        )
         for own in (0, 1)
     )
     return Strangers(half.astype(np.int64), (first, second))

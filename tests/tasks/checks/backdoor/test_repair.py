@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from tasks.checks.backdoor.repair import CHECK, REPAIRS, TABLE, measure
-from tasks.checks.lab import Lab
+from tasks.checks.lab import Lab, NotApplicable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
 from tests.simulators.store import MemoryStore
@@ -108,8 +108,6 @@ def test_every_repair_is_told_and_kept_under_the_names_of_the_delivered_file(
     assert max(asleep) > 0, "some channels were cut"
 
 
-def test_an_honest_model_has_nothing_to_take_out(tmp_path: Path) -> None:
-    found = measured(tmp_path, trained(), MemoryStore())
-    assert found.estimates["obeyed_after"].high < 0.2
-    assert found.facts["best"] is None
-    assert "nothing to take out" in found.detail
+def test_where_no_trigger_is_rebuilt_nothing_is_called_clean(tmp_path: Path) -> None:
+    with pytest.raises(NotApplicable, match="nothing to mend"):
+        measured(tmp_path, trained(), MemoryStore())
