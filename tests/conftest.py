@@ -1,5 +1,6 @@
 """Real servers, one of each per session, started only when a test asks."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -20,6 +21,9 @@ __all__ = [
     "server",
 ]  # fixtures, found by their names here
 
+# Two threads on networks this small mostly wait for each other: with one, training and attacks take
+# a third of the time. torch reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # How long an example takes says more about the machine's other work than about the code.
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

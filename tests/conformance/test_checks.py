@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 
 from tasks.catalog.reading import Catalog
@@ -53,7 +52,6 @@ PATTERNS = {
 @functools.cache
 def bench() -> tuple[MemoryStore, Subject]:
     """A digits classifier with evaluation and training data, and papers that say nothing false."""
-    torch.set_num_threads(1)  # two threads on so small a network wait for each other
     store = MemoryStore()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

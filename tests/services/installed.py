@@ -65,7 +65,7 @@ class Proofhouse:
     def arguments(self, *words: str | Path) -> list[str]:
         return [sys.executable, "-m", "tasks.cli", *map(str, words)]
 
-    def __call__(self, *words: str | Path, timeout: float = 280) -> Ran:
+    def __call__(self, *words: str | Path, timeout: float = 800) -> Ran:
         done = subprocess.run(
             self.arguments(*words),
             env=self.environment,

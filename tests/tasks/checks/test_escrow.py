@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.checks.privacy import membership_tail
@@ -19,11 +18,6 @@ from tests.tasks.checks.privacy.people import model, people
 
 ROWS = 150
 SMALL = {"items": 1000, "shadow_models": 4, "label_queries": 2}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def npz(rows: Rows) -> bytes:

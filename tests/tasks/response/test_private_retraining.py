@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch
 
 from tasks.checks.lab import Lab
 from tasks.demo.digits import split_digits
@@ -26,11 +25,6 @@ from tests.tasks.checks.benches import lab
 from tests.tasks.checks.privacy.people import model, people
 
 RECIPE = TrainingRecipe(optimizer="sgd", learning_rate=0.5, epochs=4, batch_size=50)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def bench(tmp_path: Path, store: MemoryStore | None = None, **more: Any) -> Lab:

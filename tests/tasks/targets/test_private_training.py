@@ -3,7 +3,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from scipy import stats
 
@@ -16,11 +15,6 @@ RECIPE = {
     "optimizer": "sgd", "learning_rate": 0.5, "weight_decay": 0.0, "epochs": 5, "batch_size": 40,
 }  # fmt: skip
 LAYERS = [{"linear": {"in": 6, "out": 8}}, "relu", {"linear": {"in": 8, "out": 2}}]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def trained(tmp_path: Path, **more: Any) -> Reply:

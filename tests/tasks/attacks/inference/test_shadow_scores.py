@@ -1,14 +1,7 @@
 import numpy as np
-import pytest
-import torch
 
 from tasks.attacks.inference.shadow_scores import shadow_scores
 from tasks.sandbox.protocol import Array
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def trained(members: Array, *, seed: int = 0, width: int = 300) -> Array:

@@ -3,7 +3,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from tasks.attacks.inference.shadow_stack import shadow_stack
@@ -26,11 +25,6 @@ PICTURES = [
     "flatten",
     {"linear": {"in": 144, "out": 4}},
 ]
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def trained(members: Array = MEMBERS, **more: Any) -> Reply:

@@ -20,11 +20,6 @@ CHECK = "privacy.attribute_inference"
 WIDTH = 14
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @functools.cache
 def people() -> tuple[Rows, Rows]:
     """Binary attributes that nothing predicts, and labels by lot: only memory can tell them."""

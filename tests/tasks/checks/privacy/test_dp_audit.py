@@ -3,7 +3,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import yaml
 
 from tasks.catalog.reading import Catalog
@@ -20,11 +19,6 @@ from tests.tasks.checks.privacy.people import model, people
 CHECK = "privacy.dp_audit"
 GOOD: dict[str, Any] = {"noise_multiplier": 1.3, "sample_rate": 0.1, "steps": 20}
 """Gives an epsilon of 2.19 at delta 1e-5."""
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def measured(

@@ -22,11 +22,6 @@ CHECK = "privacy.embedding_inversion"
 LAYERS = b"""layers: [flatten, {linear: {in: 64, out: 48}}, relu, {linear: {in: 48, out: 10}}]"""
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @functools.cache
 def files() -> dict[str, bytes]:
     training, _ = split_digits()

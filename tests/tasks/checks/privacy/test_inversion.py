@@ -2,7 +2,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tasks.catalog.reading import Catalog
 from tasks.checks.lab import NotAvailable
@@ -14,11 +13,6 @@ from tests.tasks.checks.benches import lab
 from tests.tasks.checks.privacy.test_attribute_inference import model, people
 
 CHECK = "privacy.inversion"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def measured(tmp_path: Path, steps: int, rows: int = 800) -> Measurement:

@@ -29,11 +29,6 @@ LAYERS = ["flatten", {"linear": {"in": 64, "out": 128}}, "relu", {"linear": {"in
 SMALL = {"items": 400, "shadow_models": 4}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
 @functools.cache
 def digits(*, noisy: bool) -> tuple[Rows, Rows]:
     """800 digits to train on, 900 to evaluate; a third of the labels is wrong when noisy."""

@@ -1,9 +1,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-import torch
-
 from tasks.catalog.reading import Catalog
 from tasks.checks.privacy.membership_screen import measure
 from tasks.domain.finding import Outcome
@@ -13,11 +10,6 @@ from tests.tasks.checks.benches import lab
 from tests.tasks.checks.privacy.people import model, people
 
 CHECK = "privacy.membership_screen"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def measured(tmp_path: Path, steps: int, rows: int = 1000, **more: Any) -> Measurement:

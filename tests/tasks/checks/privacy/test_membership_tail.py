@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-import torch
 
 from tasks.catalog.reading import Catalog
 from tasks.checks.lab import NotAvailable
@@ -23,11 +22,6 @@ from tests.tasks.checks.privacy.people import model, people
 
 CHECK = "privacy.membership_tail"
 SMALL = {"items": 1000, "shadow_models": 8, "label_queries": 2}
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 KEPT = MemoryStore()

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tasks.checks.lab import Lab
 from tasks.checks.parts import keep_part
@@ -23,7 +22,6 @@ PARTS = {TAIL: membership_tail.measure_part, COURT: dp_audit.measure_part}
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.set_num_threads(1)
     monkeypatch.setattr(shadow_bank, "BLOCK", 2)
     # Every part is worth another worker's while.
     monkeypatch.setattr("tasks.checks.lab.WORTH_A_CHILD", 0.0)
