@@ -1,27 +1,17 @@
-"""Checks as Prefect tasks on Dask workers."""
+"""A plan's checks given to Dask workers, in order and as places become free."""
 
-import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from distributed import get_worker, worker_client
-from prefect import task
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
 
 from tasks import progress
 from tasks.catalog.reading import Catalog
-from tasks.checks.lab import Spread
-from tasks.checks.running import (
-    keep_measurement,
-    known_measurement,
-    run_check,
-    run_part,
-    unmeasured,
-)
-from tasks.domain.bundle import Subject
+from tasks.checks.on_worker import measure
+from tasks.checks.running import keep_measurement, known_measurement, unmeasured
 from tasks.domain.digest import Digest
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Status
@@ -31,84 +21,6 @@ from tasks.planning import waves
 from tasks.runtime import services, worker_places
 
 _log = logging.getLogger(__name__)
-
-
-@task(name="check")
-def measure(spec: dict[str, Any], subject: str, blocked: str) -> dict[str, Any]:
-    """Runs one check where this task lands; returns its execution as JSON values."""
-    # A task travels by value, a plain function by reference: all work is behind the latter.
-    return run_here(spec, subject, blocked)
-
-
-def run_here(spec: dict[str, Any], subject: str, blocked: str) -> dict[str, Any]:
-    """Runs the check of ``spec`` in this process, with this process's services."""
-    here = services()
-    execution = run_check(
-        CheckSpec.model_validate(spec),
-        Subject.parse(here.store.get(Digest(subject))),
-        store=here.store,
-        sandbox=here.sandbox,
-        scratch=here.settings.home.resolve() / "scratch",
-        limits=here.limits,
-        terms=here.settings.terms,
-        escrow=here.settings.escrow_folder,
-        blocked=blocked,
-        spread=spread_over_workers(spec, subject),
-    )
-    return execution.model_dump(mode="json")
-
-
-def part_here(spec: dict[str, Any], subject: str, index: int) -> str:
-    """Measures one part of a check in this process, with this process's services."""
-    here = services()
-    return run_part(
-        CheckSpec.model_validate(spec),
-        Subject.parse(here.store.get(Digest(subject))),
-        index,
-        store=here.store,
-        sandbox=here.sandbox,
-        scratch=here.settings.home.resolve() / "scratch",
-        limits=here.limits,
-        terms=here.settings.terms,
-        escrow=here.settings.escrow_folder,
-    )
-
-
-def on_a_worker() -> bool:
-    """Answers whether this code runs in a task of a Dask worker."""
-    try:
-        get_worker()
-    except ValueError:
-        return False
-    return True
-
-
-def spread_over_workers(spec: dict[str, Any], subject: str) -> Spread | None:
-    """Returns how a check in this process has its parts measured by the cluster, if there is one.
-
-    The check gives up its own place on the worker while it waits, so that parts can use it. A few
-    parts are measured ahead; those that nobody asks for any more are cancelled.
-    """
-    if not on_a_worker():
-        return None
-
-    def spread(indices: range) -> Generator[Digest, None, None]:
-        with worker_client() as client:
-            ahead = 1 + len(client.scheduler_info(n_workers=-1)["workers"])
-            waiting: deque[Any] = deque()
-            rest = iter(indices)
-            try:
-                while True:
-                    for index in itertools.islice(rest, ahead - len(waiting)):
-                        asked = client.submit(part_here, spec, subject, index, pure=False)
-                        waiting.append(asked)
-                    if not waiting:
-                        return
-                    yield Digest(waiting.popleft().result())
-            finally:
-                client.cancel(list(waiting))
-
-    return spread
 
 
 def measure_plan(plan: RunPlan, subject: Digest) -> list[Execution]:

@@ -8,7 +8,7 @@ measured anew is no new test and costs nothing.
 
 import math
 
-from scipy import stats
+from scipy import special
 
 from tasks.domain.estimate import Estimate
 from tasks.statistics.intervals import binomial
@@ -43,7 +43,7 @@ def at_alpha(estimate: Estimate, alpha: float) -> Estimate:
     confidence = 1 - 2 * alpha
     if estimate.low == estimate.high or confidence <= estimate.confidence:
         return estimate  # counted completely, or strict enough as it is
-    ratio = stats.norm.isf(alpha) / stats.norm.isf((1 - estimate.confidence) / 2)
+    ratio = special.ndtri(alpha) / special.ndtri((1 - estimate.confidence) / 2)
     low = estimate.value - ratio * (estimate.value - estimate.low)
     high = estimate.value + ratio * (estimate.high - estimate.value)
     count = estimate.value * estimate.n

@@ -1,4 +1,4 @@
-"""The MLflow server is killed while a model is shown in it: no move is lost, none is shown twice."""
+"""MLflow is killed while models are shown in it: no move is lost, no version is shown twice."""
 
 import threading
 from pathlib import Path

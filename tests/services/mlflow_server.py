@@ -2,13 +2,12 @@
 
 import contextlib
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
+from tasks.serving import is_healthy
 from tests.services.processes import Child, free_port, wait_until
 
 
@@ -33,7 +32,7 @@ class MlflowServer:
         self.await_answers()
 
     def await_answers(self) -> None:
-        wait_until(self._answers, what="MLflow", seconds=180)
+        wait_until(lambda: is_healthy(self.url), what="MLflow", seconds=180)
 
     def kill(self) -> None:
         """Kills the server and the workers that would outlive it."""
@@ -47,13 +46,6 @@ class MlflowServer:
     def restart(self) -> None:
         self.server.restart()
         self.await_answers()
-
-    def _answers(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/health", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (urllib.error.URLError, OSError):
-            return False
 
 
 @contextlib.contextmanager
