@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
 
 from tasks.domain.estimate import Estimate
 from tasks.statistics.intervals import Floats
@@ -68,7 +68,7 @@ def homogeneity(first: Counts, second: Counts) -> Test:
     expected = both * (m / (m + n)), both * (n / (m + n))
     statistic = float(((one - expected[0]) ** 2 / expected[0]).sum())
     statistic += float(((two - expected[1]) ** 2 / expected[1]).sum())
-    return Test(statistic, float(stats.chi2.sf(statistic, len(one) - 1)), len(one))
+    return Test(statistic, float(special.chdtrc(len(one) - 1, statistic)), len(one))
 
 
 def stability_index(first: Counts, second: Counts) -> Test:
@@ -87,7 +87,7 @@ def stability_index(first: Counts, second: Counts) -> Test:
     p = (one + 0.5) / (m + 0.5 * len(one))
     q = (two + 0.5) / (n + 0.5 * len(two))
     index = float(((p - q) * np.log(p / q)).sum())
-    return Test(index, float(stats.chi2.sf(index / (1 / m + 1 / n), len(one) - 1)), len(one))
+    return Test(index, float(special.chdtrc(len(one) - 1, index / (1 / m + 1 / n))), len(one))
 
 
 def distance_interval(

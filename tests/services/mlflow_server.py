@@ -27,6 +27,7 @@ class MlflowServer:
             "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
             "HOME": str(folder),
             "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         }
         self.server = Child(command, log=folder / "log", env=environment)
         self.await_answers()
