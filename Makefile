@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 SERVICES := bubblewrap
 TEST_SERVICES := $(SERVICES) radosgw ceph-mon ceph-osd ceph-common uuid-runtime postgresql redis-server
 
-.PHONY: demo test lint types check setup system test-system clean
+.PHONY: demo test test-all lint types check setup system test-system clean
 .PHONY: bench-abuse bench-backdoor bench-drift bench-evasion bench-extraction bench-gateway
 .PHONY: bench-nightly bench-onboarding bench-poisoning bench-privacy bench-scan fuzz-scan
 
@@ -17,6 +17,10 @@ demo: system $(STAMP)
 
 test: test-system $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# With those that cost minutes and say little that a shorter one does not.
+test-all: test-system $(STAMP)
+	PROOFHOUSE_TEST_ALL=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types test
 

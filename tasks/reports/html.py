@@ -5,6 +5,7 @@ The content security policy forbids everything but the file's own style sheet (b
 """
 
 import base64
+import functools
 import hashlib
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -61,16 +62,7 @@ def render_html(story: Story) -> str:
     """Returns the report as HTML text."""
     style = packaged("report.css")
     sections = sorted(_sections(story), key=_urgency)
-    environment = jinja2.Environment(
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = number
-    environment.filters["shown"] = shown
-    template = environment.from_string(packaged("run.html.j2"))
-    return template.render(
+    return _template().render(
         story=story,
         run=story.plan.run,
         sections=sections,
@@ -82,6 +74,19 @@ def render_html(story: Story) -> str:
     )
 
 
+@functools.cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    environment.filters["shown"] = shown
+    return environment.from_string(packaged("run.html.j2"))
+
+
 def number(value: float) -> str:
     """Returns a number in four significant digits, without a needless exponent."""
     return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3e}"
@@ -89,8 +94,11 @@ def number(value: float) -> str:
 
 def shown(text: str, most: int = 600) -> str:
     """Returns vendor text with control and direction characters made visible, and cut."""
-    visible = "".join(ch if ch.isprintable() or ch == "\n" else f"\\u{ord(ch):04x}" for ch in text)
-    return visible if len(visible) <= most else f"{visible[:most]} … ({len(visible)} characters)"
+    head = text[:most]
+    visible = "".join(ch if ch.isprintable() or ch == "\n" else f"\\u{ord(ch):04x}" for ch in head)
+    if len(text) <= most and len(visible) <= most:
+        return visible
+    return f"{visible[:most]} … ({len(text)} characters)"
 
 
 def _sections(story: Story) -> list[Section]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import hostile_bundles as hostile
+from tests.services.asked import only_when_asked
 from tests.services.installed import Bundles, Proofhouse, Ran, installed
 from tests.services.living import wait_until_none_of
 
@@ -94,6 +95,7 @@ def resumed(home: Proofhouse, bundle: Path) -> Ran:
     return ran
 
 
+@only_when_asked("takes a minute; one that fills up later is the harder case")
 def test_a_disk_too_small_for_the_bundle(disk: Disk, home: Proofhouse, bundle: Path) -> None:
     disk.resize(5 * MIB)  # the copy in quarantine fits, the one in the store does not
     ran = home("onboard", bundle, *BATTERY, timeout=600)

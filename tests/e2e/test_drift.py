@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tests.services.asked import only_when_asked
 from tests.services.installed import Proofhouse
 from tests.tasks.detectors.drift.tables import people
 
@@ -42,6 +43,7 @@ def test_a_night_that_moved_is_found_ranked_and_sealed(
     assert verified.document["ok"], json.dumps(verified.document)[:2000]
 
 
+@only_when_asked("takes half a minute; the tests of drifting refuse such tables, too")
 @pytest.mark.timeout(1200)
 def test_what_cannot_be_compared_is_a_clear_error(proofhouse: Proofhouse, tmp_path: Path) -> None:
     reference = written(tmp_path, "reference", 1)

@@ -4,13 +4,13 @@ Each runs ``proofhouse onboard`` for real. Afterwards nothing of the model is le
 scratch; and what was sealed verifies.
 """
 
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from tests.e2e import hostile_bundles as hostile
+from tests.services.asked import only_when_asked
 from tests.services.installed import Proofhouse, Ran
 from tests.services.living import wait_until_none_of
 
@@ -76,16 +76,14 @@ def finding(ran: Ran, check: str) -> Any:
     return found
 
 
-SPARED = {"TorchScript spins when asked", "ONNX loops without end"}
-"""Spinning at load shows the same way through the command; these two cost a minute more."""
-when_asked = pytest.mark.skipif(
-    not os.environ.get("PROOFHOUSE_TEST_ALL"), reason="takes a minute: set PROOFHOUSE_TEST_ALL=1"
-)
+ALWAYS = "scikit-learn crashes"
+"""The sandbox's own tests meet each act; through the whole command one shows the way."""
+when_asked = only_when_asked("takes a minute")
 
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=when_asked if name in SPARED else ()) for name in MISBEHAVING],
+    [pytest.param(name, marks=() if name == ALWAYS else when_asked) for name in MISBEHAVING],
 )
 def test_a_model_that_misbehaves_is_refused_with_its_own_finding(
     name: str, proofhouse: Proofhouse, tmp_path: Path
@@ -116,6 +114,7 @@ def test_a_model_that_the_scan_refuses_is_never_opened(
     assert "the model was not opened" in behaviour["detail"]
 
 
+@when_asked
 def test_a_model_that_waits_for_the_attack_costs_that_check_and_no_more(
     proofhouse: Proofhouse, tmp_path: Path
 ) -> None:

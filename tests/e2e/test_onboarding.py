@@ -26,7 +26,7 @@ def honest(home: Proofhouse, bundles: Bundles) -> Ran:
 
 @pytest.fixture(scope="module")
 def compromised(home: Proofhouse, bundles: Bundles) -> Ran:
-    return home("onboard", bundles.compromised, "--json")
+    return home("onboard", bundles.compromised, "--battery", "test.sins", "--json")
 
 
 def outcomes(document: dict[str, Any]) -> dict[str, str]:

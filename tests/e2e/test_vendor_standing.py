@@ -19,7 +19,7 @@ def test_a_suspended_vendor_is_refused_unopened_and_comes_back_when_approved(
     assert "the build server was broken into" in refused.document["reasons"][0]
 
     proofhouse("vendors", "approve", "Acme Vision", "--reason", "rebuilt and audited")
-    again = proofhouse("onboard", bundles.honest, "--battery", "test.fast", "--json")
+    again = proofhouse("onboard", bundles.honest, "--battery", "test.first", "--json")
     assert again.document["run"] != refused.document["run"]
     assert {one["check"] for one in again.document["findings"]} >= {"artifact.behaviour"}
     shown = proofhouse("vendors", "show", "Acme Vision", "--json").document

@@ -10,6 +10,7 @@ import pytest
 from tasks.serving import local_server
 from tasks.store.opening import open_store
 from tests.faults.test_onboarding_kill import claims, workers
+from tests.services.asked import only_when_asked
 from tests.services.ceph import Ceph
 from tests.services.installed import Proofhouse
 from tests.services.living import processes_of
@@ -59,6 +60,7 @@ def test_a_killed_night_is_not_signed_and_is_resumed(night_house: Proofhouse) ->
     assert len(claims(home, "night-starts")) == 1, "the same night went on"
 
 
+@only_when_asked("takes a minute; an onboarding loses a worker in the same way")
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_a_night_whose_worker_is_killed_is_whole(night_house: Proofhouse) -> None:

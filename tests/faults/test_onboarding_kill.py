@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.asked import only_when_asked
 from tests.services.installed import Bundles, Proofhouse, Ran
 from tests.services.living import processes_of
 
@@ -105,6 +106,7 @@ def test_a_killed_dask_worker_costs_no_verdict(proofhouse: Proofhouse, bundles: 
     assert processes_of(proofhouse.home) == []
 
 
+@only_when_asked("takes a minute; a model that kills its own process ends alike")
 @pytest.mark.slow
 def test_a_killed_sandbox_child_is_a_finding_and_the_next_attempt_succeeds(
     proofhouse: Proofhouse, bundles: Bundles

@@ -1,5 +1,7 @@
 """Two real bundles, one Prefect server and a fast battery, shared by the whole session."""
 
+import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -32,6 +34,21 @@ checks:
   - {check: artifact.scan}
   - {check: artifact.behaviour}
 """
+SINS = """id: test.sins
+version: 1
+title: What the compromised bundle is guilty of
+purpose: Only the checks that it must not pass; the demo asks it everything.
+checks:
+  - {check: artifact.scan}
+  - {check: artifact.behaviour}
+  - {check: provenance.signature}
+  - {check: provenance.bom}
+  - {check: provenance.dependencies}
+  - {check: provenance.documents}
+  - {check: poisoning.spectral_signature}
+  - {check: backdoor.trigger_inversion}
+"""
+BATTERIES = {"fast": FAST, "first": FIRST, "sins": SINS}
 
 
 class Bundles(NamedTuple):
@@ -90,11 +107,29 @@ class Proofhouse:
 def bundles(tmp_path_factory: pytest.TempPathFactory) -> Bundles:
     from tasks.demo.bundles import build_compromised, build_honest  # noqa: PLC0415 - torch
 
-    folder = tmp_path_factory.mktemp("bundles")
+    folder = _of_all_workers(tmp_path_factory) / "bundles"
     honest, compromised = folder / "acme-vision", folder / "northwind-models"
-    key = build_honest(honest, folder / "keys")
-    build_compromised(compromised)
-    return Bundles(honest, compromised, key)
+    with _alone(folder):
+        if not compromised.exists():
+            build_honest(honest, folder / "keys")
+            built = folder / "building"
+            build_compromised(built)
+            built.rename(compromised)
+    return Bundles(honest, compromised, folder / "keys" / "acme-vision.pub")
+
+
+def _of_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that the workers of one test run share; nobody changes what lies there."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +143,7 @@ def catalogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("catalogs") / "catalogs"
     shutil.copytree(catalog_root(), folder)
     (folder / "batteries" / "test").mkdir()
-    for name, text in {"fast": FAST, "first": FIRST}.items():
+    for name, text in BATTERIES.items():
         (folder / "batteries" / "test" / f"{name}.yaml").write_text(text, encoding="utf-8")
     return folder
 

@@ -1,6 +1,5 @@
 """Homes with live assets, as onboarding leaves them, and a catalog that asks them little."""
 
-import os
 import shutil
 from pathlib import Path
 from unittest import mock
@@ -16,15 +15,13 @@ from tasks.sandbox.opening import open_sandbox
 from tasks.sandbox.protocol import Level, Limits
 from tasks.settings import Settings
 from tasks.store.opening import open_store
+from tests.services.asked import only_when_asked
 from tests.services.installed import Proofhouse
 from tests.tasks.nightly.nights import House
 
 CHECKS = ("artifact.scan", "artifact.behaviour", "provenance.manifest")
 ONE_MORE = "artifact.weights"
-waits_long = pytest.mark.skipif(
-    not os.environ.get("PROOFHOUSE_TEST_ALL"),
-    reason="takes three minutes, two of them waiting: set PROOFHOUSE_TEST_ALL=1",
-)
+waits_long = only_when_asked("takes three minutes, two of them waiting")
 """For nights whose flow is tried again twice, a minute apart."""
 
 

@@ -95,6 +95,12 @@ def test_a_kept_sketch_serves_as_reference_without_its_data(
         tables("sha256:" + "0" * 64, table(tmp_path, 2), SERIES)
 
 
+def test_labels_that_no_column_holds_are_a_clear_error(store: MemoryStore, tmp_path: Path) -> None:
+    reference = table(tmp_path, 0)
+    with pytest.raises(InvalidInputError, match="no column 'height'"):
+        night(reference, reference, TableRoles(labels="height", series="shop"))
+
+
 def test_a_new_reference_starts_a_new_watch_with_less_alpha(
     store: MemoryStore, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from tasks import dropping
 from tasks.domain.errors import InvalidInputError, StoreError
 from tasks.dropping import Result, Taking
 from tasks.intake.drops import Drop, DropFile, FolderPlace, Patience, waiting_reason
+from tests.services.asked import only_when_asked
 from tests.services.ceph import Ceph
 from tests.simulators.store import MemoryStore
 from tests.tasks.intake.bundles import make_bundle
@@ -228,6 +229,9 @@ def test_a_hundred_at_once_are_one_run_on_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "home" / "runs.log").read_text() == "a\n"
 
 
+@only_when_asked(
+    "takes a minute; a folder shows the same, and claims on S3 are tested by themselves"
+)
 @pytest.mark.slow
 @pytest.mark.s3
 def test_a_hundred_at_once_are_one_run_on_s3(ceph: Ceph, tmp_path: Path) -> None:

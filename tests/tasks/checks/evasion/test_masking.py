@@ -20,6 +20,7 @@ from tasks.domain.measurement import Measurement
 from tasks.judging.gates import judge
 from tasks.targets.protocol import predicted
 from tasks.targets.torch_target import TorchTarget
+from tests.services.asked import only_when_asked
 from tests.simulators.sandbox import DirectSession
 from tests.tasks.attacks.evasion.victims import correct, victim
 from tests.tasks.targets.models import (
@@ -154,8 +155,16 @@ def honest(number: int) -> nn.Module:
     return model.eval()
 
 
+IN_BRIEF = {2, 7, 12, 17}
+"""Both kinds of network and each strength of training; all twenty take two minutes."""
+all_twenty = only_when_asked("others of its kind are tried")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", range(20))
+@pytest.mark.parametrize(
+    "number",
+    [pytest.param(each, marks=() if each in IN_BRIEF else all_twenty) for each in range(20)],
+)
 def test_an_honest_model_raises_none(tmp_path: Path, number: int) -> None:
     found = measured(tmp_path, honest(number))
     assert found.alarms == ()
