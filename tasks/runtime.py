@@ -217,7 +217,7 @@ def _new_cluster(compute: Compute) -> "Cluster":
         scheduler_kwargs={"dashboard": False},
         silence_logs=logging.ERROR,
         # Seconds of imports happen before the first check is there, not while it waits.
-        preload=["tasks.checks.on_worker"],
+        preload=["tasks.checks.worker.stage"],
     )
 
 

@@ -10,8 +10,8 @@ from prefect.futures import PrefectFuture, as_completed
 
 from tasks import progress
 from tasks.catalog.reading import Catalog
-from tasks.checks.on_worker import measure
 from tasks.checks.running import keep_measurement, known_measurement, unmeasured
+from tasks.checks.worker.stage import measure
 from tasks.domain.digest import Digest
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Status

@@ -65,9 +65,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 @pytest.fixture
 def home(disk: Disk, server: str, catalogs: Path, bundles: Bundles) -> Proofhouse:
-    made = installed(disk.folder / "home", server, catalogs, bundles)
-    made.environment["PROOFHOUSE_COMPUTE__WORKERS"] = "1"
-    return made
+    return installed(disk.folder / "home", server, catalogs, bundles)
 
 
 @pytest.fixture

@@ -54,11 +54,6 @@ MISBEHAVING = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _one_worker(proofhouse: Proofhouse) -> None:
-    proofhouse.environment["PROOFHOUSE_COMPUTE__WORKERS"] = "1"
-
-
 def onboard(proofhouse: Proofhouse, bundle: Path, battery: str, *, seconds: float = 60) -> Ran:
     proofhouse.environment["PROOFHOUSE_SANDBOX__CALL_SECONDS"] = str(seconds)
     ran = proofhouse("onboard", bundle, "--battery", battery, "--json", timeout=600)

@@ -11,17 +11,21 @@ from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.services.installed import Bundles, Proofhouse, Ran, installed
 
+SOUND = ("--battery", "test.sound", "--json")
+
 
 @pytest.fixture(scope="module")
 def home(
     server: str, catalogs: Path, bundles: Bundles, tmp_path_factory: pytest.TempPathFactory
 ) -> Proofhouse:
-    return installed(tmp_path_factory.mktemp("onboarding") / "home", server, catalogs, bundles)
+    made = installed(tmp_path_factory.mktemp("onboarding") / "home", server, catalogs, bundles)
+    made.environment["PROOFHOUSE_COMPUTE__WORKERS"] = "2"
+    return made
 
 
 @pytest.fixture(scope="module")
 def honest(home: Proofhouse, bundles: Bundles) -> Ran:
-    return home("onboard", bundles.honest, "--json")
+    return home("onboard", bundles.honest, *SOUND)
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +79,7 @@ def test_the_document_keeps_its_contract(honest: Ran) -> None:
 def test_a_second_onboarding_makes_no_pass_and_says_the_same(
     home: Proofhouse, bundles: Bundles, honest: Ran
 ) -> None:
-    again = home("onboard", bundles.honest, "--json")
+    again = home("onboard", bundles.honest, *SOUND)
     assert again.document == honest.document
     assert "[1/" not in again.err
 

@@ -48,7 +48,32 @@ checks:
   - {check: poisoning.spectral_signature}
   - {check: backdoor.trigger_inversion}
 """
-BATTERIES = {"fast": FAST, "first": FIRST, "sins": SINS}
+SOUND = """id: test.sound
+version: 1
+title: What the policy of the middle tier requires
+purpose: Enough for a verdict; the demo asks the rest, which takes as long again.
+checks:
+  - {check: artifact.scan}
+  - {check: artifact.behaviour}
+  - {check: artifact.weights}
+  - {check: provenance.manifest}
+  - {check: provenance.signature}
+  - {check: provenance.bom}
+  - {check: provenance.dependencies}
+  - {check: provenance.advisories}
+  - {check: provenance.lineage}
+  - {check: provenance.documents}
+  - {check: provenance.claims}
+  - {check: governance.vendor}
+  - {check: data.validation}
+  - {check: data.leakage}
+  - {check: poisoning.spectral_signature}
+  - {check: backdoor.trigger_inversion}
+  - {check: evasion.linf_robust_accuracy}
+"""
+BATTERIES = {"fast": FAST, "first": FIRST, "sins": SINS, "sound": SOUND}
+SMALL = {"PROOFHOUSE_COMPUTE__WORKERS": "1"}
+"""A second worker costs more to start than these few checks take."""
 
 
 class Bundles(NamedTuple):
@@ -156,4 +181,5 @@ def proofhouse(server: str, catalogs: Path, bundles: Bundles, tmp_path: Path) ->
 def installed(home: Path, server: str, catalogs: Path, bundles: Bundles) -> Proofhouse:
     (home / "vendors").mkdir(parents=True)
     shutil.copyfile(bundles.key, home / "vendors" / "acme-vision.pub")
-    return Proofhouse(home, {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)})
+    told = {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)}
+    return Proofhouse(home, told | SMALL)

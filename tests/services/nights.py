@@ -16,7 +16,7 @@ from tasks.sandbox.protocol import Level, Limits
 from tasks.settings import Settings
 from tasks.store.opening import open_store
 from tests.services.asked import only_when_asked
-from tests.services.installed import Proofhouse
+from tests.services.installed import SMALL, Proofhouse
 from tests.tasks.nightly.nights import House
 
 CHECKS = ("artifact.scan", "artifact.behaviour", "provenance.manifest")
@@ -53,7 +53,7 @@ def night_house(server: str, brief: Path, tmp_path: Path) -> Proofhouse:
     shutil.copytree(brief, catalogs)
     (tmp_path / "home").mkdir()
     told = {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)}
-    return Proofhouse(tmp_path / "home", told)
+    return Proofhouse(tmp_path / "home", told | SMALL)
 
 
 def move_in(proofhouse: Proofhouse, assets: int) -> list[str]:

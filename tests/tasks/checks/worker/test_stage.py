@@ -10,7 +10,8 @@ from distributed import Client, LocalCluster, get_worker
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
 from tasks.checks import lab as lab_module
-from tasks.checks import on_worker, running
+from tasks.checks import running
+from tasks.checks.worker import stage
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, digest_of
 from tasks.domain.measurement import Measurement
@@ -33,7 +34,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Services:
     monkeypatch.setenv("PROOFHOUSE_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(lab_module, "WORTH_A_CHILD", 0.0)
     here = Services(read_settings(), MemoryStore(), DirectSandbox(), Limits())
-    monkeypatch.setattr(on_worker, "services", lambda: here)
+    monkeypatch.setattr(stage, "services", lambda: here)
     return here
 
 
@@ -75,7 +76,7 @@ def test_two_workers_give_the_bytes_of_one(
     tmp_path: Path, services: Services, cluster: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec, subject = asked(tmp_path, services.store)
-    alone = measured(on_worker.run_here(spec, subject, ""), services)
+    alone = measured(stage.run_here(spec, subject, ""), services)
     services.store.named.clear()  # type: ignore[attr-defined]  # nothing is known any more
     parts: list[tuple[int, str]] = []
     run_part = running.run_part
@@ -84,8 +85,8 @@ def test_two_workers_give_the_bytes_of_one(
         parts.append((index, get_worker().name))
         return run_part(spec, subject, index, **more)
 
-    monkeypatch.setattr(on_worker, "run_part", watched)
-    together = cluster.submit(on_worker.run_here, spec, subject, "", pure=False).result()
+    monkeypatch.setattr(stage, "run_part", watched)
+    together = cluster.submit(stage.run_here, spec, subject, "", pure=False).result()
     assert sorted(index for index, _ in parts) == [1, 2]
     assert measured(together, services) == alone
 
@@ -96,13 +97,13 @@ def test_a_part_that_breaks_breaks_the_check_and_not_the_run(
     def broken(*_: Any, **__: Any) -> Digest:
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(on_worker, "run_part", broken)
+    monkeypatch.setattr(stage, "run_part", broken)
     spec, subject = asked(tmp_path, services.store)
-    execution = cluster.submit(on_worker.run_here, spec, subject, "", pure=False).result()
+    execution = cluster.submit(stage.run_here, spec, subject, "", pure=False).result()
     found = Measurement.parse(measured(execution, services))
     assert found.status == "error"
     assert "no room" in found.detail
 
 
 def test_outside_a_worker_nothing_is_spread() -> None:
-    assert on_worker.spread_over_workers({}, "") is None
+    assert stage.spread_over_workers({}, "") is None
