@@ -12,7 +12,7 @@ from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.registry.stage import enter_registry
 from tasks.reports.stage import announce, write_report
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import name_run, start_workers, task_runner
 
 
 @flow(name="onboard-model", flow_run_name="onboard {bundle}", task_runner=task_runner())
@@ -37,6 +37,7 @@ def onboard_model(
     started = datetime.now(UTC)
     subject = compared(filled(take_in(bundle), ask=ask))
     planned = plan_onboarding(subject, battery=battery, tier=tier)
+    name_run(f"onboard {planned.plan.asset}")
     if planned.sealed:
         return announce(enter_registry(planned.plan.run))
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from uuid import UUID
 
 from tasks.beating.beats import Pulse
 from tasks.deployments import DEPLOYMENTS, TAG, Deployment
@@ -117,6 +118,21 @@ def _pulse_of(run: str) -> Pulse:
     pulse = Pulse(services().store, run)
     pulse.start()
     return pulse
+
+
+def name_run(name: str) -> None:
+    """Renames the flow run of this process, once it is known what it is about.
+
+    A bundle's path says little in a list of runs; the asset's name is known only after intake.
+    """
+    from prefect import get_client  # noqa: PLC0415 - PREFECT_API_URL must be set before
+    from prefect.runtime import flow_run  # noqa: PLC0415
+
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run(UUID(flow_run.id), name=name)
+    except Exception as error:  # noqa: BLE001 - the UI is a convenience, the run is not
+        _log.warning("the Prefect UI shows this run as %s: %s", flow_run.name, error)
 
 
 def worker_places() -> int:

@@ -9,6 +9,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
+from tests.flows.test_filling import asked
 from tests.services.installed import Bundles, Proofhouse, Ran, installed
 
 SOUND = ("--battery", "test.sound", "--json")
@@ -74,6 +75,11 @@ def test_the_document_keeps_its_contract(honest: Ran) -> None:
             estimate = finding["estimate"]
             assert estimate["low"] <= estimate["value"] <= estimate["high"]
             assert estimate["n"] > 0
+
+
+def test_the_prefect_ui_names_the_run_after_the_asset(server: str, honest: Ran) -> None:
+    runs = asked(server, "/flow_runs/filter", {"limit": 200})
+    assert f"onboard {honest.document['asset']}" in {run["name"] for run in runs}
 
 
 def test_a_second_onboarding_makes_no_pass_and_says_the_same(
