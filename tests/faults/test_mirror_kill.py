@@ -8,7 +8,6 @@ import pytest
 from tasks.registry.mirrors import Mirror, mirrors, show
 from tasks.registry.registering import Why, promote, register
 from tasks.registry.state import model_state
-from tests.services.asked import only_when_asked
 from tests.services.mlflow_server import MlflowServer, running_mlflow
 from tests.services.processes import wait_until
 from tests.tasks.registry.homes import MODEL, Home, new_home
@@ -33,7 +32,6 @@ def killed_at_the_second_upload(server: MlflowServer) -> threading.Thread:
     return thread
 
 
-@only_when_asked("waits twice for MLflow's server to start")
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 def test_a_server_killed_while_it_is_written_to_shows_everything_once_later(

@@ -13,7 +13,6 @@ import pytest
 from tests.e2e.test_disk_full import MIB, Disk, disk
 from tests.faults.test_nightly_kill import sealed_runs, wait_until
 from tests.faults.test_onboarding_kill import claims
-from tests.services.asked import only_when_asked
 from tests.services.installed import Proofhouse
 from tests.services.nights import ask_more, move_in, waits_long
 from tests.services.postgres import Postgres, running_postgres
@@ -37,7 +36,6 @@ def verify_all(house: Proofhouse) -> Any:
     return verified.document
 
 
-@only_when_asked("takes a minute")
 def test_a_night_without_its_database_says_so_and_the_next_catches_up(
     night_house: Proofhouse, own_postgres: Postgres
 ) -> None:

@@ -93,7 +93,6 @@ def test_a_killed_flow_leaves_no_process_and_resumes(
     assert proofhouse("verify", "--all").code == 0
 
 
-@only_when_asked("takes a minute; a night loses a worker as well")
 @pytest.mark.slow
 def test_a_killed_dask_worker_costs_no_verdict(proofhouse: Proofhouse, bundles: Bundles) -> None:
     flow = proofhouse.start("onboard", bundles.honest, *FAST)
