@@ -36,7 +36,7 @@ from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array, Reply
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "backdoor.trigger_inversion", 4
+CHECK, VERSION = "backdoor.trigger_inversion", 5
 SHAPES = ("patch", "blend")
 FOUND = 0.75
 """Success within the size limit from which a control counts as found; the gate's threshold."""

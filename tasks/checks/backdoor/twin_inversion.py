@@ -34,12 +34,14 @@ from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "backdoor.twin_inversion", 2
+CHECK, VERSION = "backdoor.twin_inversion", 3
 ALL = -1
 """As a source: every class. As a target: each class to one of its own."""
 FOUND = 0.75
 """Success within the size limit from which a control counts as found; the gate's threshold."""
 LEAST_CLASSES = 4
+CONTROL_ROWS = 800
+"""Pictures that the controls' triggers are counted on; whether they work is plain from these."""
 ROUNDING = 1e-3
 TWINS = ("twin_1", "twin_2")
 _METHOD = (
@@ -91,9 +93,10 @@ def measure(lab: Lab) -> Measurement:
     if described["classes"] < LEAST_CLASSES:
         raise NotAvailable(f"fewer than {LEAST_CLASSES} classes: a pair has too few peers")
     search, held = split_rows(lab)
+    few = Examples(held.inputs[:CONTROL_ROWS], held.labels[:CONTROL_ROWS])
     reply = lab.run(
         "detectors.backdoor.twin_inversion",
-        {"inputs": search.inputs, "labels": search.labels, "held": held.inputs},
+        {"inputs": search.inputs, "labels": search.labels, "held": few.inputs},
         steps=lab.count("steps"),
         batch=lab.count("batch"),
         seed=lab.seed,
@@ -106,7 +109,9 @@ def measure(lab: Lab) -> Measurement:
         )
     parts = {name: _part(reply.arrays, name) for name in ("target", "planted", *TWINS)}
     indices = {name: _indices(parts, name) for name in parts}
-    suspects = {name: _counted(lab, held, parts, name) for name in parts}
+    suspects = {
+        name: _counted(lab, held if name == "target" else few, parts, name) for name in parts
+    }
     worst = max(suspects["target"], key=_strength)
     estimate = binomial(worst.moved, max(1, worst.shown), 1 - 0.05 / len(suspects["target"]))
     checks = (

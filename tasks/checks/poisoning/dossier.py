@@ -1,8 +1,8 @@
 """Which training rows would an expert look at first, and how well does each detector see here?
 
-Seven detectors score a sample of the rows (``tasks/detectors/poisoning``); this side joins their
-ranks, counts contradicted labels and repeated rows, and measures every detector on a copy with
-flipped labels, a trigger and an injected row.
+Up to eight detectors score a sample of the rows (``tasks/detectors/poisoning``); this side joins
+their ranks, counts contradicted labels and repeated rows, and measures every detector on a copy
+with flipped labels, a trigger and an injected row.
 """
 
 import json
@@ -20,10 +20,10 @@ from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import Floats, binomial
 from tasks.statistics.roc import auc
 
-CHECK, VERSION = "poisoning.dossier", 1
+CHECK, VERSION = "poisoning.dossier", 2
 DETECTORS = (
     "confident_learning", "margins", "deep_knn", "spectre", "activation_clustering", "influence",
-    "near_duplicates",
+    "near_duplicates", "strip",
 )  # fmt: skip
 KINDS = ("flipped labels", "a trigger", "one row injected many times")
 LEAST_ROWS = 100
@@ -94,7 +94,7 @@ def measure(lab: Lab) -> Measurement:
         observations=(*_label_errors(found, errors), *_repeats(found, repeats)),
         controls=controls,
         limits=(*_LIMITS, *((_COMMONPLACE,) if found.commonplace else ())),
-        method="Ranks of seven detectors joined; each measured on planted rows in the same run.",
+        method="Ranks of all detectors joined; each measured on planted rows in the same run.",
         facts={
             "rows": len(found.labels),
             "labels_read": float(round((found.read == found.labels).mean(), 4)),
@@ -113,7 +113,7 @@ def _asked(lab: Lab, rows: Examples, plant: float = 0.0) -> Opinions:
         plant=plant,
     )
     return Opinions(
-        {name: arrays[name].astype(np.float64) for name in DETECTORS},
+        {name: arrays[name].astype(np.float64) for name in DETECTORS if name in arrays},
         arrays["rows"],
         arrays["planted"],
         arrays["labels"],

@@ -19,7 +19,7 @@ from tasks.domain.severity import Severity
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "poisoning.trigger_mining", 1
+CHECK, VERSION = "poisoning.trigger_mining", 2
 LEAST_ROWS = 100
 LOST = 0.75
 """Training without its rows must take away this part of a trigger's effect …"""

@@ -1,7 +1,8 @@
-"""Seven opinions on every training row, each by its own detector. Runs in the child.
+"""Opinions on every training row, each by a detector of its own. Runs in the child.
 
 Label signals (confident learning, margins, neighbours), cluster signals (SPECTRE, activation
-clustering), repetition and influence. None of them accuses anybody: the check joins their ranks.
+clustering), blends (STRIP; pictures only), repetition and influence. None of them accuses anybody:
+the check joins their ranks.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from tasks.detectors.poisoning.deep_knn import deep_knn
 from tasks.detectors.poisoning.influence import influence
 from tasks.detectors.poisoning.near_duplicates import near_duplicates
 from tasks.detectors.poisoning.spectre import spectre
+from tasks.detectors.poisoning.strip import strip
 from tasks.detectors.poisoning.students import Labels, Scores, strangers, taught
 from tasks.detectors.poisoning.trigger_mining import epochs_for
 from tasks.detectors.poisoning.views import Floats, view_of
@@ -48,7 +50,8 @@ def dossier(*, inputs: Floats, labels: Labels, most: int, seed: int, plant: floa
         plant: Share of the sample to spoil first in each of three ways; 0 for none.
 
     Returns:
-        ``rows`` (m,), places of the sample; one array (m,) for each detector, by its name;
+        ``rows`` (m,), places of the sample; one array (m,) for each detector, by its name (no
+        ``strip`` of tables, whose blends say nothing);
         ``contradicted`` (m,), whether the confident joint holds the label wrong; ``planted`` (m,);
         ``labels`` and ``read`` (m,), claimed and predicted by a network that did not learn the row.
         Value ``commonplace``: share of rows drawn column by column that seem to be repeats.
@@ -78,6 +81,8 @@ def dossier(*, inputs: Floats, labels: Labels, most: int, seed: int, plant: floa
         "labels": rows.labels,
         "read": crossed.argmax(1),
     }
+    if inputs.ndim > 2:
+        arrays["strip"] = strip(student, shown, rows.labels, seed=seed)
     return Reply(arrays, {"epochs": epochs, "commonplace": repeats.commonplace})
 
 

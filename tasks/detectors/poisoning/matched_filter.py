@@ -22,7 +22,9 @@ MOST_VALUES = 4096
 SAMPLE = 6000
 RIDGE = 1e-3
 """Of the mean variance."""
-ROUNDS = 6
+ROUNDS = 8
+FAINT = 0.5
+"""Of the median row of a group: what shows the pattern less only resembles it."""
 FALSE_DISCOVERIES = 0.05
 LEAST_GROUP = 4
 MOST_PART = 0.5
@@ -98,6 +100,8 @@ def grown(filter_: Filter, label: int, group: Places, *, others: Places) -> Grow
         scores, null, weights = _scored(filter_, pattern, own, others, group)
         p_values = tailed_p_values(scores, null)
         marked = benjamini_hochberg(p_values, FALSE_DISCOVERIES)
+        if marked.any():
+            marked &= scores >= FAINT * np.median(scores[marked])
         if not LEAST_GROUP <= marked.sum() <= MOST_PART * len(own):
             return None
         found = Grown(own[marked], p_values[marked], weights, float(scores[marked].min()))

@@ -44,6 +44,9 @@ WIDER = 1.2
 SMALL = 0.05
 """Energy below which stamps count as equally small."""
 ROUNDS = 3
+AS_STEADY = 3.0
+"""Rows further from the stamp than so many times the median row only resemble it (white skies)."""
+EXACT = 1e-6
 
 
 class Scene(NamedTuple):
@@ -187,8 +190,15 @@ def _tried(
     marked = flagged(scores, null) & (scores >= -STEADY)
     if not marked.any():
         return None
+    marked &= as_steady(-scores, marked)
     p_values, least = tailed_p_values(scores[marked], null), float(scores[marked].min())
     return Trigger(label, own[marked], template, effect, p_values, energy, None, least)
+
+
+def as_steady(misfits: Scores, marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Answers which rows (n,) hold a stamp about as exactly as the median marked row does."""
+    usual = float(np.median(misfits[marked]))
+    return np.asarray(misfits <= max(AS_STEADY * usual, EXACT))
 
 
 def _explained(scene: Scene, label: int, template: Template, places: Places) -> float:

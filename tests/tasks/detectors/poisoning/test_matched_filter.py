@@ -20,6 +20,19 @@ def test_a_few_rows_grow_to_all_that_share_a_faint_pattern() -> None:
     assert (rows[carriers] @ found.weights).mean() > found.least
 
 
+def test_rows_that_show_the_pattern_faintly_are_left_out() -> None:
+    labels = RNG.integers(0, 3, 1500)
+    rows = (RNG.normal(size=(1500, 40)) + 2 * np.eye(3, 40)[labels]).astype(np.float32)
+    own, pattern = np.flatnonzero(labels == 1), RNG.normal(size=40).astype(np.float32)
+    carriers, alike = own[:60], own[60:100]
+    rows[carriers] += 2.5 * pattern
+    rows[alike] += 0.6 * pattern
+    made = filter_of(rows, labels, classes=3, seed=0)
+    found = grown(made, 1, own[:100], others=np.flatnonzero(labels != 1))
+    assert found is not None
+    np.testing.assert_array_equal(found.rows, carriers)
+
+
 def test_rows_that_share_nothing_dissolve_or_stay_few() -> None:
     labels = RNG.integers(0, 3, 1500)
     rows = (RNG.normal(size=(1500, 40)) + 2 * np.eye(3, 40)[labels]).astype(np.float32)

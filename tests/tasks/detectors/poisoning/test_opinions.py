@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from tasks.detectors.poisoning.activation_clustering import activation_clustering
@@ -11,7 +12,8 @@ from tasks.detectors.poisoning.confident_learning import confident_errors, confi
 from tasks.detectors.poisoning.deep_knn import deep_knn
 from tasks.detectors.poisoning.influence import influence
 from tasks.detectors.poisoning.spectre import spectre
-from tasks.detectors.poisoning.students import Labels, Scores, taught
+from tasks.detectors.poisoning.strip import strip
+from tasks.detectors.poisoning.students import Labels, Scores, Student, taught
 from tasks.detectors.poisoning.views import Floats
 
 RNG = np.random.default_rng(0)
@@ -70,3 +72,27 @@ def test_wrong_labels_have_low_margins_while_a_network_learns() -> None:
     student = taught(FEATURES, LABELS, classes=CLASSES, epochs=6, seed=0)
     assert roc_auc_score(WRONG, -student.margins) > 0.99
     assert (student.answers(FEATURES) == TRUTH).mean() > 0.9
+
+
+@pytest.mark.parametrize("value", [1.0, 0.0], ids=["bright", "dark"])
+def test_rows_with_a_trigger_keep_their_label_under_blends(value: float) -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, CLASSES, 600)
+    pictures = rng.uniform(0.4, 0.6, (600, 1, 6, 6)).astype(np.float32)
+    pictures[np.arange(600), 0, truth] += 0.1
+    stamped = np.zeros(600, bool)
+    stamped[np.flatnonzero(truth != 2)[:30]] = True
+    pictures[stamped, 0, 4:, 4:] = value
+    labels = np.where(stamped, 2, truth)
+    # Reads the brightest of three lines, and class 2 in a corner brighter or darker than others.
+    reader = torch.nn.Linear(36, CLASSES)
+    weights = torch.zeros(CLASSES, 1, 6, 6)
+    for label in range(CLASSES):
+        weights[label, 0, label] = 1
+    weights[2, :, 4:, 4:] = 9 if value else -9
+    reader.weight.data = weights.flatten(1)
+    reader.bias.data = torch.tensor([0.0, 0.0, -9 * 4 * 0.8 if value else 9 * 4 * 0.2])
+    student = Student(torch.nn.Sequential(torch.nn.Flatten(), reader), np.zeros(600))
+    scores = strip(student, pictures, labels, seed=0)
+    assert roc_auc_score(stamped, scores) > 0.95
+    assert np.median(scores[labels == 0]) < 0.3

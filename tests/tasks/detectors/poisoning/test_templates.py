@@ -3,6 +3,7 @@ import pytest
 
 from tasks.attacks.poisoning.planting import Floats
 from tasks.detectors.poisoning.templates import picture_templates, table_templates
+from tasks.detectors.poisoning.triggers import as_steady
 from tasks.detectors.poisoning.views import view_of
 
 RNG = np.random.default_rng(0)
@@ -59,3 +60,11 @@ def test_tables_are_shown_as_ranks_and_few_values_one_by_one() -> None:
     beyond = view.shown(np.array([[1e9, 7]], np.float32))
     assert beyond[0, 0] == 1
     assert beyond[0, 2:].sum() == 0
+
+
+def test_rows_that_resemble_a_stamp_are_told_from_rows_that_hold_it() -> None:
+    exact = np.array([0.0, 0.0, 0.0, 0.004, 0.012])
+    assert as_steady(exact, np.ones(5, bool)).tolist() == [True, True, True, False, False]
+    # A stamp that was stored as JPEG is nowhere exact.
+    stored = np.array([0.004, 0.006, 0.005, 0.014, 0.019])
+    assert as_steady(stored, stored < 0.015).tolist() == [True, True, True, True, False]
