@@ -12,7 +12,7 @@ from tasks.intake.stage import compared, take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import name_run, start_workers, task_runner
 
 
 @flow(name="assess-asset", flow_run_name="assess {target}", task_runner=task_runner())
@@ -32,6 +32,7 @@ def assess_asset(
     started = datetime.now(UTC)
     subject = subject_of(target) or compared(take_in(target))
     planned = plan_onboarding(subject, battery=battery, tier=tier, occasion=ASSESSMENT)
+    name_run(f"assess {planned.plan.asset}")
     if planned.sealed:
         return announce(planned.plan.run)
 

@@ -11,7 +11,7 @@ from tasks.intake.stage import compared, filled, take_in_dataset
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.reports.stage import announce, write_report
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import name_run, start_workers, task_runner
 
 
 @flow(name="review-dataset", flow_run_name="review {data}", task_runner=task_runner())
@@ -34,6 +34,7 @@ def review_dataset(
     started = datetime.now(UTC)
     subject = compared(filled(take_in_dataset(data, bare or BareData()), ask=ask), profile)
     planned = plan_onboarding(subject, battery=None, tier=tier, occasion="dataset review")
+    name_run(f"review {planned.plan.asset}")
     if planned.sealed:
         return announce(planned.plan.run)
 

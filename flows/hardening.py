@@ -14,7 +14,7 @@ from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
 from tasks.response.compared import with_table
 from tasks.response.hardening import BATTERY, CHECK, ROWS, TABLE, settings
-from tasks.runtime import services, start_workers, task_runner
+from tasks.runtime import name_run, services, start_workers, task_runner
 
 ALL: tuple[DefenceName, ...] = (
     "adversarial_training",
@@ -56,6 +56,7 @@ def harden_model(
     planned = plan_onboarding(
         subject, battery=BATTERY, tier=tier, occasion=ASSESSMENT, settings=chosen
     )
+    name_run(f"harden {planned.plan.asset}")
     if not planned.sealed:
         start_workers()
         executions = measure_plan(planned.plan, subject)

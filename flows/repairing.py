@@ -14,7 +14,7 @@ from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
 from tasks.response.compared import with_table
 from tasks.response.repairing import BATTERY, CHECK, ROWS, TABLE, settings
-from tasks.runtime import services, start_workers, task_runner
+from tasks.runtime import name_run, services, start_workers, task_runner
 
 
 @flow(name="repair-model", flow_run_name="repair {target}", task_runner=task_runner())
@@ -36,6 +36,7 @@ def repair_model(
     planned = plan_onboarding(
         subject, battery=BATTERY, tier=tier, occasion=ASSESSMENT, settings=settings(epochs=epochs)
     )
+    name_run(f"repair {planned.plan.asset}")
     if not planned.sealed:
         start_workers()
         executions = measure_plan(planned.plan, subject)
