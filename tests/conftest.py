@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 from tests.services.ceph import Ceph, running_ceph
-from tests.services.installed import bundles, catalogs, proofhouse, server
+from tests.services.installed import bundles, catalogs, proofhouse, server, server_home
 from tests.services.nights import brief, night_house
 from tests.services.postgres import Postgres, running_postgres
 from tests.services.redis_server import RedisServer, running_redis
@@ -19,6 +19,7 @@ __all__ = [
     "night_house",
     "proofhouse",
     "server",
+    "server_home",
 ]  # fixtures, found by their names here
 
 # Two threads on networks this small mostly wait for each other: with one, training and attacks take

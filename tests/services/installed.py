@@ -158,8 +158,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_server(tmp_path_factory.mktemp("server"), ui=False) as url:
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_home: Path) -> Iterator[str]:
+    with local_server(server_home, ui=False) as url:
         yield url
 
 
