@@ -1,10 +1,10 @@
 """Assessment: one battery's questions about an asset, signed like every other run."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, BatteryName, TierChoice
@@ -29,7 +29,7 @@ def assess_asset(
         battery: Whose questions are asked.
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = subject_of(target) or compared(take_in(target))
     planned = plan_onboarding(subject, battery=battery, tier=tier, occasion=ASSESSMENT)
     name_run(f"assess {planned.plan.asset}")

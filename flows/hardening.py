@@ -1,10 +1,10 @@
 """Hardening: the response to failed evasion, from a bundle to what each defence is worth."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, DefenceName, TierChoice
@@ -50,7 +50,7 @@ def harden_model(
         epochs: Of adversarial training.
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = subject_of(target) or take_in(target)
     chosen = settings(epsilon=epsilon, defences=defences, points=points, epochs=epochs)
     planned = plan_onboarding(

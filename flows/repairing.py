@@ -1,10 +1,10 @@
 """Repairing: the response to a hidden trigger, from a bundle to what each repair leaves of it."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, TierChoice
@@ -31,7 +31,7 @@ def repair_model(
         epochs: Of training on.
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = subject_of(target) or take_in(target)
     planned = plan_onboarding(
         subject, battery=BATTERY, tier=tier, occasion=ASSESSMENT, settings=settings(epochs=epochs)

@@ -62,13 +62,14 @@ class Watch(NamedTuple):
     held: tuple[Held, ...]
     own_key: str
     barred: dict[str, str]
-    started: datetime
+    after: int
+    """How long the log was when this night began."""
     alpha: float
     now: datetime
     outside: Outside
 
     @classmethod
-    def open(cls, here: Services, *, started: datetime, alpha: float) -> "Watch":
+    def open(cls, here: Services, *, after: int, alpha: float) -> "Watch":
         """Reads keys, approvals and the standing of vendors."""
         home = here.settings.home.resolve()
         trust = trusted_keys(home)
@@ -80,7 +81,7 @@ class Watch(NamedTuple):
             held=tuple(held_approvals(here.store, trust)),
             own_key=open_signer(here.settings.signer or None, home=home).public_key.keyid,
             barred={one.vendor: one.state for one in register.vendors() if one.state in BARRED},
-            started=started,
+            after=after,
             alpha=alpha,
             now=datetime.now(UTC),
             outside=outside_of(here),
@@ -123,7 +124,7 @@ class Watch(NamedTuple):
                 told = ("checks broke the last time", *told)
             spent = spending(plan, self.alpha)
             return Look(row=row.model_copy(update={"reasons": told, "spent": spent}), plan=plan)
-        if len(runs) > 1 and _is_of_tonight(last, self.started):
+        if len(runs) > 1 and self._is_of_tonight(runs[0].ledger_index, last):
             return Look(row=compared(row, self.verified(runs[1].run), last, self.alpha))
         return Look(row=row)
 
@@ -193,6 +194,9 @@ class Watch(NamedTuple):
             granted=granted,
         ).plan
 
+    def _is_of_tonight(self, index: int, last: RunRecord) -> bool:
+        return last.plan.occasion.startswith(NIGHTLY) and index >= self.after
+
     def _row(self, asset: Asset, last: RunRecord) -> AssetNight:
         state = self.barred.get(vendor_key(asset.vendor), "")
         return AssetNight(
@@ -259,10 +263,6 @@ def _is_due(plan: RunPlan, last: RunRecord, *, remote: bool) -> bool:
     else:
         same["occasion"] = last.plan.occasion
     return plan.model_copy(update=same) != last.plan
-
-
-def _is_of_tonight(last: RunRecord, started: datetime) -> bool:
-    return last.plan.occasion.startswith(NIGHTLY) and datetime.fromisoformat(last.sealed) >= started
 
 
 def rationed(plan: RunPlan, last: RunRecord, total: float, *, remote: bool) -> RunPlan:

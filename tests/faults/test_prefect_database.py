@@ -19,7 +19,7 @@ from tasks.serving import local_server, server_environment
 from tests.e2e import hostile_bundles as hostile
 from tests.faults.test_onboarding_kill import claims, wait_until
 from tests.services.asked import only_when_asked
-from tests.services.installed import SMALL, Proofhouse
+from tests.services.installed import Proofhouse
 from tests.services.living import wait_until_none_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -53,10 +53,8 @@ def locked(database: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def house(server: str, catalogs: Path, tmp_path: Path) -> Proofhouse:
-    (tmp_path / "home").mkdir()
-    told = {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)}
-    return Proofhouse(tmp_path / "home", told | SMALL | HURRIED)
+def house(fresh_house: Proofhouse) -> Proofhouse:
+    return Proofhouse(fresh_house.home, fresh_house.environment | HURRIED)
 
 
 @pytest.fixture

@@ -183,6 +183,14 @@ def proofhouse(server: str, catalogs: Path, bundles: Bundles, tmp_path: Path) ->
     return installed(tmp_path / "home", server, catalogs, bundles)
 
 
+@pytest.fixture
+def fresh_house(server: str, catalogs: Path, tmp_path: Path) -> Proofhouse:
+    """An installation that knows no vendor: nothing has to be trained for it."""
+    (tmp_path / "home").mkdir()
+    told = {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)}
+    return Proofhouse(tmp_path / "home", told | SMALL)
+
+
 def installed(home: Path, server: str, catalogs: Path, bundles: Bundles) -> Proofhouse:
     (home / "vendors").mkdir(parents=True)
     shutil.copyfile(bundles.key, home / "vendors" / "acme-vision.pub")

@@ -7,7 +7,7 @@ import pytest
 
 from tasks import orchestration
 from tasks.orchestration import prefect_api
-from tasks.serving import ServerError
+from tasks.serving import ServerError, client_environment
 
 URL = "http://127.0.0.1:4711/api"
 REQUEST = httpx.Request("POST", f"{URL}/flow_runs/")
@@ -23,7 +23,7 @@ GIVEN_UP = {
 @pytest.fixture
 def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(orchestration, "is_healthy", lambda *_, **__: True)
-    for name, value in orchestration.client_environment(tmp_path, URL).items():
+    for name, value in client_environment(tmp_path, URL).items():
         monkeypatch.setenv(name, value)
     return tmp_path
 

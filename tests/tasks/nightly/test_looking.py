@@ -32,7 +32,7 @@ CHECK = "evasion.linf_robust_accuracy"
 
 
 def watch(house: House, **changed: Any) -> Watch:
-    return Watch.open(house.here, started=BEGAN, alpha=0.05)._replace(**changed)
+    return Watch.open(house.here, after=0, alpha=0.05)._replace(**changed)
 
 
 def look(house: House, asset: str = "Acme/reader@1", **changed: Any) -> Look:
@@ -113,7 +113,7 @@ def test_a_run_of_this_night_is_told_with_what_it_changed(
     assert (again.row.happened, again.row.before, again.row.run) == (
         "reassessed", first.run, second.run,
     )  # fmt: skip
-    later = look(house, started=datetime.now(UTC) + timedelta(hours=1))
+    later = look(house, after=2)
     assert later.row.happened == "unchanged"
 
 
