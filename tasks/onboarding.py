@@ -197,6 +197,12 @@ def _references(
 ) -> tuple[Reference, ...]:
     found = [_reference("subject", plan.bundle, store), _reference("report", report, store)]
     subject = Subject.parse(store.get(plan.bundle))
+    if subject.whole:  # nights read its papers again, so it has to be kept as well
+        found.append(_reference("whole", subject.whole, store))
+        found += [
+            Reference(role=f"whole:{file.path}", digest=file.digest, size_bytes=file.size_bytes)
+            for file in Subject.parse(store.get(subject.whole)).files
+        ]
     found += [
         Reference(role=f"file:{file.path}", digest=file.digest, size_bytes=file.size_bytes)
         for file in (*subject.files, *(subject.baseline.files if subject.baseline else ()))

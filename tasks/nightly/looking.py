@@ -38,6 +38,7 @@ from tasks.ledger.trust import Trust
 from tasks.ledger.view import read_capped, scratch_folder
 from tasks.nightly.deltas import changes, paper_reasons, reasons, tells_the_same
 from tasks.onboarding import DECLINED, has_errors, next_attempt, plan_onboarding
+from tasks.reviewing import read_data_again
 from tasks.runtime import Services
 from tasks.statistics.wealth import spend
 
@@ -160,14 +161,10 @@ class Watch(NamedTuple):
         return Subject.parse(self.here.store.get(digest))
 
     def _read_again(self, before: Subject) -> Subject:
-        """Returns the subject as its papers read today; ``before`` when they read the same.
-
-        Data that came without a model of its own has no papers that could be told apart.
-        """
-        if before.spec.model.kind == "dataset":
-            return before
+        """Returns the subject as its papers read today; ``before`` when they read the same."""
+        read = read_data_again if before.spec.model.kind == "dataset" else read_again
         with scratch_folder() as scratch:
-            today = read_again(before, self.outside, self.here.store, scratch)
+            today = read(before, self.outside, self.here.store, scratch)
         return before if tells_the_same(before, today) else today
 
     def _plan(self, last: RunRecord, subject: Digest) -> RunPlan:
