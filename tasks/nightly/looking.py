@@ -8,7 +8,6 @@ evidence is verified each time: signature, statement, place in the log.
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,8 +16,8 @@ from tasks.catalog.reading import shared_catalog
 from tasks.catalog.schema import IntervalGate
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
-from tasks.domain.errors import EvidenceError, InvalidInputError, ProofhouseError, StoreError
-from tasks.domain.finding import Outcome, RiskTier
+from tasks.domain.errors import EvidenceError, ProofhouseError, StoreError
+from tasks.domain.finding import Outcome
 from tasks.domain.frozen import Frozen
 from tasks.domain.night import AssetNight, Spending
 from tasks.domain.run import RunRecord
@@ -42,9 +41,7 @@ from tasks.reviewing import read_data_again
 from tasks.runtime import Services
 from tasks.statistics.wealth import spend
 
-LIVE = frozenset({"approved", "live"})
 _MEASURED = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNDECIDED})
-ORDER = tuple(reversed(RiskTier))
 
 
 class Look(Frozen):
@@ -205,27 +202,6 @@ class Watch(NamedTuple):
             verdict_before=last.decision.verdict.value,
             problem=f"the vendor is {state}" if state else "",
         )
-
-
-def chosen_assets(assets: Iterable[Asset], only: Sequence[str]) -> tuple[Asset, ...]:
-    """Returns the live assets, or those of them that ``only`` names.
-
-    Raises:
-        InvalidInputError: It names one that is not live.
-    """
-    live = live_assets(assets)
-    if missing := sorted(set(only) - {asset.asset for asset in live}):
-        raise InvalidInputError(
-            f"{', '.join(missing)[:500]} is no live asset. See: proofhouse inventory assets."
-        )
-    return tuple(asset for asset in live if not only or asset.asset in only)
-
-
-def live_assets(assets: Iterable[Asset]) -> tuple[Asset, ...]:
-    """Returns the assets that somebody relies on, the highest tier first."""
-    live = [asset for asset in assets if asset.state in LIVE]
-    order = {tier.value: place for place, tier in enumerate(ORDER)}
-    return tuple(sorted(live, key=lambda one: (order.get(one.tier, len(order)), one.asset)))
 
 
 def compared(row: AssetNight, before: RunRecord, after: RunRecord, alpha: float) -> AssetNight:

@@ -27,7 +27,8 @@ from tasks.ledger.nights import open_night, read_night, seal_night
 from tasks.ledger.seal import sealed_run
 from tasks.ledger.stage import seal_here
 from tasks.ledger.witness import Witness
-from tasks.nightly.looking import Look, Watch, chosen_assets, compared, failed
+from tasks.nightly.choosing import chosen_assets
+from tasks.nightly.looking import Look, Watch, compared, failed
 from tasks.onboarding import judge_run, make_record
 from tasks.reports.stage import announce, write_report_here
 from tasks.runtime import services

@@ -21,7 +21,8 @@ from tasks.inventory.vendors import VendorRegister
 from tasks.ledger.approvals import seal_approval
 from tasks.ledger.keys import open_signer
 from tasks.nightly import looking
-from tasks.nightly.looking import Look, Watch, compared, live_assets
+from tasks.nightly.choosing import live_assets
+from tasks.nightly.looking import Look, Watch, compared
 from tasks.onboarding import DECLINED
 from tasks.statistics.wealth import spend
 from tests.tasks.intake.test_dependencies import osv
