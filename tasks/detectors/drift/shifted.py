@@ -8,7 +8,7 @@ on inputs which were rare before is seen, where confidence alone says that nothi
 Assumes that what is right for an input stays right (covariate shift), and that every input of now
 came before, if seldom. The weights are the odds that a classifier gives between both tables.
 
-Source: Białek, Kuberski, Perrakis and Bifet 2024, Estimating Model Performance Under Covariate
+Source: Białek, Kivimäki, Kuberski and Perrakis 2024, Estimating Model Performance Under Covariate
 Shift Without Labels, arXiv 2401.08348.
 """
 
