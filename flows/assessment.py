@@ -1,10 +1,10 @@
 """Assessment: one battery's questions about an asset, signed like every other run."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, BatteryName, TierChoice
@@ -12,7 +12,7 @@ from tasks.intake.stage import compared, take_in
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import name_run, start_workers, task_runner
 
 
 @flow(name="assess-asset", flow_run_name="assess {target}", task_runner=task_runner())
@@ -29,9 +29,10 @@ def assess_asset(
         battery: Whose questions are asked.
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = subject_of(target) or compared(take_in(target))
     planned = plan_onboarding(subject, battery=battery, tier=tier, occasion=ASSESSMENT)
+    name_run(f"assess {planned.plan.asset}")
     if planned.sealed:
         return announce(planned.plan.run)
 

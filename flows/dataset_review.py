@@ -1,17 +1,17 @@
 """Dataset review: from data in quarantine to a signed verdict, without any model."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.forms import Ask, BareData, DatasetPath, ProfilePath, TierChoice
 from tasks.intake.stage import compared, filled, take_in_dataset
 from tasks.ledger.stage import seal
 from tasks.onboarding import judge_run, make_record, plan_onboarding
 from tasks.reports.stage import announce, write_report
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import name_run, start_workers, task_runner
 
 
 @flow(name="review-dataset", flow_run_name="review {data}", task_runner=task_runner())
@@ -31,9 +31,10 @@ def review_dataset(
         profile: What the data is held against; the last accepted version when left out.
         ask: Wait until somebody fills in what the vendor left open.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = compared(filled(take_in_dataset(data, bare or BareData()), ask=ask), profile)
     planned = plan_onboarding(subject, battery=None, tier=tier, occasion="dataset review")
+    name_run(f"review {planned.plan.asset}")
     if planned.sealed:
         return announce(planned.plan.run)
 

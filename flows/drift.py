@@ -1,10 +1,10 @@
 """Drift: what the model meets now against what it was judged on, to a signed verdict."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.alarms.stage import raise_alarm_of_drift
 from tasks.checks.stage import measure_plan
 from tasks.drifting import plan_drift
@@ -27,7 +27,7 @@ def watch_drift(
         current: A data file, or a folder of them.
         roles: Which columns are labels and predictions, and the name of the series.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     start_workers()
     roles = roles or TableRoles()
     subject, asset = take_in_comparison(reference, current, roles), roles.model

@@ -1,10 +1,10 @@
 """Hardening: the response to failed evasion, from a bundle to what each defence is worth."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, DefenceName, TierChoice
@@ -14,7 +14,7 @@ from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
 from tasks.response.compared import with_table
 from tasks.response.hardening import BATTERY, CHECK, ROWS, TABLE, settings
-from tasks.runtime import services, start_workers, task_runner
+from tasks.runtime import name_run, services, start_workers, task_runner
 
 ALL: tuple[DefenceName, ...] = (
     "adversarial_training",
@@ -50,12 +50,13 @@ def harden_model(
         epochs: Of adversarial training.
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = subject_of(target) or take_in(target)
     chosen = settings(epsilon=epsilon, defences=defences, points=points, epochs=epochs)
     planned = plan_onboarding(
         subject, battery=BATTERY, tier=tier, occasion=ASSESSMENT, settings=chosen
     )
+    name_run(f"harden {planned.plan.asset}")
     if not planned.sealed:
         start_workers()
         executions = measure_plan(planned.plan, subject)

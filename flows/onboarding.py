@@ -1,10 +1,10 @@
 """Onboarding: from a vendor's bundle in quarantine to a signed verdict."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.forms import Ask, BatteryName, BundlePath, TierChoice
 from tasks.intake.stage import compared, filled, take_in
@@ -34,7 +34,7 @@ def onboard_model(
         tier: Risk tier; the questionnaire's answers choose when left out.
         ask: Wait until somebody fills in what the vendor left open.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = compared(filled(take_in(bundle), ask=ask))
     planned = plan_onboarding(subject, battery=battery, tier=tier)
     name_run(f"onboard {planned.plan.asset}")

@@ -1,10 +1,10 @@
 """Repairing: the response to a hidden trigger, from a bundle to what each repair leaves of it."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow
 
+from tasks import clock
 from tasks.checks.stage import measure_plan
 from tasks.domain.spec import ASSESSMENT
 from tasks.forms import AssetOrBundle, TierChoice
@@ -14,7 +14,7 @@ from tasks.onboarding import judge_run, make_record, plan_onboarding, subject_of
 from tasks.reports.stage import announce, write_report
 from tasks.response.compared import with_table
 from tasks.response.repairing import BATTERY, CHECK, ROWS, TABLE, settings
-from tasks.runtime import services, start_workers, task_runner
+from tasks.runtime import name_run, services, start_workers, task_runner
 
 
 @flow(name="repair-model", flow_run_name="repair {target}", task_runner=task_runner())
@@ -31,11 +31,12 @@ def repair_model(
         epochs: Of training on.
         tier: Risk tier; the questionnaire's answers choose when left out.
     """
-    started = datetime.now(UTC)
+    started = clock.now()
     subject = subject_of(target) or take_in(target)
     planned = plan_onboarding(
         subject, battery=BATTERY, tier=tier, occasion=ASSESSMENT, settings=settings(epochs=epochs)
     )
+    name_run(f"repair {planned.plan.asset}")
     if not planned.sealed:
         start_workers()
         executions = measure_plan(planned.plan, subject)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from tasks import clock
 from tasks.approving import Granted, grants_here, tier_decision
 from tasks.catalog.reading import shared_catalog
 from tasks.domain.bundle import Subject
@@ -152,9 +153,22 @@ def make_record(
             **({"notes": "; ".join(here.sandbox.notes)} if here.sandbox.notes else {}),
         },
         store={name: str(value) for name, value in guarantees.items()},
+        clocks=_disagreeing(executions),
         started=rfc3339(started),
-        sealed=rfc3339(datetime.now(UTC)),
+        sealed=rfc3339(max(started, clock.now())),
     )
+
+
+def _disagreeing(executions: Sequence[Execution]) -> dict[str, str]:
+    """Says which clocks were elsewhere than the one that this run goes by."""
+    told = {
+        run.check: f"the worker's clock was {clock.in_words(run.skew_seconds)}"
+        for run in executions
+        if run.skew_seconds
+    }
+    if moved := clock.moved_seconds():
+        told["run"] = f"this machine's clock was set meanwhile and is {clock.in_words(moved)}"
+    return told
 
 
 def _bom(
@@ -183,6 +197,12 @@ def _references(
 ) -> tuple[Reference, ...]:
     found = [_reference("subject", plan.bundle, store), _reference("report", report, store)]
     subject = Subject.parse(store.get(plan.bundle))
+    if subject.whole:  # nights read its papers again, so it has to be kept as well
+        found.append(_reference("whole", subject.whole, store))
+        found += [
+            Reference(role=f"whole:{file.path}", digest=file.digest, size_bytes=file.size_bytes)
+            for file in Subject.parse(store.get(subject.whole)).files
+        ]
     found += [
         Reference(role=f"file:{file.path}", digest=file.digest, size_bytes=file.size_bytes)
         for file in (*subject.files, *(subject.baseline.files if subject.baseline else ()))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,7 +20,8 @@ def prefect_api(home: Path, *, meanwhile: Callable[[], None] = lambda: None) -> 
     our own starts, with the environment set; where one runs already there is nothing to wait for.
 
     Raises:
-        ServerError: The configured server does not answer, or the own one does not start.
+        ServerError: The configured server does not answer, the own one does not start, or the
+            server stops doing its part meanwhile, however often it was asked again.
     """
     configured = os.environ.get("PREFECT_API_URL")
     if configured and not is_healthy(configured, timeout_seconds=10):
@@ -38,13 +40,31 @@ def prefect_api(home: Path, *, meanwhile: Callable[[], None] = lambda: None) -> 
     try:
         if known := configured or served_address(home):
             point_at(known)
-            yield known
+            with _told_plainly(known):
+                yield known
         else:
-            with local_server(home, ui=False, meanwhile=starting) as url:
+            with local_server(home, ui=False, meanwhile=starting) as url, _told_plainly(url):
                 yield url
     finally:
         if not configured:
             os.environ.pop("PREFECT_API_URL", None)
+
+
+@contextlib.contextmanager
+def _told_plainly(url: str) -> Iterator[None]:
+    """Turns what Prefect's client gives up on into an error of ours: it is no defect of the run."""
+    try:
+        yield
+    except Exception as error:
+        known = sys.modules.get("httpx")  # who never loaded it never asked a server
+        if known is None or not isinstance(error, known.HTTPError):
+            raise
+        raise ServerError(
+            f"The Prefect server at {url} did not do its part, however often it was asked: "
+            f"{type(error).__name__}: {str(error)[:500]}. Its database may be locked, read-only or "
+            "on a full disk; its log says which. What was measured or sealed is kept: mend the "
+            "server, then run the command again."
+        ) from error
 
 
 def served_address(home: Path) -> str | None:

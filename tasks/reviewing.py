@@ -11,10 +11,14 @@ from tasks.domain.bundle import ModelSpec, Subject
 from tasks.domain.digest import Digest
 from tasks.domain.errors import InvalidInputError
 from tasks.intake.bare_data import Named, is_bundle, wrap
+from tasks.intake.filling import filled_in
 from tasks.intake.manifest import MANIFEST
 from tasks.intake.quarantine import QUOTAS
 from tasks.intake.stage import take_in_here
+from tasks.intake.strict_yaml import parse_yaml
+from tasks.intake.subject import Outside, read_again
 from tasks.runtime import services
+from tasks.store.protocol import ObjectStore
 
 _MODEL_ONLY = ("provenance.card.", "provenance.model_card.", "provenance.signature.artifact_")
 
@@ -50,10 +54,38 @@ def data_of(digest: Digest) -> Digest:
         raise InvalidInputError(
             "The bundle has no data: bundle.yaml names neither data.training nor data.evaluation."
         )
-    return store.put(_apart(subject).canonical()).digest
+    return store.put(_apart(subject, digest).canonical()).digest
 
 
-def _apart(subject: Subject) -> Subject:
+def read_data_again(
+    subject: Subject, outside: Outside, store: ObjectStore, workspace: Path
+) -> Subject:
+    """Returns the subject of a dataset as its papers read today.
+
+    Papers that came with a model are about both, so they are read with the whole bundle; where a
+    review of old does not tell which that was, nothing is read.
+
+    Raises:
+        StoreError: The store failed.
+        SigningError: A trusted key is not a key.
+        SettingsError: There are no advisories where they should be.
+    """
+    if subject.whole is None:
+        alone = _came_alone(subject, store)
+        return read_again(subject, outside, store, workspace) if alone else subject
+    whole = Subject.parse(store.get(subject.whole))
+    today = _apart(read_again(whole, outside, store, workspace), subject.whole)
+    today = today.model_copy(update={"baseline": subject.baseline})
+    return filled_in(today, subject.filled, subject.filled_by) if subject.filled else today
+
+
+def _came_alone(subject: Subject, store: ObjectStore) -> bool:
+    """Answers whether the manifest, which nobody can change any more, is about data alone."""
+    file = subject.file(MANIFEST)
+    return file is not None and "dataset" in parse_yaml(store.get(file.digest), place=MANIFEST)
+
+
+def _apart(subject: Subject, whole: Digest) -> Subject:
     spec = subject.spec
     about = ModelSpec(
         kind="dataset",
@@ -69,6 +101,7 @@ def _apart(subject: Subject) -> Subject:
     return subject.model_copy(
         update={
             "spec": spec.model_copy(update={"model": about}),
+            "whole": whole,
             "files": tuple(file for file in subject.files if file.path in kept),
             "observations": tuple(
                 item for item in subject.observations if not item.rule.startswith(_MODEL_ONLY)

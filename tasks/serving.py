@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import http.client
 import os
+import re
 import secrets
 import signal
 import socket
@@ -150,12 +151,19 @@ def _await_health(process: subprocess.Popen[bytes], url: str, log: Path) -> None
         if process.poll() is not None or time.monotonic() > deadline:
             ended = process.poll()
             state = "did not answer" if ended is None else f"exited with {ended}"
-            tail = log.read_text(errors="replace")[-1500:]
+            told = log.read_text(errors="replace")
             raise ServerError(
-                f"The local Prefect server {state} within {_START_SECONDS} s. It printed last:\n"
-                f"{tail}\nSet PREFECT_API_URL to use a server that runs already."
+                f"The local Prefect server {state} within {_START_SECONDS} s{_cause(told)}. It "
+                f"printed last:\n{told[-1500:]}\n"
+                "Set PREFECT_API_URL to use a server that runs already."
             )
         time.sleep(0.1)
+
+
+def _cause(told: str) -> str:
+    """Returns the last error that a server named; its last words are often only the way there."""
+    named = re.findall(r"^[\w.]+(?:Error|Exception): .*$", told, re.MULTILINE)
+    return f" because of {named[-1][:300]}" if named else ""
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import settings
 
 from tests.services.ceph import Ceph, running_ceph
-from tests.services.installed import bundles, catalogs, proofhouse, server
+from tests.services.installed import (
+    bundles,
+    catalogs,
+    fresh_house,
+    proofhouse,
+    server,
+    server_home,
+)
 from tests.services.nights import brief, night_house
 from tests.services.postgres import Postgres, running_postgres
 from tests.services.redis_server import RedisServer, running_redis
@@ -16,9 +23,11 @@ __all__ = [
     "brief",
     "bundles",
     "catalogs",
+    "fresh_house",
     "night_house",
     "proofhouse",
     "server",
+    "server_home",
 ]  # fixtures, found by their names here
 
 # Two threads on networks this small mostly wait for each other: with one, training and attacks take

@@ -22,7 +22,9 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"checks", "intake"}),
     frozenset({"settings"}),
     frozenset({"demo", "judging", "registry", "reports", "gateway", "response"}),
-    frozenset({"beating", "code", "deployments", "progress", "serving", "planning", "runtime"}),
+    frozenset(
+        {"beating", "clock", "code", "deployments", "progress", "serving", "planning", "runtime"}
+    ),
     frozenset({"alarms", "approving", "casework", "comparing", "drifting", "drilling", "dropping"})
     | {"events", "forms", "nightly", "onboarding", "retaining", "reviewing", "scoring"},
     frozenset({"answering", "assuring", "cli", "commands", "curating", "governing", "guarding"})

@@ -5,11 +5,13 @@ a duplicate run, a retry and a resumed run all end at the same bytes.
 """
 
 import contextlib
+import errno
 import importlib
 import logging
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tasks.catalog.reading import Catalog
@@ -18,9 +20,10 @@ from tasks.checks.lab import Lab, NotApplicable, NotAvailable, Spread
 from tasks.checks.parts import keep_part
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest, hexadecimal
-from tasks.domain.errors import ChildError, ProofhouseError
+from tasks.domain.errors import ChildError, ProofhouseError, StoreError
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Measurement, Status
+from tasks.domain.moments import rfc3339
 from tasks.domain.spec import CheckSpec
 from tasks.sandbox.protocol import Limits, Reply, Sandbox
 from tasks.store.protocol import ObjectStore
@@ -28,6 +31,7 @@ from tasks.targets.endpoint.broker import Terms
 
 _log = logging.getLogger(__name__)
 _LASTING = {Status.MEASURED, Status.NOT_APPLICABLE}
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run_check(
@@ -50,7 +54,8 @@ def run_check(
     measured elsewhere, if it has parts. ``escrow`` is the folder of rows that may not be kept.
 
     Never raises for anything the bundle did: a check that breaks is a measurement with status
-    ``error``. Raises ``StoreError`` when the store fails, because then nothing can be kept.
+    ``error``. Raises ``StoreError`` when the store fails or scratch is full, because then nothing
+    can be kept, and it is nothing about the bundle.
     """
     if (known := known_measurement(spec, store)) is not None:
         return _execution(spec, known, seconds=0.0, reused=True)
@@ -170,8 +175,14 @@ def _lab(
     escrow: Path | None,
     spread: Spread | None = None,
 ) -> Iterator[Lab]:
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="check-") as workspace:
+    with contextlib.ExitStack() as held:
+        try:
+            scratch.mkdir(parents=True, exist_ok=True)
+            workspace = held.enter_context(
+                tempfile.TemporaryDirectory(dir=scratch, prefix="check-")
+            )
+        except OSError as error:
+            raise _no_room(spec.check, error) from error
         yield Lab(
             subject=subject,
             store=store,
@@ -212,11 +223,22 @@ def _guarded(entry: CheckEntry, lab: Lab) -> Measurement:
         if error.code.startswith("store."):
             raise
         return unmeasured(entry, Status.ERROR, f"{error.code}: {error.message}")
-    except Exception as error:  # noqa: BLE001 - logged, stored and judged below
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise _no_room(entry.id, error) from error
         # A defect of ours or a shape nobody thought of: the run goes on, the verdict cannot pass.
         _log.exception("check %s broke", entry.id)
         return unmeasured(entry, Status.ERROR, f"{type(error).__name__}: {_told(error)}")
     return measurement
+
+
+def _no_room(check: str, error: OSError) -> StoreError:
+    """Says that this machine cannot work, which must never read as a finding about the model."""
+    place = error.filename or "scratch"
+    return StoreError(
+        f"{check} could not be asked, there is no room for its work ({place}: {error.strerror}). "
+        "Nothing was sealed: free space and inodes there, then run again."
+    )
 
 
 def _doubted(measurement: Measurement, attempts: Mapping[str, int]) -> Measurement:
@@ -244,4 +266,5 @@ def _execution(spec: CheckSpec, digest: Digest, *, seconds: float, reused: bool)
         seconds=round(seconds, 3),
         reused=reused,
         sandbox=spec.sandbox,
+        clock="" if reused else rfc3339(datetime.now(UTC)),
     )

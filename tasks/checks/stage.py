@@ -3,16 +3,18 @@
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.futures import PrefectFuture, as_completed
 
-from tasks import progress
+from tasks import clock, progress
 from tasks.catalog.reading import Catalog
 from tasks.checks.running import keep_measurement, known_measurement, unmeasured
 from tasks.checks.worker.stage import measure
 from tasks.domain.digest import Digest
+from tasks.domain.errors import StoreError
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Status
 from tasks.domain.spec import CheckSpec, RunPlan
@@ -56,7 +58,7 @@ class Crew:
         self._board = Board(total)
         self._places = worker_places()
         self._queue: deque[tuple[CheckSpec, str]] = deque()
-        self._running: dict[PrefectFuture[Any], CheckSpec] = {}
+        self._running: dict[PrefectFuture[Any], tuple[CheckSpec, datetime]] = {}
         self._done: dict[Digest, Execution] = {}
 
     def ask_first(self, spec: CheckSpec, *, blocked: str) -> None:
@@ -73,9 +75,9 @@ class Crew:
         """Waits for one check; meanwhile the others go on."""
         while spec.digest not in self._done:
             future = next(as_completed([*self._running]))
-            ended = self._running.pop(future)
+            ended, asked = self._running.pop(future)
             self._fill()
-            self._note(ended, _result(future, ended))
+            self._note(ended, _timed(_result(future, ended), asked))
         return self._done[spec.digest]
 
     def _fill(self) -> None:
@@ -86,7 +88,7 @@ class Crew:
                 self._note(spec, _inline(spec, self._subject))
             else:
                 asked = spec.model_dump(mode="json"), self._subject, blocked
-                self._running[_named(spec).submit(*asked)] = spec
+                self._running[_named(spec).submit(*asked)] = spec, clock.now()
 
     def _note(self, spec: CheckSpec, execution: Execution) -> None:
         self._done[spec.digest] = self._board.told(execution)
@@ -101,9 +103,19 @@ def _inline(spec: CheckSpec, subject: Digest) -> Execution:
     return Execution.model_validate(named(spec.model_dump(mode="json"), subject, ""))
 
 
+def _timed(execution: Execution, asked: datetime) -> Execution:
+    """Says how far the worker's clock disagrees with ours, if it does."""
+    if not execution.clock:
+        return execution
+    apart = round(clock.apart_seconds(datetime.fromisoformat(execution.clock), since=asked))
+    return execution.model_copy(update={"skew_seconds": apart})
+
+
 def _result(future: PrefectFuture[Any], spec: CheckSpec) -> Execution:
     try:
         return Execution.model_validate(future.result())
+    except StoreError:
+        raise  # nothing about the model: the run is to be done again when there is room
     except Exception as error:  # noqa: BLE001 - lost workers and crashed tasks come in many classes
         _log.warning("check %s was lost: %s", spec.check, error)
         entry = Catalog().check(spec.check)
@@ -132,7 +144,9 @@ class Board:
         how = "known" if execution.reused else f"{execution.seconds:.1f} s"
         progress.tell(self._done, self._total, f"{execution.check} ({how})")
         if self._shown is not None:
-            self._try(update_progress_artifact, self._shown, 100 * self._done / self._total)
+            # A server that failed once is not asked again: each try may wait for minutes.
+            share = 100 * self._done / self._total
+            self._shown = self._try(update_progress_artifact, self._shown, share)
         return execution
 
     def _try(self, call: Callable[..., Any], *arguments: Any, **more: Any) -> Any:

@@ -8,7 +8,7 @@ from tasks.commands.onboard import prepare_home
 from tasks.commands.progressing import progress_on_stderr
 from tasks.domain.errors import InvalidInputError
 from tasks.inventory.database import Inventory
-from tasks.nightly.looking import chosen_assets
+from tasks.nightly.choosing import chosen_assets
 from tasks.orchestration import prefect_api
 from tasks.settings import read_settings
 

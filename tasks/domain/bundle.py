@@ -378,6 +378,8 @@ class Subject(Frozen):
     facts: dict[str, int | float | str] = {}
     """What the artifact's own bytes say: ``artifact_format``, ``parameters``, where known."""
     baseline: Baseline | None = Field(default=None, exclude_if=lambda told: told is None)
+    whole: DigestField | None = Field(default=None, exclude_if=lambda told: told is None)
+    """The subject of the bundle with a model, where only its data are looked at."""
 
     def is_same_bundle(self, other: "Subject") -> bool:
         """Answers whether both were handed in as the same bytes, whatever is known of them."""

@@ -16,3 +16,7 @@ class Execution(Frozen):
     seconds: float = Field(ge=0)
     reused: bool
     sandbox: str
+    clock: str = Field(default="", exclude_if=lambda told: not told)
+    """What the clock where it ran said at its end, RFC 3339; left out where that is this one."""
+    skew_seconds: int = Field(default=0, exclude_if=lambda seconds: not seconds)
+    """How far that clock was at least ahead (negative: behind) of the one that the run goes by."""

@@ -21,8 +21,9 @@ class Reference(Frozen):
 class RunRecord(Frozen):
     """What is signed: plan, findings, decision, and the digest of every byte they rest on.
 
-    ``objects`` lists subject, plan, measurements, artifacts and report; ``started`` and ``sealed``
-    are UTC times in RFC 3339, the only clock readings in evidence.
+    ``objects`` lists subject, plan, measurements, artifacts and report. ``started`` and ``sealed``
+    are UTC times in RFC 3339 by one clock that never goes back. ``clocks`` says which clocks
+    disagreed with it: the machine's own under ``run``, workers' under the check they measured.
     """
 
     run: str
@@ -36,5 +37,6 @@ class RunRecord(Frozen):
     objects: tuple[Reference, ...]
     sandbox: dict[str, str] = {}
     store: dict[str, str] = {}
+    clocks: dict[str, str] = Field(default={}, exclude_if=lambda told: not told)
     started: str
     sealed: str

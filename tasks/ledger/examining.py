@@ -47,7 +47,8 @@ class Examiner:
 
     Attributes:
         referenced: Every digest that an examined run stands on.
-        notes: What the store says about versions of those objects; flagged, no failure.
+        notes: What the store says about versions of those objects, and runs about clocks;
+            flagged, no failure.
     """
 
     def __init__(self, store: ObjectStore, trust: Trust, *, scratch: Path) -> None:
@@ -67,6 +68,8 @@ class Examiner:
         except ProofhouseError as error:
             yield error.message
             return
+        told = statement.record.clocks
+        self.notes.extend(f"{run}: clocks disagreed, {who}: {how}" for who, how in told.items())
         yield from self._identity(run, statement)
         yield from self._side_claims(run, sealed, statement.record)
         yield from self._references(statement)

@@ -1,12 +1,14 @@
 """Nights as evidence: a signed statement about what became of every live asset, claimed and logged.
 
-``night-starts/<night>`` says when a night began; ``nights/<night>`` fixes its envelope. A night is
-over once the log lists that. Whoever begins while one is open goes on with the same one, so a night
-that was killed is resumed and not begun anew.
+``night-starts/<night>`` says when a night began, ``night-places/<night>`` how long the log was
+then: what came since is of this night, whatever clocks say. ``nights/<night>`` fixes its envelope.
+A night is over once the log lists that. Whoever begins while one is open goes on with the same one,
+so a night that was killed is resumed and not begun anew.
 """
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from typing import NamedTuple
 
 from securesystemslib.signer import Signer
 
@@ -21,22 +23,32 @@ from tasks.ledger.about import (
     read_about,
     write_about,
 )
-from tasks.ledger.entry import NIGHTS, Entry, Sealed, leaf_name
+from tasks.ledger.entry import NIGHTS, Entry, Sealed, leaf_name, read_index
 from tasks.ledger.envelope import Moment, sign_envelope
 from tasks.ledger.log import Log
 from tasks.ledger.rejections import LedgerError
 from tasks.ledger.statement import PAYLOAD_TYPE, moment_of
 from tasks.ledger.trust import Trust
+from tasks.ledger.view import LogView
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
 PREDICATE_TYPE = "https://proofhouse.dev/night/v1"
 SUBJECT_NAME = "proofhouse:night"
 STARTS = "night-starts/"
+PLACES = "night-places/"
 
 
-def open_night(day: date, store: ObjectStore, trust: Trust) -> tuple[str, datetime]:
-    """Returns the night of a day that is to be worked on, and when it began.
+class Opened(NamedTuple):
+    """A night that is worked on: its name, when it began, how many entries the log had then."""
+
+    name: str
+    started: datetime
+    after: int
+
+
+def open_night(day: date, store: ObjectStore, trust: Trust) -> Opened:
+    """Returns the night of a day that is to be worked on.
 
     The one that was begun and is not over, else a new one.
 
@@ -46,11 +58,10 @@ def open_night(day: date, store: ObjectStore, trust: Trust) -> tuple[str, dateti
     number = 1
     while read_night(name := f"{day:%Y-%m-%d}-{number:02d}", store, trust) is not None:
         number += 1
-    store.claim(STARTS + name, rfc3339(datetime.now(UTC)).encode())
-    begun = store.claimed(STARTS + name)
-    if begun is None:
-        raise LedgerError(f"{STARTS}{name} was claimed and is gone: the store forgets claims")
-    return name, moment_of(begun.decode(errors="replace"), place=STARTS + name)
+    begun = _fixed(STARTS + name, rfc3339(datetime.now(UTC)).encode(), store)
+    size = _fixed(PLACES + name, b"%d" % LogView(store, trust).size(), store)
+    started = moment_of(begun.decode(errors="replace"), place=STARTS + name)
+    return Opened(name, started, read_index(size, place=PLACES + name))
 
 
 def seal_night(
@@ -116,6 +127,15 @@ def write_night(night: Night) -> bytes:
     """Returns the canonical JSON of the statement about a night."""
     subjects = {SUBJECT_NAME: digest_of(night.canonical())}
     return write_about(night, subjects, predicate_type=PREDICATE_TYPE)
+
+
+def _fixed(name: str, data: bytes, store: ObjectStore) -> bytes:
+    """Claims a name, and returns what was claimed first."""
+    store.claim(name, data)
+    claimed = store.claimed(name)
+    if claimed is None:
+        raise LedgerError(f"{name} was claimed and is gone: the store forgets claims")
+    return claimed
 
 
 def _parsed(payload: bytes, *, place: str) -> Night:

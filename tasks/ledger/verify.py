@@ -19,7 +19,7 @@ from tasks.ledger.view import LogView, scratch_folder
 from tasks.ledger.witness import Witness
 from tasks.store.protocol import ObjectStore
 
-_WITHOUT_OBJECTS = ("ledger/", RUNS, "beats/", "events/", "night-starts/")
+_WITHOUT_OBJECTS = ("ledger/", RUNS, "beats/", "events/", "night-starts/", "night-places/")
 """Claims that name no object, or only statements, which are referenced already."""
 _DIGESTS = re.compile(rb"sha256:[0-9a-f]{64}")
 

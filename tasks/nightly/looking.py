@@ -8,7 +8,6 @@ evidence is verified each time: signature, statement, place in the log.
 
 import logging
 import math
-from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -17,8 +16,8 @@ from tasks.catalog.reading import shared_catalog
 from tasks.catalog.schema import IntervalGate
 from tasks.domain.bundle import Subject
 from tasks.domain.digest import Digest
-from tasks.domain.errors import EvidenceError, InvalidInputError, ProofhouseError, StoreError
-from tasks.domain.finding import Outcome, RiskTier
+from tasks.domain.errors import EvidenceError, ProofhouseError, StoreError
+from tasks.domain.finding import Outcome
 from tasks.domain.frozen import Frozen
 from tasks.domain.night import AssetNight, Spending
 from tasks.domain.run import RunRecord
@@ -38,12 +37,11 @@ from tasks.ledger.trust import Trust
 from tasks.ledger.view import read_capped, scratch_folder
 from tasks.nightly.deltas import changes, paper_reasons, reasons, tells_the_same
 from tasks.onboarding import DECLINED, has_errors, next_attempt, plan_onboarding
+from tasks.reviewing import read_data_again
 from tasks.runtime import Services
 from tasks.statistics.wealth import spend
 
-LIVE = frozenset({"approved", "live"})
 _MEASURED = frozenset({Outcome.PASS, Outcome.FAIL, Outcome.UNDECIDED})
-ORDER = tuple(reversed(RiskTier))
 
 
 class Look(Frozen):
@@ -62,13 +60,14 @@ class Watch(NamedTuple):
     held: tuple[Held, ...]
     own_key: str
     barred: dict[str, str]
-    started: datetime
+    after: int
+    """How long the log was when this night began."""
     alpha: float
     now: datetime
     outside: Outside
 
     @classmethod
-    def open(cls, here: Services, *, started: datetime, alpha: float) -> "Watch":
+    def open(cls, here: Services, *, after: int, alpha: float) -> "Watch":
         """Reads keys, approvals and the standing of vendors."""
         home = here.settings.home.resolve()
         trust = trusted_keys(home)
@@ -80,7 +79,7 @@ class Watch(NamedTuple):
             held=tuple(held_approvals(here.store, trust)),
             own_key=open_signer(here.settings.signer or None, home=home).public_key.keyid,
             barred={one.vendor: one.state for one in register.vendors() if one.state in BARRED},
-            started=started,
+            after=after,
             alpha=alpha,
             now=datetime.now(UTC),
             outside=outside_of(here),
@@ -123,7 +122,7 @@ class Watch(NamedTuple):
                 told = ("checks broke the last time", *told)
             spent = spending(plan, self.alpha)
             return Look(row=row.model_copy(update={"reasons": told, "spent": spent}), plan=plan)
-        if len(runs) > 1 and _is_of_tonight(last, self.started):
+        if len(runs) > 1 and self._is_of_tonight(runs[0].ledger_index, last):
             return Look(row=compared(row, self.verified(runs[1].run), last, self.alpha))
         return Look(row=row)
 
@@ -159,14 +158,10 @@ class Watch(NamedTuple):
         return Subject.parse(self.here.store.get(digest))
 
     def _read_again(self, before: Subject) -> Subject:
-        """Returns the subject as its papers read today; ``before`` when they read the same.
-
-        Data that came without a model of its own has no papers that could be told apart.
-        """
-        if before.spec.model.kind == "dataset":
-            return before
+        """Returns the subject as its papers read today; ``before`` when they read the same."""
+        read = read_data_again if before.spec.model.kind == "dataset" else read_again
         with scratch_folder() as scratch:
-            today = read_again(before, self.outside, self.here.store, scratch)
+            today = read(before, self.outside, self.here.store, scratch)
         return before if tells_the_same(before, today) else today
 
     def _plan(self, last: RunRecord, subject: Digest) -> RunPlan:
@@ -193,6 +188,9 @@ class Watch(NamedTuple):
             granted=granted,
         ).plan
 
+    def _is_of_tonight(self, index: int, last: RunRecord) -> bool:
+        return last.plan.occasion.startswith(NIGHTLY) and index >= self.after
+
     def _row(self, asset: Asset, last: RunRecord) -> AssetNight:
         state = self.barred.get(vendor_key(asset.vendor), "")
         return AssetNight(
@@ -204,27 +202,6 @@ class Watch(NamedTuple):
             verdict_before=last.decision.verdict.value,
             problem=f"the vendor is {state}" if state else "",
         )
-
-
-def chosen_assets(assets: Iterable[Asset], only: Sequence[str]) -> tuple[Asset, ...]:
-    """Returns the live assets, or those of them that ``only`` names.
-
-    Raises:
-        InvalidInputError: It names one that is not live.
-    """
-    live = live_assets(assets)
-    if missing := sorted(set(only) - {asset.asset for asset in live}):
-        raise InvalidInputError(
-            f"{', '.join(missing)[:500]} is no live asset. See: proofhouse inventory assets."
-        )
-    return tuple(asset for asset in live if not only or asset.asset in only)
-
-
-def live_assets(assets: Iterable[Asset]) -> tuple[Asset, ...]:
-    """Returns the assets that somebody relies on, the highest tier first."""
-    live = [asset for asset in assets if asset.state in LIVE]
-    order = {tier.value: place for place, tier in enumerate(ORDER)}
-    return tuple(sorted(live, key=lambda one: (order.get(one.tier, len(order)), one.asset)))
 
 
 def compared(row: AssetNight, before: RunRecord, after: RunRecord, alpha: float) -> AssetNight:
@@ -259,10 +236,6 @@ def _is_due(plan: RunPlan, last: RunRecord, *, remote: bool) -> bool:
     else:
         same["occasion"] = last.plan.occasion
     return plan.model_copy(update=same) != last.plan
-
-
-def _is_of_tonight(last: RunRecord, started: datetime) -> bool:
-    return last.plan.occasion.startswith(NIGHTLY) and datetime.fromisoformat(last.sealed) >= started
 
 
 def rationed(plan: RunPlan, last: RunRecord, total: float, *, remote: bool) -> RunPlan:

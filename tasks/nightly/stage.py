@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -11,7 +11,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 from prefect.futures import PrefectFuture
 
-from tasks import progress
+from tasks import clock, progress
 from tasks.alarms.stage import raise_alarms_of_nights
 from tasks.checks.stage import measure_plan
 from tasks.code import code_digest
@@ -27,7 +27,8 @@ from tasks.ledger.nights import open_night, read_night, seal_night
 from tasks.ledger.seal import sealed_run
 from tasks.ledger.stage import seal_here
 from tasks.ledger.witness import Witness
-from tasks.nightly.looking import Look, Watch, chosen_assets, compared, failed
+from tasks.nightly.choosing import chosen_assets
+from tasks.nightly.looking import Look, Watch, compared, failed
 from tasks.onboarding import judge_run, make_record
 from tasks.reports.stage import announce, write_report_here
 from tasks.runtime import services
@@ -42,26 +43,27 @@ def begin_night(zone: str, only: Sequence[str]) -> dict[str, Any]:
     """Opens the night of today and lists the live assets, the highest tier first."""
     here = services()
     home = here.settings.home.resolve()
-    day = datetime.now(_zone(zone)).date()
-    night, started = open_night(day, here.store, trusted_keys(home))
+    day = clock.now().astimezone(_zone(zone)).date()
+    night, started, after = open_night(day, here.store, trusted_keys(home))
     kept = chosen_assets(Inventory(here.settings.database_url).assets(), only)
     return {
         "night": night,
         "started": started.isoformat(),
+        "after": after,
         "assets": [asset.model_dump(mode="json") for asset in kept],
     }
 
 
 @task(name="look", retries=2, retry_delay_seconds=5)
-def look_at(assets: list[dict[str, Any]], started: str, alpha: float) -> list[dict[str, Any]]:
+def look_at(assets: list[dict[str, Any]], after: int, alpha: float) -> list[dict[str, Any]]:
     """Looks at a batch of assets where this task lands; returns looks as JSON values."""
     # A task travels by value, a plain function by reference: all work is behind the latter.
-    return look_here(assets, started, alpha)
+    return look_here(assets, after, alpha)
 
 
-def look_here(assets: list[dict[str, Any]], started: str, alpha: float) -> list[dict[str, Any]]:
+def look_here(assets: list[dict[str, Any]], after: int, alpha: float) -> list[dict[str, Any]]:
     """Does the same in this process, without Prefect."""
-    watch = Watch.open(services(), started=datetime.fromisoformat(started), alpha=alpha)
+    watch = Watch.open(services(), after=after, alpha=alpha)
     looks = (watch.look(Asset.model_validate(asset)) for asset in assets)
     return [look.model_dump(mode="json") for look in looks]
 
@@ -72,7 +74,7 @@ def look_at_all(night: dict[str, Any], alpha: float) -> list[Look]:
     batches = [assets[at : at + BATCH] for at in range(0, len(assets), BATCH)]
     asked = [
         look_at.with_options(task_run_name=f"look at {len(batch)} assets").submit(
-            batch, night["started"], alpha
+            batch, night["after"], alpha
         )
         for batch in batches
     ]
@@ -144,10 +146,11 @@ def close_here(night: str, started: str, alpha: float, rows: list[AssetNight]) -
     here = services()
     home = here.settings.home.resolve()
     trust = trusted_keys(home)
+    began = datetime.fromisoformat(started)
     made = Night(
         night=night,
-        started=rfc3339(datetime.fromisoformat(started)),
-        ended=rfc3339(datetime.now(UTC)),
+        started=rfc3339(began),
+        ended=rfc3339(max(began, clock.now())),
         alpha=alpha,
         code=code_digest(),
         assets=tuple(rows),
@@ -185,7 +188,7 @@ def summary(night: Night) -> dict[str, Any]:
 
 def _run(plan: RunPlan, before: str) -> tuple[RunRecord, RunRecord]:
     """Runs and seals a plan; returns its record and that of the run before it."""
-    started = datetime.now(UTC)
+    started = clock.now()
     executions = measure_plan(plan, plan.bundle)
     findings, decision = judge_run(plan, executions)
     report = write_report_here(plan, executions, findings, decision)

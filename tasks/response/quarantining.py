@@ -105,7 +105,9 @@ def _rows(measurement: Measurement, store: ObjectStore) -> NDArray[np.int64]:
 
 
 def rollback_to(record: RunRecord, runs: Iterable[Run]) -> str | None:
-    """Returns the newest other version of the asset that was accepted, or None.
+    """Returns the other version of the asset that was accepted last, or None.
+
+    Which came last says the log, whose order no clock can turn round.
 
     Args:
         record: The run whose data are bad.
@@ -119,7 +121,7 @@ def rollback_to(record: RunRecord, runs: Iterable[Run]) -> str | None:
         and run.asset != record.asset
         and run.verdict in {Verdict.ACCEPTED, Verdict.ACCEPTED_WITH_CONDITIONS}
     ]
-    return max(good, key=lambda run: run.sealed).asset if good else None
+    return max(good, key=lambda run: run.ledger_index).asset if good else None
 
 
 def statement(

@@ -27,9 +27,9 @@ class Disk:
         self.folder = folder
         self.ballast = folder / "ballast"
 
-    def mount(self, size: int) -> None:
-        folder = str(self.folder)
-        line = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "proofhouse-test", folder]
+    def mount(self, size: int, *, inodes: int = 0) -> None:
+        folder, told = str(self.folder), f"size={size},nr_inodes={inodes},mode=700"  # 0: any number
+        line = ["mount", "-t", "tmpfs", "-o", told, "proofhouse-test", folder]
         try:
             done = subprocess.run(line, capture_output=True, text=True, check=False)
         except FileNotFoundError:

@@ -158,8 +158,13 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with local_server(tmp_path_factory.mktemp("server"), ui=False) as url:
+def server_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server")
+
+
+@pytest.fixture(scope="session")
+def server(server_home: Path) -> Iterator[str]:
+    with local_server(server_home, ui=False) as url:
         yield url
 
 
@@ -176,6 +181,14 @@ def catalogs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def proofhouse(server: str, catalogs: Path, bundles: Bundles, tmp_path: Path) -> Proofhouse:
     return installed(tmp_path / "home", server, catalogs, bundles)
+
+
+@pytest.fixture
+def fresh_house(server: str, catalogs: Path, tmp_path: Path) -> Proofhouse:
+    """An installation that knows no vendor: nothing has to be trained for it."""
+    (tmp_path / "home").mkdir()
+    told = {"PREFECT_API_URL": server, "PROOFHOUSE_CATALOGS": str(catalogs)}
+    return Proofhouse(tmp_path / "home", told | SMALL)
 
 
 def installed(home: Path, server: str, catalogs: Path, bundles: Bundles) -> Proofhouse:

@@ -1,5 +1,7 @@
 """A process that makes passes over a place of drops, for the tests of dropping."""
 
+import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -10,12 +12,15 @@ from tasks.intake.drops import Patience
 from tasks.store.opening import open_store
 
 
-def main(place: str, store: str, home: str, threads: str) -> None:
+def main(place: str, store: str, home: str, threads: str, dies_at: str = "") -> None:
+    """Makes one pass in each thread; dies over the first drop from ``dies_at`` on."""
     log = Path(home) / "runs.log"
 
     def run(path: Path) -> dict[str, Any]:
         with log.open("a", encoding="utf-8") as stream:
             stream.write(f"{path.name}\n")
+        if dies_at and path.name >= dies_at:
+            os.kill(os.getpid(), signal.SIGKILL)
         return {"run": f"run-of-{path.name}", "verdict": "accepted"}
 
     def one_pass() -> None:

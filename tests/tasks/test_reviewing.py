@@ -9,14 +9,17 @@ from tasks.domain.bundle import BundleSpec, DataSpec, DataSpecs, Subject
 from tasks.domain.errors import InvalidInputError
 from tasks.domain.measurement import Observation
 from tasks.domain.severity import Severity
+from tasks.domain.vendor import VendorState, VendorView
 from tasks.intake.bare_data import Named, is_bundle
-from tasks.reviewing import data_of, take_in_data
+from tasks.intake.subject import Outside
+from tasks.reviewing import data_of, read_data_again, take_in_data
 from tasks.runtime import Services
 from tasks.sandbox.protocol import Limits
 from tasks.settings import Settings
 from tests.simulators.sandbox import DirectSandbox
 from tests.simulators.store import MemoryStore
 from tests.simulators.subjects import BUNDLE, linear_subject
+from tests.tasks.intake.bundles import make_bundle, manifest, take_in
 
 
 @pytest.fixture
@@ -51,6 +54,44 @@ def test_the_data_is_an_asset_of_its_own_without_the_model(store: MemoryStore) -
         "data.same_data", "governance.vendor.suspended",
     }  # fmt: skip
     assert data_of(data_of(digest)) == data_of(digest)
+
+
+def whole_bundle(folder: Path, store: MemoryStore) -> Subject:
+    """A bundle with a model, data, and papers about both."""
+    (folder / "scratch").mkdir()
+    papers = {"model_card": "card.md", "datasheet": "sheet.md"}
+    bundle = make_bundle(folder / "bundle", manifest() | {"documents": papers})
+    for name in papers.values():
+        (bundle / name).write_text("# Motivation\n\nReading digits.\n")
+    return take_in(bundle, folder / "scratch", store=store)
+
+
+def barred(_: str) -> VendorView:
+    return VendorView(state=VendorState.SUSPENDED, reason="broken into")
+
+
+def test_the_papers_of_data_read_the_same_until_something_changes(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    whole = whole_bundle(tmp_path, store)
+    apart = Subject.parse(store.get(data_of(store.put(whole.canonical()).digest)))
+    scratch = tmp_path / "scratch"
+    assert read_data_again(apart, Outside(), store, scratch) == apart
+    today = read_data_again(apart, Outside(register=barred), store, scratch)
+    news = [item.rule for item in today.observations if item not in apart.observations]
+    assert news == ["governance.vendor.suspended"]
+    assert [item for item in apart.observations if item not in today.observations] == []
+    assert today.model_copy(update={"observations": apart.observations}) == apart
+
+
+def test_reviews_of_old_that_do_not_name_their_bundle_stay_as_they_were(
+    store: MemoryStore, tmp_path: Path
+) -> None:
+    whole = whole_bundle(tmp_path, store)
+    apart = Subject.parse(store.get(data_of(store.put(whole.canonical()).digest)))
+    old = Subject.parse(apart.model_copy(update={"whole": None}).canonical())
+    assert b"whole" not in old.canonical()
+    assert read_data_again(old, Outside(register=barred), store, tmp_path / "scratch") == old
 
 
 def test_a_bundle_without_data_is_explained(store: MemoryStore) -> None:

@@ -86,10 +86,15 @@ def test_environments_keep_everything_inside_the_home(tmp_path: Path) -> None:
     assert (server["PREFECT_SERVER_UI_ENABLED"], client["DO_NOT_TRACK"]) == ("false", "1")
 
 
+LAST_WORDS = f"""sqlite3.OperationalError: attempt to write a readonly database
+{"and much of what it would have written " * 100}
+no module named uvicorn"""
+
+
 @pytest.fixture
 def broken_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "python"
-    program.write_text("#!/bin/sh\necho no module named uvicorn >&2\nexit 3\n")
+    program.write_text(f"#!/bin/sh\ncat >&2 <<END\n{LAST_WORDS}\nEND\nexit 3\n")
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
 
@@ -101,6 +106,7 @@ def test_a_server_that_does_not_start_tells_its_last_words(tmp_path: Path) -> No
         local_server(tmp_path / "home"),
     ):
         pytest.fail("it must not be entered")
+    assert "because of sqlite3.OperationalError: attempt to write" in caught.value.message
     assert "no module named uvicorn" in caught.value.message
     assert "PREFECT_API_URL" in caught.value.message
     assert list((tmp_path / "home" / "prefect").glob("server-*.log")) == []

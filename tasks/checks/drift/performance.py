@@ -5,22 +5,25 @@ from typing import Any
 import numpy as np
 
 from tasks.checks.drift.pair import keep_json, pair
+from tasks.checks.drift.weighing import weighed
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.drift.performance import Outcomes, drawn_apart, estimated
 from tasks.domain.measurement import Control, Measurement, Status
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "drift.performance", 1
+CHECK, VERSION = "drift.performance", 2
 LEAST = 200
 TILTS = np.linspace(0.5, 12, 24)
 _METHOD = (
     "Confidence-based performance estimation (CBPE) with the reference's own rate of right answers "
-    "at each confidence; average thresholded confidence (ATC) beside it; bootstrap interval."
+    "at each confidence; average thresholded confidence (ATC) beside it; and the same with kept "
+    "rows weighted by a classifier's odds between both tables (PAPE); bootstrap intervals."
 )
 _LIMITS = (
     "Assumes that at a given confidence the model is right as often as before.",
     "A concept that changed under the same inputs, or a targeted attack, needs labels to be seen.",
     "Confidence that an attacker pushed up reads as accuracy.",
+    "What rows of equal confidence tell apart is seen in at most 2,000 kept rows of each table.",
 )
 
 
@@ -38,29 +41,40 @@ def measure(lab: Lab) -> Measurement:
         raise NotAvailable("the predictions have no confidence: hand in probabilities or scores")
     found = estimated(before, both.current.shown, seed=lab.seed)
     controls = _controls(before, shown, tolerance, lab.seed)
+    moved = weighed(lab, both)
     gap = abs(found.by_confidence - found.by_threshold)
-    doubts = (
+    doubts: tuple[str, ...] = (
         (f"the two estimates of accuracy differ by {gap:.1%}, more than the tolerance",)
         if gap > tolerance
         else ()
     )
+    if moved.found and moved.found.drop.low > found.drop.value + tolerance:
+        fall = f"its accuracy probably falls by {moved.found.drop.value:.1%}"
+        why = "on inputs like those of now the model was right less often than its confidence says"
+        doubts += (f"{why}: {fall}",)
+    weights = {"accuracy_drop_of_moved_inputs": moved.found.drop} if moved.found else {}
     return Measurement(
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
         detail=f"Accuracy was {found.reference:.1%}; expected now is {found.by_confidence:.1%} "
         f"(by confidence) or {found.by_threshold:.1%} (by threshold).",
-        estimates={"accuracy_drop": found.drop},
+        estimates={"accuracy_drop": found.drop, **weights},
         controls=controls,
         alarms=doubts,
         limits=_LIMITS,
         method=_METHOD,
-        facts=_facts(both.current.right.sum(), both.current.answered.sum(), found.by_confidence),
+        facts={
+            **_facts(both.current.right.sum(), both.current.answered.sum(), found.by_confidence),
+            "moved_inputs": moved.why_not
+            or f"{moved.found.effective_rows if moved.found else 0:.0f} effective rows",
+        },
         artifacts=(
             keep_json(
                 lab, "confidence.json", "Accuracy by confidence", _curve(before, both.current.shown)
             ),
         ),
+        cost=lab.cost,
     )
 
 

@@ -1,3 +1,5 @@
+import errno
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from tasks.checks import running
 from tasks.checks.lab import Lab, NotApplicable, NotAvailable
 from tasks.checks.running import run_check
 from tasks.domain.digest import digest_of
-from tasks.domain.errors import ChildDiedError, StoreNotAnsweringError
+from tasks.domain.errors import ChildDiedError, StoreError, StoreNotAnsweringError
 from tasks.domain.execution import Execution
 from tasks.domain.measurement import Measurement, Status
 from tasks.domain.spec import CheckSpec
@@ -51,6 +53,23 @@ def test_a_spec_is_measured_once(tmp_path: Path) -> None:
     assert measurement.status is Status.MEASURED
     assert (first.reused, second.reused) == (False, True)
     assert again == measurement
+
+
+@pytest.mark.parametrize("where", ["before it", "while it works"])
+def test_a_full_scratch_is_no_finding(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Measurement:
+        raise OSError(errno.ENOSPC, "No space left on device", "scratch/check-1")
+
+    if where == "before it":
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    else:
+        monkeypatch.setattr(running, "check_function", lambda _: full)
+    store = MemoryStore()
+    with pytest.raises(StoreError, match=r"no room for its work .scratch/check-1: No space left"):
+        run(store, tmp_path)
+    assert list(store.claims("measurements/")) == []
 
 
 def test_a_lost_measurement_is_made_again_with_the_same_bytes(tmp_path: Path) -> None:

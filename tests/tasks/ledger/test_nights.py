@@ -15,6 +15,7 @@ from tasks.ledger.nights import open_night, read_night, seal_night
 from tasks.ledger.trust import Trust
 from tasks.ledger.verify import verify_all
 from tests.simulators.store import MemoryStore
+from tests.tasks.ledger.evidence import seal_case
 
 SIGNER = CryptoSigner.generate_ed25519()
 TRUST = Trust([SIGNER.public_key])
@@ -36,12 +37,20 @@ def seal(store: MemoryStore, told: Night) -> int:
 
 def test_an_open_night_goes_on_and_the_next_one_has_the_next_number() -> None:
     store = MemoryStore()
-    name, began = open_night(DAY, store, TRUST)
-    assert name == "2026-05-01-01"
-    assert open_night(DAY, store, TRUST) == (name, began)
+    opened = open_night(DAY, store, TRUST)
+    assert (opened.name, opened.after) == ("2026-05-01-01", 0)
+    assert open_night(DAY, store, TRUST) == opened
     seal(store, night())
-    assert open_night(DAY, store, TRUST)[0] == "2026-05-01-02"
-    assert open_night(date(2026, 5, 2), store, TRUST)[0] == "2026-05-02-01"
+    second = open_night(DAY, store, TRUST)
+    assert (second.name, second.after) == ("2026-05-01-02", 1)
+    assert open_night(date(2026, 5, 2), store, TRUST).name == "2026-05-02-01"
+
+
+def test_where_a_night_began_stays_when_the_log_goes_on() -> None:
+    store = MemoryStore()
+    opened = open_night(DAY, store, TRUST)
+    seal_case(store, SIGNER, 1)
+    assert open_night(DAY, store, TRUST) == opened
 
 
 def test_the_first_record_of_a_night_is_kept() -> None:

@@ -21,7 +21,8 @@ from tasks.inventory.vendors import VendorRegister
 from tasks.ledger.approvals import seal_approval
 from tasks.ledger.keys import open_signer
 from tasks.nightly import looking
-from tasks.nightly.looking import Look, Watch, compared, live_assets
+from tasks.nightly.choosing import live_assets
+from tasks.nightly.looking import Look, Watch, compared
 from tasks.onboarding import DECLINED
 from tasks.statistics.wealth import spend
 from tests.tasks.intake.test_dependencies import osv
@@ -32,7 +33,7 @@ CHECK = "evasion.linf_robust_accuracy"
 
 
 def watch(house: House, **changed: Any) -> Watch:
-    return Watch.open(house.here, started=BEGAN, alpha=0.05)._replace(**changed)
+    return Watch.open(house.here, after=0, alpha=0.05)._replace(**changed)
 
 
 def look(house: House, asset: str = "Acme/reader@1", **changed: Any) -> Look:
@@ -113,7 +114,7 @@ def test_a_run_of_this_night_is_told_with_what_it_changed(
     assert (again.row.happened, again.row.before, again.row.run) == (
         "reassessed", first.run, second.run,
     )  # fmt: skip
-    later = look(house, started=datetime.now(UTC) + timedelta(hours=1))
+    later = look(house, after=2)
     assert later.row.happened == "unchanged"
 
 

@@ -1,6 +1,5 @@
 """One asset's failure stops no other, a store that is away stops the night, and nights add up."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ def looks(house: House, monkeypatch: pytest.MonkeyPatch, count: int = 3) -> list
     for number in range(count):
         house.onboard(str(number))
     monkeypatch.setattr("tasks.planning.code_digest", lambda: "sha256:" + "1" * 64)
-    watch = Watch.open(house.here, started=datetime.now(UTC), alpha=0.05)
+    watch = Watch.open(house.here, after=0, alpha=0.05)
     found = [watch.look(asset) for asset in house.inventory.assets()]
     assert all(look.plan for look in found)
     return found
@@ -35,9 +34,7 @@ def test_one_asset_that_fails_stops_no_other(house: House, monkeypatch: pytest.M
         if plan.asset.endswith("@1"):
             raise MemoryError("too big")
         record = house.seal(plan)
-        return record, Watch.open(house.here, started=datetime.now(UTC), alpha=0.05).verified(
-            before
-        )
+        return record, Watch.open(house.here, after=0, alpha=0.05).verified(before)
 
     monkeypatch.setattr(stage, "_run", run)
     rows = stage.renew_all(due, 0.05)
@@ -75,7 +72,7 @@ def test_a_batch_is_looked_at_where_it_lands(house: House) -> None:
     house.onboard("1")
     house.onboard("2")
     rows = [asset.model_dump(mode="json") for asset in house.inventory.assets()]
-    found = [Look.model_validate(look) for look in stage.look_here(rows, STARTED, 0.05)]
+    found = [Look.model_validate(look) for look in stage.look_here(rows, 0, 0.05)]
     assert [look.row.happened for look in found] == ["unchanged", "unchanged"]
 
 

@@ -92,8 +92,13 @@ def test_a_run_without_such_rows_is_explained(more: dict[str, Any], told: str) -
         quarantine(record(store, **more), store)
 
 
-def known(asset: str, verdict: Verdict, sealed: str) -> Run:
-    fields: dict[str, Any] = {"asset": asset, "verdict": verdict.value, "sealed": sealed}
+def known(asset: str, verdict: Verdict, ledger_index: int) -> Run:
+    fields: dict[str, Any] = {
+        "asset": asset,
+        "verdict": verdict.value,
+        "ledger_index": ledger_index,
+    }
+    fields["sealed"] = f"2026-01-{28 - ledger_index}"  # by a clock that went back each time
     return Run.model_construct(**fields)
 
 
@@ -101,11 +106,11 @@ def test_the_way_back_is_the_newest_accepted_other_version() -> None:
     made = record(MemoryStore())
     name = made.asset.rpartition("@")[0]
     runs = [
-        known(f"{name}@0.1", Verdict.ACCEPTED, "2026-01-01"),
-        known(f"{name}@0.2", Verdict.ACCEPTED_WITH_CONDITIONS, "2026-02-01"),
-        known(f"{name}@0.3", Verdict.REFUSED, "2026-03-01"),
-        known(made.asset, Verdict.ACCEPTED, "2026-04-01"),
-        known("Acme/other@9", Verdict.ACCEPTED, "2026-05-01"),
+        known(f"{name}@0.1", Verdict.ACCEPTED, 1),
+        known(f"{name}@0.2", Verdict.ACCEPTED_WITH_CONDITIONS, 2),
+        known(f"{name}@0.3", Verdict.REFUSED, 3),
+        known(made.asset, Verdict.ACCEPTED, 4),
+        known("Acme/other@9", Verdict.ACCEPTED, 5),
     ]
     assert rollback_to(made, runs) == f"{name}@0.2"
     assert rollback_to(made, runs[2:]) is None

@@ -96,6 +96,29 @@ def test_accuracy_without_labels_is_what_labels_would_say(tmp_path: Path, hard: 
     assert all(control.held for control in measured.controls)
 
 
+def mixed(seed: int, *, rare: float) -> dict[str, Array]:
+    """Draws rows of a model that is far surer than it may be where ``place`` is positive."""
+    rng = np.random.default_rng(seed)
+    is_rare = rng.random(ROWS) < rare
+    x = rng.normal(0, 1.5, ROWS)
+    y = rng.random(ROWS) < 1 / (1 + np.exp(-np.where(is_rare, 0.5 * x, 2 * x)))
+    place = np.where(is_rare, 1.0, -1.0) * rng.gamma(4, 0.25, ROWS)
+    return {"place": place, "x": x, "p": 1 / (1 + np.exp(-2 * x)), "y": y.astype(np.int64)}
+
+
+def test_a_model_too_sure_of_what_was_rare_is_doubted(tmp_path: Path) -> None:
+    before, now = mixed(1, rare=0.2), mixed(2, rare=0.8)
+    measured, finding = asked("drift.performance", tmp_path, before, without(now, "y"), **SCORED)
+    accuracy = [float(((table["p"] >= 0.5) == table["y"]).mean()) for table in (before, now)]
+    moved = measured.estimates["accuracy_drop_of_moved_inputs"]
+    assert measured.estimates["accuracy_drop"].value == pytest.approx(0, abs=0.02), "blind to it"
+    assert moved.low < accuracy[0] - accuracy[1] < moved.high
+    assert finding.outcome is Outcome.UNDECIDED
+    assert "right less often than its confidence says" in measured.alarms[-1]
+    same, finding = asked("drift.performance", tmp_path, before, mixed(3, rare=0.2), **SCORED)
+    assert (finding.outcome, same.alarms) == (Outcome.PASS, ())
+
+
 def test_a_model_without_confidence_has_no_estimate(tmp_path: Path) -> None:
     before = scored(1)
     classes = before | {"p": (before["p"] >= 0.5).astype(np.int64)}
