@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -94,6 +95,7 @@ class Work(NamedTuple):
     poison: Callable[..., Poisoned] | None
     rate: float = 0.01
     seed: int = 3
+    draws: int = 1
 
 
 SIG = partial(sinusoidal, amplitude=0.15)
@@ -113,11 +115,14 @@ WORKS = {
     "Adult, columns 1 %, another draw": Work(adult, 32_561, tabular_backdoor, 0.01, 4),
     "Adult, clean": Work(adult, 32_561, None),
     "MNIST, all rows, patch 1 %": Work(mnist, 60_000, badnets),
+    "MNIST, clean, 20 draws": Work(mnist, 2000, None, draws=20),
+    "CIFAR-10, clean, 20 draws": Work(cifar, 2000, None, draws=20),
+    "Adult, clean, 20 draws": Work(adult, 4000, None, draws=20),
 }
 
 
-def made(work: Work, rows: int | None) -> tuple[Data, Poisoned]:
-    data = work.source(min(rows or work.rows, work.rows), work.seed)
+def made(work: Work, rows: int | None, draw: int = 0) -> tuple[Data, Poisoned]:
+    data = work.source(min(rows or work.rows, work.rows), work.seed + draw)
     if work.poison is None:
         nothing = np.zeros(len(data.labels), np.bool_)
         return data, Poisoned(data.inputs, data.labels, nothing, None)
@@ -216,9 +221,9 @@ HEADS = (
     "work", "tool", "n", "CPU s", "MiB", "poisoned", "flagged", "recall", "precision",
     "attack success before, after, never poisoned", "accuracy before, after, never poisoned",
 )  # fmt: skip
-TOLD = """Targets class 1, one draw each. The true trigger is put on test rows of other classes and
-shown to a network trained on all rows, without the flagged ones, and on the rows as they were
-before the attack."""
+TOLD = """Targets class 1; one draw each where no more are named. The true trigger is put on test rows of
+other classes and shown to a network trained on all rows, without the flagged ones, and on the rows
+as they were before the attack."""
 WHEN = ("before", "after", "never")
 COMPARED = ("MNIST, patch 5 %", "MNIST, patch 1 %")
 
@@ -226,19 +231,27 @@ COMPARED = ("MNIST, patch 5 %", "MNIST, patch 1 %")
 def one(name: str, tool: str, rows: int | None) -> dict[str, Any]:
     """Runs in a process of its own."""
     torch.set_num_threads(1)
-    data, poisoned = made(WORKS[name], rows)
     package, run = TOOLS[tool]
-    started = time.process_time()
-    told = run(data, poisoned)
-    seconds = round(told["seconds"] - started, 1)
+    taken, found = [], []
+    for draw in range(WORKS[name].draws):
+        data, poisoned = made(WORKS[name], rows, draw)
+        started = time.process_time()
+        told = run(data, poisoned)
+        taken.append(round(told["seconds"] - started, 1))
+        found.append(told["quality"])
+    result = found[0]
+    if len(found) > 1:
+        accused = sum(one["flagged"] > 0 for one in found)
+        result |= {"draws": len(found), "accused": accused}
+        result["flagged"] = sum(one["flagged"] for one in found)
     return {
         "work": name,
         "tool": tool,
         "version": importlib.metadata.version(package),
         "n": len(poisoned.labels),
-        "seconds": {"median": seconds, "min": seconds, "max": seconds},
+        "seconds": {"median": statistics.median(taken), "min": min(taken), "max": max(taken)},
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-        "quality": told["quality"],
+        "quality": result,
     }
 
 
@@ -262,10 +275,16 @@ def line(row: dict[str, Any]) -> str:
     )
     cells = [
         row["work"], row["tool"], row["n"], row["seconds"]["median"], row["peak_mib"],
-        told["poisoned"], told["flagged"], told.get("recall", ""), told.get("precision", ""),
+        told["poisoned"], _flagged(told), told.get("recall", ""), told.get("precision", ""),
         success, right,
     ]  # fmt: skip
     return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def _flagged(told: dict[str, Any]) -> str:
+    if "draws" not in told:
+        return str(told["flagged"])
+    return f"{told['flagged']} ({told['accused']} of {told['draws']} draws)"
 
 
 def keep(row: dict[str, Any]) -> list[dict[str, Any]]:
