@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tasks.detectors.backdoor import controls
 from tasks.detectors.backdoor.controls import Lesson, Patch, lessons_for, painted
-from tasks.detectors.backdoor.inversion import AWAY
+from tasks.detectors.backdoor.inversion import AWAY, Pool
 
 
 @pytest.mark.parametrize("item", [(1, 8, 8), (3, 32, 32), (1, 28, 28)], ids=str)
@@ -34,3 +35,24 @@ def test_painting_covers_the_mask_and_nothing_else() -> None:
     mask[0, 0, 0] = 1
     seen = painted(torch.full((1, 1, 2, 2), 0.25), Patch(mask, 0.75))
     assert seen.flatten().tolist() == [0.75, 0.25, 0.25, 0.25]
+
+
+@pytest.mark.parametrize(("obedience", "rounds"), [([0.99], 1), ([0.5, 0.9], 2), ([0.5, 0.6], 2)])
+def test_lessons_are_taught_again_while_they_are_not_obeyed(
+    monkeypatch: pytest.MonkeyPatch, obedience: list[float], rounds: int
+) -> None:
+    taught: list[int] = []
+
+    def train(*_: object, steps: int, seed: int) -> float:
+        taught.append(seed)
+        assert steps == controls.STEPS_PER_LESSON
+        return 1.0
+
+    monkeypatch.setattr(controls, "train", train)
+    told = iter([*obedience, obedience[-1]])
+    monkeypatch.setattr(controls, "_obeyed", lambda *_: next(told))
+    pool = Pool(torch.zeros(4, 2), torch.tensor([0, 1, 2, 3]))
+    lesson = Lesson(Patch(np.ones(2, np.float32), 1.0), 0, 4)
+    made = controls.planted(torch.nn.Linear(2, 4), pool, 4, [lesson], seed=3)
+    assert taught == list(range(3, 3 + rounds))
+    assert made.obeyed == (obedience[-1],)
