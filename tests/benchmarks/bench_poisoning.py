@@ -221,9 +221,9 @@ HEADS = (
     "work", "tool", "n", "CPU s", "MiB", "poisoned", "flagged", "recall", "precision",
     "attack success before, after, never poisoned", "accuracy before, after, never poisoned",
 )  # fmt: skip
-TOLD = """Targets class 1; one draw each where no more are named. The true trigger is put on test rows
-of other classes and shown to a network trained on all rows, without the flagged ones, and on the
-rows as they were before the attack."""
+TOLD = """Targets class 1; one draw each where no more are named. The true trigger is put on test
+rows of other classes and shown to a network trained on all rows, without the flagged ones, and on
+the rows as they were before the attack."""
 WHEN = ("before", "after", "never")
 COMPARED = ("MNIST, patch 5 %", "MNIST, patch 1 %")
 
