@@ -4,6 +4,7 @@ Each command's work lives in ``tasks/commands/`` and is imported when the comman
 ``proofhouse --help`` stays instant. Results go to stdout; progress and problems to stderr.
 """
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -324,6 +325,8 @@ def doctor(json_: Json = False) -> None:
 
 def main() -> None:
     """Entry point of the ``proofhouse`` command."""
+    # Imports make a million objects that stay; the default would look through them 800 times.
+    gc.set_threshold(50_000)
     app()
 
 

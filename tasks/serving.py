@@ -24,6 +24,8 @@ from tasks.domain.errors import ProofhouseError
 
 _PR_SET_PDEATHSIG = 1
 _START_SECONDS = 120
+_UVICORN = "import gc; gc.set_threshold(50_000); from uvicorn import main; main()"
+"""With garbage collected rarely: a server's imports are six seconds, one of them spent on that."""
 
 
 class ServerError(ProofhouseError):
@@ -123,8 +125,8 @@ def _start(home: Path, port: int, output: int, *, ui: bool) -> subprocess.Popen[
     return subprocess.Popen(  # noqa: S603 - fixed program, no shell
         [
             sys.executable,
-            "-m",
-            "uvicorn",
+            "-c",
+            _UVICORN,
             "--factory",
             "prefect.server.api.server:create_app",
             "--lifespan",

@@ -5,25 +5,29 @@ queue up front (``BEGIN IMMEDIATE``), so that none fails half-way because anothe
 """
 
 import sqlite3
-import time
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, NullPool, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    NullPool,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from tasks.domain.errors import InventoryError
 
-MIGRATIONS = Path(__file__).parent / "migrations"
+CURRENT = "0003"
+"""The last of the migrations."""
 WAIT_SECONDS = 30
 WRITING = {"proofhouse_writes": True}
 """Execution options of a transaction that will write."""
-_ADVISORY_LOCK = 7_707_001
-"""Any fixed number: only one process migrates a PostgreSQL database at a time."""
 
 
 def open_engine(address: str) -> Engine:
@@ -111,19 +115,12 @@ def _postgres(url: URL) -> Engine:
 
 
 def _upgrade(engine: Engine) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    script = ScriptDirectory.from_config(config)
     try:
-        if _is_current(engine, script):
+        if _version(engine) == CURRENT:
             return
-        if engine.dialect.name == "sqlite":
-            _write_ahead(engine)
-        with engine.connect().execution_options(**WRITING) as connection, connection.begin():
-            if engine.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        from tasks.inventory.upgrading import upgrade  # noqa: PLC0415 - 0.3 s, and seldom needed
+
+        upgrade(engine)
     except DBAPIError as error:
         raise InventoryError(
             f"{shown(engine)} does not answer as the inventory's database: {in_words(error)}. "
@@ -131,31 +128,9 @@ def _upgrade(engine: Engine) -> None:
         ) from error
 
 
-def _is_current(engine: Engine, script: ScriptDirectory) -> bool:
+def _version(engine: Engine) -> str | None:
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-    known = {revision.revision for revision in script.walk_revisions()}
-    if current is not None and current not in known:
-        raise InventoryError(
-            f"{shown(engine)} has schema {current}, which this version does not know: it was "
-            "written by a newer Proofhouse. Install that version, or use another database."
-        )
-    return current == script.get_current_head()
-
-
-def _write_ahead(engine: Engine) -> None:
-    """Switches to a log that lets readers read while one writes; the file remembers it."""
-    end = time.monotonic() + WAIT_SECONDS
-    while True:
-        try:
-            raw = engine.raw_connection()
-            try:
-                raw.cursor().execute("PRAGMA journal_mode = WAL")
-            finally:
-                raw.close()
-        except Exception:  # SQLite does not wait for others here, whatever the timeout says
-            if time.monotonic() > end:
-                raise
-            time.sleep(0.05)
-        else:
-            return
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        version: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return version

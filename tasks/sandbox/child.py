@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from tasks.sandbox.lean import import_lean
 from tasks.sandbox.seccomp import LISTENER
 
 HELLO = b"standing\n"
@@ -31,6 +32,7 @@ def main(request: int, reply: int, options: dict[str, Any]) -> NoReturn:
     os.write(reply, HELLO)
     faulthandler.enable()  # a segmentation fault leaves its Python stack in the log
     _find_no_libraries()
+    import_lean(gpu="CUDA_VISIBLE_DEVICES" in os.environ)
     # After the hello, and before hostile code may leave no descriptor to import with.
     from tasks.sandbox import asking, frames, procedures, protocol, reasons  # noqa: PLC0415
 

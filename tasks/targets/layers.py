@@ -22,6 +22,7 @@ from tasks.targets.layer_file import (
     Norm,
     Strict,
 )
+from tasks.targets.layer_shapes import answer_of
 
 MOST_PARAMETERS = 500_000_000
 MOST_VALUES = 1 << 28
@@ -143,7 +144,7 @@ def _fitted(
         value = _as_expected(layer.settings, value)
     try:
         module = MAKERS[layer.kind](layer.settings)
-        after: torch.Tensor = module.eval()(value)
+        after = answer_of(module.eval(), value)
     except (RuntimeError, ValueError, IndexError) as error:
         problems.append(f"{layer.title} cannot take {tuple(value.shape)}: {_first_line(error)}")
         return nn.Identity(), value

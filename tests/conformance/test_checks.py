@@ -33,7 +33,10 @@ CHECKS = CATALOG.ids("checks")
 ROWS = 240
 SIZES = {"count", "queries"}
 LEAST = 40
-"""Below this many rows, steps or queries a check may rightly say that it has too few."""
+"""Below this many rows or queries a check may rightly say that it has too few."""
+EFFORT = {"steps", "square_queries", "epochs"}
+"""How hard a search or a training tries; nothing is promised of what little effort finds."""
+LITTLE = 8
 ABOUT_TABLES = {"evasion.tabular", "privacy.attribute_inference"}
 """Questions that do not arise for a reader of pictures."""
 ABOUT_VERSIONS = {"data.drift", "data.expectations"}
@@ -79,17 +82,18 @@ def bench() -> tuple[MemoryStore, Subject]:
     return store, made.subject.model_copy(update={"spec": spec, "observations": (needs,)})
 
 
-def cut(knob: ParameterSpec | TextSpec) -> Parameter:
+def cut(name: str, knob: ParameterSpec | TextSpec) -> Parameter:
     if isinstance(knob, TextSpec) and knob.unit == "names":
         # Of a list the first: the others are tried by the check's own tests.
         return knob.default.split(", ")[0]
     if isinstance(knob, TextSpec) or knob.unit not in SIZES:
         return knob.default
-    return int(min(max(knob.minimum, min(LEAST, knob.default)), knob.maximum))
+    least = LITTLE if name in EFFORT else LEAST
+    return int(min(max(knob.minimum, min(least, knob.default)), knob.maximum))
 
 
 def small_spec(entry: CheckEntry, seed: int = 7) -> CheckSpec:
-    chosen = {name: cut(knob) for name, knob in entry.parameters.items()}
+    chosen = {name: cut(name, knob) for name, knob in entry.parameters.items()}
     return CheckSpec(
         check=entry.id,
         version=entry.version,

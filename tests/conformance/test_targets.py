@@ -77,17 +77,18 @@ KINDS: dict[str, tuple[Callable[[Path], str], Access]] = {
 }
 
 
-@pytest.fixture(params=KINDS)
+@pytest.fixture(scope="module", params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def target(kind: str, tmp_path: Path) -> Target:
-    name = KINDS[kind][0](tmp_path)
-    architecture = tmp_path / "layers.yaml"
+@pytest.fixture(scope="module")
+def target(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Target:
+    folder = tmp_path_factory.mktemp("target")
+    name = KINDS[kind][0](folder)
+    architecture = folder / "layers.yaml"
     return open_target(
-        artifact=str(tmp_path / name),
+        artifact=str(folder / name),
         architecture=str(architecture) if architecture.exists() else None,
         model=description(artifact=name),
     )

@@ -12,6 +12,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from tests.flows.test_filling import asked
 from tests.services.installed import Bundles, Proofhouse, Ran, installed
 
+pytestmark = pytest.mark.slow
 SOUND = ("--battery", "test.sound", "--json")
 
 

@@ -24,7 +24,8 @@ checks:
   - {check: artifact.scan}
   - {check: artifact.behaviour}
   - {check: provenance.manifest}
-  - {check: evasion.linf_robust_accuracy, parameters: {points: 40}}
+  - check: evasion.linf_robust_accuracy
+    parameters: {points: 40, steps: 20, square_queries: 100}
 """
 FIRST = """id: test.first
 version: 1

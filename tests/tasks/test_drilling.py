@@ -55,6 +55,7 @@ def missed(result: LiveResult) -> dict[str, str]:
     return {one.name: one.said for one in result.objectives if not one.held}
 
 
+@pytest.mark.slow
 def test_three_accounts_copy_the_model_and_are_contained(home: Path) -> None:
     told: list[str] = []
     held = fired(unhurried("extraction_by_three_accounts", leaked_queries=2000), say=told.append)

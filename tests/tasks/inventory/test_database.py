@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import NullPool, create_engine, event, text
 from sqlalchemy.orm import Session
 
@@ -19,8 +21,10 @@ from tasks.domain.errors import InventoryError
 from tasks.domain.finding import Verdict
 from tasks.inventory import database
 from tasks.inventory.database import Inventory
+from tasks.inventory.engine import CURRENT
 from tasks.inventory.rows import Asset
 from tasks.inventory.tables import AssetTable, Table
+from tasks.inventory.upgrading import MIGRATIONS
 from tests.tasks.inventory.records import ASSET, STATEMENT, finding, record
 
 
@@ -190,6 +194,25 @@ def test_migrations_build_exactly_the_tables(url: str) -> None:
     with create_engine(url, poolclass=NullPool).connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": False})
         assert compare_metadata(context, Table.metadata) == []
+
+
+def test_the_current_version_is_the_last_migration() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == CURRENT
+
+
+def test_alembic_is_imported_only_to_migrate(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path / 'inventory.sqlite'}"
+    program = (
+        "import sys; from tasks.inventory.database import Inventory; Inventory(sys.argv[1]); "
+        "print('alembic' in sys.modules)"
+    )
+    for migrates in ("True", "False"):
+        done = subprocess.run(
+            [sys.executable, "-c", program, address], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == migrates
 
 
 def test_a_failed_recording_leaves_nothing_behind(

@@ -1,5 +1,7 @@
 """Models and data that are not what they seem: a finding or a clear reason, never a false pass."""
 
+import functools
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +113,17 @@ def asked(
     return _guarded(Catalog().check(check), lab)
 
 
+@functools.cache
+def honest(check: str) -> Measurement:
+    """What a model without a fault is told, measured once."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asked(Path(folder), check, trained())
+
+
 @every_question
-def test_an_honest_model_passes_at_a_tiny_budget(tmp_path: Path, check: str) -> None:
+def test_an_honest_model_passes_at_a_tiny_budget(check: str) -> None:
     """The table below means something only if these settings can pass at all."""
-    found = asked(tmp_path, check, trained())
+    found = honest(check)
     assert found.status is Status.MEASURED, found.detail
     threshold = 0.0001 if check == "evasion.minimal_norm" else 0.2
     finding = judge(Catalog().check(check), found, threshold=threshold)
@@ -162,11 +171,11 @@ def test_probabilities_are_read_as_such(tmp_path: Path, check: str) -> None:
     found = asked(tmp_path, check, Probable())
     assert found.status is Status.MEASURED, found.detail
     assert any("read as probabilities" in limit for limit in found.limits)
-    (tmp_path / "honest").mkdir()
-    honest = asked(tmp_path / "honest", check, trained())
     estimate: Any = Catalog().check(check).gate
     name = estimate.estimate
-    assert found.estimates[name].value == pytest.approx(honest.estimates[name].value, abs=0.1)
+    assert found.estimates[name].value == pytest.approx(
+        honest(check).estimates[name].value, abs=0.1
+    )
 
 
 @every_question
