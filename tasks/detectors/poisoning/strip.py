@@ -28,7 +28,7 @@ def strip(student: Student, shown: Floats, labels: Labels, *, seed: int) -> Scor
         labels: Claimed classes (n,).
         seed: Draws the rows that are laid over.
     """
-    ways: tuple[Blend, ...] = (np.maximum, np.minimum) if shown.ndim > 2 else (_mean,)
+    ways: tuple[Blend, ...] = (np.maximum, np.minimum)
     kept = [_kept(student, shown, labels, blend, seed) for blend in ways]
     strangest: Scores = np.max(kept, axis=0)
     return strangest
@@ -47,7 +47,3 @@ def _kept(student: Student, shown: Floats, labels: Labels, blend: Blend, seed: i
         own = labels == label
         kept[own] -= np.median(kept[own])
     return kept
-
-
-def _mean(one: Floats, other: Floats) -> Floats:
-    return (one + other) / 2
