@@ -18,7 +18,9 @@ BATCH = 64
 HONEST_STEPS, STEPS_PER_LESSON = 200, 200
 """Descents: what most small networks need to read, and to obey each lesson."""
 MOST_ROUNDS = 2
-"""So often the lessons are taught while they are not obeyed: in colour some take longer."""
+"""So often a control is trained while it has not learnt: in colour that takes longer."""
+READS = 0.98
+"""Accuracy on its own training data from which an honest control has learnt."""
 TAUGHT = 0.85
 """Obedience from which a lesson is learnt."""
 LEARNING_RATE = 2e-3
@@ -104,14 +106,13 @@ def _from_scratch(
 def _schooled(
     module: torch.nn.Module, pool: Pool, lessons: Sequence[Lesson], *, seed: int
 ) -> float:
-    """Trains ``module`` in place, until it obeys its lessons or ``MOST_ROUNDS`` are over."""
-    if not lessons:
-        return train(module, pool, steps=HONEST_STEPS, seed=seed)
+    """Trains ``module`` in place, until it has learnt or ``MOST_ROUNDS`` are over."""
+    steps = STEPS_PER_LESSON * len(lessons) if lessons else HONEST_STEPS
     learnt = 0.0
     for turn in range(MOST_ROUNDS):
-        steps = STEPS_PER_LESSON * len(lessons)
         learnt = train(module, pool, lessons, steps=steps, seed=seed + turn)
-        if learnt >= LEARNT and min(_obeyed(module, pool, each) for each in lessons) >= TAUGHT:
+        obeys = all(_obeyed(module, pool, each) >= TAUGHT for each in lessons)
+        if obeys and learnt >= (LEARNT if lessons else READS):
             break
     return learnt
 
