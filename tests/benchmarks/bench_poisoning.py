@@ -115,8 +115,8 @@ WORKS = {
     "Adult, columns 1 %, another draw": Work(adult, 32_561, tabular_backdoor, 0.01, 4),
     "Adult, clean": Work(adult, 32_561, None),
     "MNIST, all rows, patch 1 %": Work(mnist, 60_000, badnets),
-    "MNIST, clean, 20 draws": Work(mnist, 2000, None, draws=20),
-    "CIFAR-10, clean, 20 draws": Work(cifar, 2000, None, draws=20),
+    "MNIST, clean, 20 draws": Work(mnist, 1000, None, draws=20),
+    "CIFAR-10, clean, 20 draws": Work(cifar, 1000, None, draws=20),
     "Adult, clean, 20 draws": Work(adult, 4000, None, draws=20),
 }
 
