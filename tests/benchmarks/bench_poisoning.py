@@ -249,7 +249,11 @@ def one(name: str, tool: str, rows: int | None) -> dict[str, Any]:
         "tool": tool,
         "version": importlib.metadata.version(package),
         "n": len(poisoned.labels),
-        "seconds": {"median": statistics.median(taken), "min": min(taken), "max": max(taken)},
+        "seconds": {
+            "median": round(statistics.median(taken), 1),
+            "min": min(taken),
+            "max": max(taken),
+        },
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "quality": result,
     }

@@ -107,13 +107,7 @@ def test_a_disk_that_fills_up_between_two_checks(
     disk: Disk, home: Proofhouse, bundle: Path, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
-    with log.open("wb") as stream:
-        flow = subprocess.Popen(
-            home.arguments("onboard", bundle, *BATTERY),
-            env=home.environment,
-            stdout=stream,
-            stderr=stream,
-        )
+    flow = home.start("onboard", bundle, *BATTERY, log=log)
     measured = home.home / "store" / "claims" / "measurements"
     while flow.poll() is None and not (measured.exists() and any(measured.rglob("*"))):
         time.sleep(0.02)

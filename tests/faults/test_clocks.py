@@ -6,7 +6,6 @@ the version to go back to.
 """
 
 import contextlib
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -83,13 +82,8 @@ def test_clocks_that_are_wrong_or_set_back_are_told_and_nothing_goes_by_them(
             "PROOFHOUSE_COMPUTE__SCHEDULER": address,
         }
         log = tmp_path / "log"
-        with log.open("wb") as stream:
-            flow = subprocess.Popen(
-                house.arguments("onboard", bundle, *BATTERY),
-                env=house.environment | here.environment | told,
-                stdout=stream,
-                stderr=stream,
-            )
+        moved = Proofhouse(home, house.environment | here.environment | told)
+        flow = moved.start("onboard", bundle, *BATTERY, log=log)
         wait_until(lambda: "[1/2]" in log.read_text() or flow.poll() is not None, "a first answer")
         here.move(-DAY)
         there.move(-DAY)

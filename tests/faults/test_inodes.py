@@ -4,7 +4,6 @@ Row 13 of the fault scorecard; for bytes see ``tests/e2e/test_disk_full.py``.
 """
 
 import contextlib
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,13 +57,7 @@ def test_inodes_that_run_out_between_two_checks(
     fresh_house: Proofhouse, scratch: Inodes, bundle: Path, tmp_path: Path
 ) -> None:
     home, log = fresh_house.home, tmp_path / "log"
-    with log.open("wb") as stream:
-        flow = subprocess.Popen(
-            fresh_house.arguments("onboard", bundle, *BATTERY),
-            env=fresh_house.environment,
-            stdout=stream,
-            stderr=stream,
-        )
+    flow = fresh_house.start("onboard", bundle, *BATTERY, log=log)
     wait_until(lambda: bool(claims(home, "measurements")), "a first measurement")
     while flow.poll() is None:
         scratch.fill()

@@ -2,7 +2,6 @@
 
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,13 +67,7 @@ def test_a_night_on_a_full_disk_seals_nothing_by_halves_and_is_resumed(
     move_in(house, ASSETS)
     ask_more(house)
     log = tmp_path / "log"
-    with log.open("wb") as stream:
-        night = subprocess.Popen(
-            house.arguments("nightly", "--json"),
-            env=house.environment,
-            stdout=stream,
-            stderr=stream,
-        )
+    night = house.start("nightly", "--json", log=log)
     while night.poll() is None and sealed_runs(home) == ASSETS:
         time.sleep(0.02)
     while night.poll() is None:

@@ -64,13 +64,7 @@ def bundle(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def onboarding(house: Proofhouse, bundle: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as stream:
-        flow = subprocess.Popen(
-            house.arguments("onboard", bundle, *BATTERY),
-            env=house.environment,
-            stdout=stream,
-            stderr=stream,
-        )
+    flow = house.start("onboard", bundle, *BATTERY, log=log)
     try:
         yield flow
     finally:
@@ -106,7 +100,7 @@ def test_a_locked_database_is_waited_for_or_told_and_nothing_is_lost(
             assert flow.wait(timeout=200) == REVIEW, later.read_text()
     assert kept
     assert set(kept) <= set(claims(home, "measurements"))
-    assert later.read_text().count("(known)") >= len(kept) or "[1/" not in later.read_text()
+    assert later.read_text().count("(known)") >= len(kept)
     verified = house("verify", "--all", "--json")
     assert verified.code == 0, verified.out
     assert len(verified.document["runs"]) == len(claims(home, "runs"))

@@ -119,14 +119,16 @@ class Proofhouse:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def start(self, *words: str | Path) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            self.arguments(*words),
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def start(self, *words: str | Path, log: Path | None = None) -> "subprocess.Popen[bytes]":
+        """Begins a command and does not wait; what it prints goes to ``log``, or nowhere."""
+        with Path(os.devnull if log is None else log).open("wb") as stream:
+            return subprocess.Popen(
+                self.arguments(*words),
+                env=self.environment,
+                stdout=stream,
+                stderr=stream,
+                start_new_session=True,
+            )
 
 
 @pytest.fixture(scope="session")

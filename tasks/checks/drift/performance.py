@@ -66,8 +66,7 @@ def measure(lab: Lab) -> Measurement:
         method=_METHOD,
         facts={
             **_facts(both.current.right.sum(), both.current.answered.sum(), found.by_confidence),
-            "moved_inputs": moved.why_not
-            or f"{moved.found.effective_rows if moved.found else 0:.0f} effective rows",
+            "moved_inputs": moved.told,
         },
         artifacts=(
             keep_json(

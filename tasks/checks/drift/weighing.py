@@ -22,6 +22,11 @@ class Weighed(NamedTuple):
     found: Shifted | None
     why_not: str = ""
 
+    @property
+    def told(self) -> str:
+        """What it rests on, or why it is missing."""
+        return f"{self.found.effective_rows:.0f} effective rows" if self.found else self.why_not
+
 
 def weighed(lab: Lab, both: Pair) -> Weighed:
     """Estimates how right the model is now from rows that were kept whole; seconds on two cores."""

@@ -190,7 +190,7 @@ def passes_of(steps: int, batch: int, classes: int) -> int:
     first = len(AGAIN) * pairs * steps * batch
     again = sum((3 if name == "target" else 2) * sum(each) for name, each in AGAIN.items())
     fine = round((FINE_STEPS + 1) * again * steps * FINE_BATCHES * batch)
-    taught = 3 * controls.HONEST_STEPS * controls.BATCH
+    taught = 3 * controls.MOST_ROUNDS * controls.HONEST_STEPS * controls.BATCH
     return 3 * (first + fine + taught)
 
 

@@ -56,3 +56,21 @@ def test_lessons_are_taught_again_while_they_are_not_obeyed(
     made = controls.planted(torch.nn.Linear(2, 4), pool, 4, [lesson], seed=3)
     assert taught == list(range(3, 3 + rounds))
     assert made.obeyed == (obedience[-1],)
+
+
+@pytest.mark.parametrize(("learnt", "rounds"), [([0.99], 1), ([0.9, 0.97], 2)])
+def test_twins_are_trained_again_while_they_do_not_read(
+    monkeypatch: pytest.MonkeyPatch, learnt: list[float], rounds: int
+) -> None:
+    told, seeds = iter(learnt), list[int]()
+
+    def train(*_: object, steps: int, seed: int) -> float:
+        seeds.append(seed)
+        assert steps == controls.HONEST_STEPS
+        return next(told)
+
+    monkeypatch.setattr(controls, "train", train)
+    pool = Pool(torch.zeros(4, 2), torch.tensor([0, 1, 2, 3]))
+    made = controls.honest(torch.nn.Linear(2, 4), pool, 4, seed=3)
+    assert seeds == list(range(3, 3 + rounds))
+    assert made.learnt == learnt[-1]
