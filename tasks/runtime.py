@@ -81,6 +81,8 @@ def task_runner() -> "TaskRunner[Any]":
     """Returns the Dask runner of the profile. Nothing starts before the first submission."""
     from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415 - 3 s of imports
 
+    import tasks.streams  # noqa: F401, PLC0415 - the client's, too
+
     compute = read_settings().compute
     if compute.kind == "scheduler":
         if not compute.scheduler:
@@ -215,6 +217,8 @@ def _skip_exit_hooks() -> None:
 def _new_cluster(compute: Compute) -> "Cluster":
     import dask  # noqa: PLC0415
     from distributed import LocalCluster  # noqa: PLC0415
+
+    import tasks.streams  # noqa: F401, PLC0415 - the scheduler lives in this process
 
     # A check that kills its worker three times is poison; the run goes on without it.
     dask.config.set({"distributed.scheduler.allowed-failures": 3})

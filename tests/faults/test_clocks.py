@@ -29,6 +29,7 @@ BATTERY = ("--battery", "test.first", "--json")
 CLUSTER = """
 import sys, threading
 from distributed import LocalCluster
+import tasks.streams
 with LocalCluster(1, threads_per_worker=1, processes=False, host="127.0.0.1",
                   scheduler_port=int(sys.argv[1]), dashboard_address=None):
     print("ready", flush=True)

@@ -11,6 +11,7 @@ from typing import Any
 from distributed import get_worker, worker_client
 from prefect import task
 
+import tasks.streams  # noqa: F401 - this process's own
 from tasks.checks.lab import Spread
 from tasks.checks.running import run_check, run_part
 from tasks.domain.bundle import Subject
