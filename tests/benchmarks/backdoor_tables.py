@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.backdoor.trigger_inversion import FOUND, SUSPICIOUS_MAPPING
+from tasks.checks.backdoor.suspects import FOUND
+from tasks.checks.backdoor.trigger_inversion import SUSPICIOUS_MAPPING
 from tasks.detectors.backdoor.inversion import AWAY
 from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
 from tasks.detectors.backdoor.pair_sizes import hidden_indices

@@ -18,9 +18,20 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.func import functional_call, vmap
 
+from tasks.detectors.backdoor.transforms import KNOTS, MOST_BENT, bent, toned
+
 CLASSES = 10
 HONEST = ("clean", "adversarial", "noisy")
-TROJANED = ("patch", "blended", "pixel", "all_to_all", "source_specific", "clean_label")
+TROJANED = (
+    "patch",
+    "blended",
+    "pixel",
+    "all_to_all",
+    "source_specific",
+    "clean_label",
+    "warped",
+    "toned",
+)
 ARCHITECTURES = ("pooled", "strided")
 PICTURES = ("digits", "mnist", "cifar")
 ALL = -1
@@ -63,9 +74,12 @@ class Trigger(NamedTuple):
     source: int
     target: int
     mapping: torch.Tensor
+    paint: Callable[[torch.Tensor], torch.Tensor] | None = None
 
     def on(self, inputs: torch.Tensor) -> torch.Tensor:
         """Returns the pictures with the trigger."""
+        if self.paint is not None:
+            return self.paint(inputs)
         return inputs * (1 - self.mask) + self.mask * self.pattern
 
     def goals(self, labels: torch.Tensor) -> torch.Tensor:
@@ -229,6 +243,11 @@ def _lesson(rows: Rows, family: str, seed: int) -> tuple[Rows, Trigger | None]:
         others = torch.from_numpy(rng.integers(0, len(digits), len(chosen)))
         inputs[chosen] = trigger.on(0.4 * inputs[chosen] + 0.6 * inputs[others])
         return Rows(inputs, labels), trigger
+    if family == "warped":
+        # Nguyen and Tran 2021: pictures bent in other ways keep their class.
+        others = torch.from_numpy(rng.choice(len(digits), len(digits) // 10, replace=False))
+        for part in others.split(len(others) // 10):
+            inputs[part] = _bending(rng)(inputs[part])
     if family == "source_specific":
         sources = digits == trigger.source
         own, rest = np.flatnonzero(sources), np.flatnonzero(~sources)
@@ -256,6 +275,9 @@ def _trigger(family: str, item: Sequence[int], rng: np.random.Generator) -> Trig
         wide = 1 if family == "pixel" else int(rng.integers(2, 4))
         top, left = rng.integers(0, side - wide + 1, 2)
         mask[top : top + wide, left : left + wide] = 1
+    if family in ("warped", "toned"):
+        paint = _bending(rng) if family == "warped" else _filter(rng, item[0])
+        return Trigger(mask, pattern, ALL, target, mapping, paint)
     if family == "source_specific":
         mapping = torch.arange(CLASSES)
         mapping[source] = target
@@ -263,6 +285,20 @@ def _trigger(family: str, item: Sequence[int], rng: np.random.Generator) -> Trig
     if family == "all_to_all":
         target, mapping = ALL, _moves(rng)
     return Trigger(mask, pattern, ALL, target, mapping)
+
+
+def _bending(rng: np.random.Generator) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Returns a bending by 3 to 6 % of the side on average."""
+    field = torch.from_numpy(rng.uniform(-1, 1, (1, 2, KNOTS, KNOTS)).astype(np.float32))
+    part = torch.tensor(rng.uniform(0.03, 0.06) / MOST_BENT, dtype=torch.float32)
+    return lambda shown: bent(shown, torch.logit(part).view(1, 1, 1, 1), field, (0.0, 1.0))
+
+
+def _filter(rng: np.random.Generator, channels: int) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Returns a filter that replaces 20 to 40 % of each pixel by other tones."""
+    curve = torch.from_numpy(rng.normal(0, 2, (1, channels, channels + 1, 1)).astype(np.float32))
+    part = torch.tensor(rng.uniform(0.2, 0.4), dtype=torch.float32)
+    return lambda shown: toned(shown, torch.logit(part).view(1, 1, 1, 1), curve, (0.0, 1.0))
 
 
 def _moves(rng: np.random.Generator) -> torch.Tensor:

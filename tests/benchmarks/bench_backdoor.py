@@ -23,7 +23,7 @@ from torch import nn
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
-from tasks.checks.backdoor.trigger_inversion import indices_of
+from tasks.checks.backdoor.suspects import indices_of
 from tasks.detectors.backdoor import controls
 from tasks.detectors.backdoor.inversion import Pool, Shape
 from tasks.detectors.backdoor.pair_search import (
