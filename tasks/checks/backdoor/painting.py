@@ -57,6 +57,12 @@ def painted(
     return paint(inputs, mask, pattern)
 
 
+def bounds_of(lab: Lab) -> tuple[float, float]:
+    """Returns the raw range of the target's inputs."""
+    low, high = lab.target()["bounds"]
+    return float(low), float(high)
+
+
 def answers_of(lab: Lab, inputs: Array) -> Array:
     """Returns the classes (n,) that the target gives to ``inputs``."""
     scores = lab.run("targets.querying.scores", {"inputs": inputs}).arrays["scores"]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.checks.backdoor.painting import Split, answers_of, painted, verify_trigger
+from tasks.checks.backdoor.painting import Split, answers_of, bounds_of, painted, verify_trigger
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
 from tasks.detectors.backdoor.sizes import (
@@ -212,7 +212,7 @@ def indices_of(sizes: Array) -> Array:
 
 def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> list[Suspect]:
     """Measures the child's triggers again: size, range and success."""
-    low, high = (float(end) for end in lab.target()["bounds"])
+    bounds = bounds_of(lab)
     sizes = np.append(part["sizes"], part["away"]).astype(np.float64)
     indices = indices_of(sizes)
     limits = np.append(
@@ -234,9 +234,7 @@ def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> li
             answers = (
                 part["answers"][row][counts]
                 if "answers" in part
-                else answers_of(
-                    lab, painted(held.inputs[counts], mask, pattern, (low, high), shape)
-                )
+                else answers_of(lab, painted(held.inputs[counts], mask, pattern, bounds, shape))
             )
             reached = int((answers == goals[counts]).sum())
         found.append(

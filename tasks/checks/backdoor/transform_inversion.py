@@ -13,7 +13,7 @@ import numpy as np
 import safetensors.numpy
 
 from tasks.checks.backdoor.changes import MOST_BENT
-from tasks.checks.backdoor.painting import arrows, painted, split_rows
+from tasks.checks.backdoor.painting import answers_of, arrows, bounds_of, painted, split_rows
 from tasks.checks.backdoor.suspects import (
     AWAY,
     FOUND,
@@ -22,6 +22,7 @@ from tasks.checks.backdoor.suspects import (
     estimate_of,
     honest_control,
     hunt,
+    less_natural,
     strength,
     verify_searchable,
 )
@@ -57,9 +58,9 @@ def measure(lab: Lab) -> Measurement:
     if len(item) != PICTURE_AXES or min(item[1:]) < LEAST_SIDE:
         raise NotAvailable(f"inputs of shape {item} are no pictures that can be bent")
     found = hunt(lab, split, SHAPES, planted=SHAPES)
+    found = found._replace(honest=_as_the_target(lab, split.held, found.honest))
     worst = max(found.target, key=strength)
     estimate = estimate_of(worst, len(found.target))
-    low, high = (float(end) for end in described["bounds"])
     return Measurement(
         check=CHECK,
         version=VERSION,
@@ -70,9 +71,24 @@ def measure(lab: Lab) -> Measurement:
         limits=_LIMITS,
         method=_METHOD,
         facts=_facts(worst, found.sizes),
-        artifacts=(_trigger_file(lab, worst, split.held, (low, high)), class_file(lab, found)),
+        artifacts=(_trigger_file(lab, worst, split.held), class_file(lab, found)),
         cost=lab.cost,
     )
+
+
+def _as_the_target(lab: Lab, held: Examples, honest: list[Suspect]) -> list[Suspect]:
+    """Judges the honest control as the target is: by what only one of the two obeys.
+
+    Of most classes there is no filter, so that a natural one (dark is a 1) stands out in either.
+    """
+    bounds = bounds_of(lab)
+    answers = {"clean": answers_of(lab, held.inputs)}
+    for shape in {one.shape for one in honest}:
+        triggers = [(one.mask, one.pattern) for one in honest if one.shape == shape]
+        answers[f"{shape}.shown"] = np.stack(
+            [answers_of(lab, painted(held.inputs, *each, bounds, shape)) for each in triggers]
+        )
+    return less_natural(honest, answers, held)
 
 
 def _planted_controls(suspects: list[Suspect], taught: Mapping[str, Any]) -> list[Control]:
@@ -141,10 +157,9 @@ def _facts(worst: Suspect, sizes: dict[str, Array]) -> dict[str, str | int | flo
     }
 
 
-def _trigger_file(
-    lab: Lab, worst: Suspect, held: Examples, bounds: tuple[float, float]
-) -> Artifact:
+def _trigger_file(lab: Lab, worst: Suspect, held: Examples) -> Artifact:
     """Keeps the trigger, a picture before and after, and what it does to a grid or a ramp."""
+    bounds = bounds_of(lab)
     row = int(np.flatnonzero(held.labels != worst.target)[0])
     example: Array = held.inputs[row]
     seen = _raster if worst.shape == "warp" else _ramp
