@@ -24,6 +24,7 @@ from tests.tasks.checks.benches import lab
 from tests.tasks.targets.models import LAYERS, digits, trained
 
 TARGET, THRESHOLD = 3, 0.75
+ENOUGH: dict[str, Parameter] = {"steps": 50, "batch": 6, "search_examples": 400}
 QUICK: dict[str, Parameter] = {"steps": 2, "search_examples": 60, "held_examples": 60}
 
 
@@ -63,7 +64,7 @@ def bench(
 
 def test_a_hidden_filter_is_found_named_and_shown(tmp_path: Path) -> None:
     store = MemoryStore()
-    with bench(tmp_path, filtered(), store) as opened:
+    with bench(tmp_path, filtered(), store, **ENOUGH) as opened:
         found = measure(opened)
     assert found.estimates["trigger_success"].low > THRESHOLD
     assert (found.facts["suspected_class"], found.facts["shape"]) == (TARGET, "tone")
@@ -75,7 +76,7 @@ def test_a_hidden_filter_is_found_named_and_shown(tmp_path: Path) -> None:
 
 
 def test_an_honest_model_is_not_accused(tmp_path: Path) -> None:
-    with bench(tmp_path, trained()) as opened:
+    with bench(tmp_path, trained(), **ENOUGH) as opened:
         found = measure(opened)
     assert found.estimates["trigger_success"].high < THRESHOLD
     held = {control.name: control.held for control in found.controls}
