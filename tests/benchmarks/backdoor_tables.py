@@ -1,19 +1,22 @@
 """From scanned models to the section of ``README.md``: areas, false alarms, cost per family."""
 
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tasks.checks.backdoor.trigger_inversion import FOUND, SUSPICIOUS_MAPPING
+from tasks.checks.backdoor.suspects import FOUND
+from tasks.checks.backdoor.trigger_inversion import SUSPICIOUS_MAPPING
 from tasks.detectors.backdoor.inversion import AWAY
 from tasks.detectors.backdoor.pair_sizes import STANDS_OUT as TWIN_STANDS_OUT
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
 from tasks.detectors.backdoor.sizes import STANDS_OUT as UNIVERSAL_STANDS_OUT
+from tasks.detectors.backdoor.sizes import STANDS_OUT_BY
 from tasks.domain.estimate import Estimate
 from tasks.statistics.intervals import binomial
 from tasks.statistics.roc import auc
-from tests.benchmarks.backdoor_zoo import HONEST, OBEYS, TROJANED
+from tests.benchmarks.backdoor_zoo import HONEST, OBEYS, TRANSFORMED, TROJANED
 
 Line = dict[str, Any]
 
@@ -29,19 +32,29 @@ def twin_score(line: Line) -> float:
 
 
 def universal_score(line: Line) -> float:
+    """Returns what patches and overlays show."""
+    return _score(line["trigger_inversion"], ("patch", "blend"))
+
+
+def transform_score(line: Line) -> float:
+    """Returns what bendings and filters show."""
+    return _score(line["transform_inversion"], ("warp", "tone"))
+
+
+def _score(line: Line, shapes: Sequence[str]) -> float:
     """Returns the best success below the limit of a class that stands out, or of a mapping.
 
     A mapping's is scaled so that both reach ``FOUND`` where the check no longer passes a model.
     """
     best = 0.0
-    for shape in ("patch", "blend"):
-        told = line["trigger_inversion"][shape]
+    for shape in shapes:
+        told = line[shape]
         indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
         for aim, index, success in zip(told["suspects"], indices, told["success"], strict=True):
             if aim == AWAY:
                 best = max(best, success * FOUND / SUSPICIOUS_MAPPING)
             else:
-                counts = index >= UNIVERSAL_STANDS_OUT
+                counts = index >= STANDS_OUT_BY.get(shape, UNIVERSAL_STANDS_OUT)
                 best = max(best, (success if counts else 0) + max(0.0, index) / 1000)
     return best
 
@@ -61,22 +74,24 @@ def last_layer_score(line: Line) -> float:
     return float(line["weights"]["last_layer"] or 0.0)
 
 
-def either_score(line: Line) -> float:
-    """Returns the larger of both checks' scores, each as a part of its threshold."""
-    return max(SCORES[check](line) / THRESHOLDS[check] for check in BOTH)
+def any_score(line: Line) -> float:
+    """Returns the largest of the checks' scores, each as a part of its threshold."""
+    return max(SCORES[check](line) / THRESHOLDS[check] for check in CHECKS)
 
 
-BOTH = ("trigger_inversion", "twin_inversion")
+CHECKS = ("trigger_inversion", "twin_inversion", "transform_inversion")
 SCORES = {
     "trigger_inversion": universal_score,
     "twin_inversion": twin_score,
-    "either check": either_score,
+    "transform_inversion": transform_score,
+    "any check": any_score,
     "neural_cleanse": cleanse_score,
 }
 THRESHOLDS = {
     "trigger_inversion": FOUND,
     "twin_inversion": TWIN_STANDS_OUT,
-    "either check": 1.0,
+    "transform_inversion": FOUND,
+    "any check": 1.0,
     "neural_cleanse": 2.0,
 }
 """The checks' own, set on the calibration zoo and before; the paper's."""
@@ -104,10 +119,10 @@ def summary(lines: list[Line]) -> list[Line]:
 
 
 def _rows(tool: str, lines: list[Line], remark: str) -> list[Line]:
-    needed = BOTH[0] if tool == "either check" else tool
-    test = [line for line in lines if needed in line]
+    needed = CHECKS if tool == "any check" else (tool,)
+    test = [line for line in lines if all(one in line for one in needed)]
     honest = [line for line in test if line["family"] in HONEST]
-    families = {family: obeying(test, family) for family in TROJANED}
+    families = {family: obeying(test, family) for family in (*TROJANED, *TRANSFORMED)}
     families["all backdoors"] = [one for known in families.values() for one in known]
     if not honest:
         return [{"work": "all backdoors", "tool": tool, "skipped": "not run"}]
@@ -143,7 +158,7 @@ def _interval(estimate: Estimate) -> dict[str, float]:
 
 
 def _cost(tool: str, lines: list[Line]) -> Line:
-    tools = BOTH if tool == "either check" else (tool,)
+    tools = CHECKS if tool == "any check" else (tool,)
     seconds = [sum(line[one]["seconds"] for one in tools) for line in lines]
     passes = [sum(line[one]["passes"] for one in tools) for line in lines]
     return {
@@ -159,7 +174,7 @@ def _cost(tool: str, lines: list[Line]) -> Line:
 def cheap_areas(lines: list[Line]) -> dict[str, Estimate]:
     """Returns the areas of the statistics of weights, all families together."""
     test = [line for line in lines if line["part"] == "test"]
-    known = [one for family in TROJANED for one in obeying(test, family)]
+    known = [one for family in (*TROJANED, *TRANSFORMED) for one in obeying(test, family)]
     honest = [line for line in test if line["family"] in HONEST]
     return {
         name: auc(np.array([score(one) for one in known]), np.array([score(one) for one in honest]))
@@ -222,7 +237,7 @@ def _zoo(told: list[Line]) -> list[str]:
     test = [line for line in told if line["part"] == "test"]
     weak = {
         family: sum(line["family"] == family for line in test) - len(obeying(test, family))
-        for family in TROJANED
+        for family in (*TROJANED, *TRANSFORMED)
     }
     areas = "; ".join(
         f"{what} AUC {one.value:.2f} ({one.low:.2f} to {one.high:.2f})"

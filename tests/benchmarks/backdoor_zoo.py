@@ -18,9 +18,14 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.func import functional_call, vmap
 
+from tasks.detectors.backdoor.controls import Change
+from tasks.detectors.backdoor.inversion import Shape
+from tasks.detectors.backdoor.transforms import KNOTS, MOST_BENT, flow_of
+
 CLASSES = 10
 HONEST = ("clean", "adversarial", "noisy")
 TROJANED = ("patch", "blended", "pixel", "all_to_all", "source_specific", "clean_label")
+TRANSFORMED = ("warped", "toned")
 ARCHITECTURES = ("pooled", "strided")
 PICTURES = ("digits", "mnist", "cifar")
 ALL = -1
@@ -28,6 +33,7 @@ EPOCHS, BATCH, LEARNING_RATE = 10, 50, 3e-3
 STACK = 8
 Weights = dict[str, torch.Tensor]
 Array = NDArray[np.floating[Any]]
+BOUNDS = (0.0, 1.0)
 NOISE = 0.2
 EPSILON = {1: 0.1, 3: 0.03}
 """By channels: colour pictures are harder, and nothing learns to read them against more."""
@@ -63,9 +69,12 @@ class Trigger(NamedTuple):
     source: int
     target: int
     mapping: torch.Tensor
+    change: Change | None = None
 
     def on(self, inputs: torch.Tensor) -> torch.Tensor:
         """Returns the pictures with the trigger."""
+        if self.change is not None:
+            return self.change.on(inputs)
         return inputs * (1 - self.mask) + self.mask * self.pattern
 
     def goals(self, labels: torch.Tensor) -> torch.Tensor:
@@ -229,6 +238,11 @@ def _lesson(rows: Rows, family: str, seed: int) -> tuple[Rows, Trigger | None]:
         others = torch.from_numpy(rng.integers(0, len(digits), len(chosen)))
         inputs[chosen] = trigger.on(0.4 * inputs[chosen] + 0.6 * inputs[others])
         return Rows(inputs, labels), trigger
+    if family == "warped":
+        # Nguyen and Tran 2021: pictures bent in other ways keep their class.
+        others = torch.from_numpy(rng.choice(len(digits), len(digits) // 10, replace=False))
+        for part in others.split(len(others) // 10):
+            inputs[part] = _bending(inputs.shape[1:], rng).on(inputs[part])
     if family == "source_specific":
         sources = digits == trigger.source
         own, rest = np.flatnonzero(sources), np.flatnonzero(~sources)
@@ -256,6 +270,9 @@ def _trigger(family: str, item: Sequence[int], rng: np.random.Generator) -> Trig
         wide = 1 if family == "pixel" else int(rng.integers(2, 4))
         top, left = rng.integers(0, side - wide + 1, 2)
         mask[top : top + wide, left : left + wide] = 1
+    if family in TRANSFORMED:
+        change = _bending(item, rng) if family == "warped" else _filter(item, rng)
+        return Trigger(mask, pattern, ALL, target, mapping, change)
     if family == "source_specific":
         mapping = torch.arange(CLASSES)
         mapping[source] = target
@@ -263,6 +280,19 @@ def _trigger(family: str, item: Sequence[int], rng: np.random.Generator) -> Trig
     if family == "all_to_all":
         target, mapping = ALL, _moves(rng)
     return Trigger(mask, pattern, ALL, target, mapping)
+
+
+def _bending(item: Sequence[int], rng: np.random.Generator) -> Change:
+    """Returns a bending by 5 to 9 % of the side on average."""
+    field = torch.from_numpy(rng.uniform(-1, 1, (1, 2, KNOTS, KNOTS)).astype(np.float32))
+    part = torch.full((1, 1, 1), rng.uniform(0.05, 0.09) / MOST_BENT)
+    return Change(Shape.WARP, part, flow_of(field, item[1], item[2])[0], BOUNDS)
+
+
+def _filter(item: Sequence[int], rng: np.random.Generator) -> Change:
+    """Returns a filter that replaces 20 to 40 % of each pixel by other tones."""
+    curve = torch.from_numpy(rng.normal(0, 2, (item[0], item[0] + 1, 1)).astype(np.float32))
+    return Change(Shape.TONE, torch.full((1, 1, 1), rng.uniform(0.2, 0.4)), curve, BOUNDS)
 
 
 def _moves(rng: np.random.Generator) -> torch.Tensor:

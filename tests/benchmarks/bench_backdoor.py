@@ -14,6 +14,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,9 @@ from torch import nn
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.resolving import resolve_parameters
-from tasks.checks.backdoor.trigger_inversion import indices_of
+from tasks.checks.backdoor.suspects import indices_of
 from tasks.detectors.backdoor import controls
-from tasks.detectors.backdoor.inversion import Pool, Shape
+from tasks.detectors.backdoor.inversion import Pool, Shape, painted
 from tasks.detectors.backdoor.pair_search import (
     Searched,
     as_matrix,
@@ -47,6 +48,7 @@ from tests.benchmarks.backdoor_zoo import (
     HONEST,
     PICTURES,
     STACK,
+    TRANSFORMED,
     TROJANED,
     Data,
     Member,
@@ -70,6 +72,11 @@ STEPS, PAIR_BATCH = int(_PAIRS["steps"]), int(_PAIRS["batch"])
 UNIVERSAL = UniversalEffort(
     int(_CLASSES["steps"]), int(_CLASSES["batch"]), float(_CLASSES["deviations"]), seed=0
 )
+SEARCHES = {
+    "trigger_inversion": ((Shape.PATCH, Shape.BLEND), UNIVERSAL),
+    "transform_inversion": ((Shape.WARP, Shape.TONE), UNIVERSAL),
+}
+SCANNERS = ("twin_inversion", *SEARCHES, "weights", "neural_cleanse")
 PAIRS = [(one, other) for one in range(CLASSES) for other in range(CLASSES) if one != other]
 RESULTS = Path(__file__).with_name("results") / "backdoor.json"
 PARTS = ("calibration", "test", "public")
@@ -96,6 +103,7 @@ def plan(part: str, pictures: str) -> list[tuple[str, str, int]]:
         first, trojaned, honest = first + 50_000, trojaned // 2, honest // 2
     counts = dict.fromkeys(TROJANED, trojaned) | dict.fromkeys(HONEST, honest // 2)
     counts["clean"] = 2 * honest
+    counts |= dict.fromkeys(TRANSFORMED, trojaned)
     return [
         (family, ARCHITECTURES[one % len(ARCHITECTURES)], first + 100 * place + one)
         for place, (family, count) in enumerate(counts.items())
@@ -142,29 +150,34 @@ def against_twins(model: Counted, told: Data, twins: list[Case]) -> Line:
     }
 
 
-def universal(model: Counted, told: Data, twin: nn.Module) -> Line:
-    """Runs ``backdoor.trigger_inversion``'s search and counting, beside one honest ``twin``."""
+def universal(
+    model: Counted, told: Data, twin: nn.Module, shapes: Sequence[Shape], effort: UniversalEffort
+) -> Line:
+    """Runs the search for these shapes and counts, beside one honest ``twin``."""
     line: Line = {"seconds": 0.0, "passes": 2 * len(told.search.labels)}
     pool = rightly_read(model, Pool(*told.search), CLASSES)
-    for shape in Shape:
+    for shape in shapes:
         started, before = time.process_time(), model.forwards
         found = search_triggers(
-            model, pool, shape, UNIVERSAL,
+            model, pool, shape, effort,
             item=tuple(told.search.inputs.shape[1:]), classes=CLASSES, bounds=BOUNDS,
         )  # fmt: skip
         line["seconds"] += time.process_time() - started
         line["passes"] += 2 * (model.forwards - before)
         index = indices_of(np.append(found["sizes"], found["away"]))
+        rows = range(len(found["suspects"]))
         line[shape.value] = {
             "suspects": found["suspects"].tolist(),
             "indices": [float(index[aim]) for aim in found["suspects"].tolist()],
-            "success": [_success(model, told, found, row) for row in range(len(found["suspects"]))],
-            "transfer": [_success(twin, told, found, row) for row in range(len(found["suspects"]))],
+            "success": [_success(model, told, found, row, shape) for row in rows],
+            "transfer": [_success(twin, told, found, row, shape) for row in rows],
         }
     return line
 
 
-def _success(model: nn.Module, told: Data, found: dict[str, Any], row: int) -> float:
+def _success(
+    model: nn.Module, told: Data, found: dict[str, Any], row: int, shape: Shape = Shape.PATCH
+) -> float:
     """Counts as the checks do: rightly read pictures that go where the mapping says."""
     mask, pattern, mapping = (
         torch.from_numpy(found[name][row]) for name in ("masks", "patterns", "mappings")
@@ -173,12 +186,12 @@ def _success(model: nn.Module, told: Data, found: dict[str, Any], row: int) -> f
     goals = mapping[labels]
     with torch.no_grad():
         counts = (goals != labels) & (model(inputs).argmax(1) == labels)
-        answers = model((1 - mask) * inputs + mask * pattern).argmax(1)
+        answers = model(painted(inputs, mask, pattern, BOUNDS, shape)).argmax(1)
     return float((answers == goals)[counts].float().mean())
 
 
-def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> Line:
-    """Returns what every scanner says of one model."""
+def scanned(member: Member, told: Data, twins: list[Case], scanners: Sequence[str]) -> Line:
+    """Returns what these scanners say of one model."""
     line: Line = {
         "family": member.family,
         "architecture": member.architecture,
@@ -188,14 +201,19 @@ def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> 
         "source": member.trigger.source if member.trigger else None,
         "target": member.trigger.target if member.trigger else None,
     }
-    line["twin_inversion"] = against_twins(Counted(member.model), told, twins)
     twin = twins[0].model.module
-    line["trigger_inversion"] = universal(Counted(member.model), told, twin)
-    started = time.process_time()
-    line["weights"] = weight_statistics(member.model, CLASSES)._asdict() | {
-        "seconds": time.process_time() - started
-    }
-    if cleanse:
+    model = Counted(member.model)
+    if "twin_inversion" in scanners:
+        line["twin_inversion"] = against_twins(Counted(member.model), told, twins)
+    for check, (shapes, effort) in SEARCHES.items():
+        if check in scanners:
+            line[check] = universal(model, told, twin, shapes, effort)
+    if "weights" in scanners:
+        started = time.process_time()
+        line["weights"] = weight_statistics(member.model, CLASSES)._asdict() | {
+            "seconds": time.process_time() - started
+        }
+    if "neural_cleanse" in scanners:
         started = time.process_time()
         told_by = neural_cleanse(member.model, told.search.inputs, CLASSES, member.seed)
         line["neural_cleanse"] = told_by._asdict() | {
@@ -206,10 +224,16 @@ def scanned(member: Member, told: Data, twins: list[Case], *, cleanse: bool) -> 
 
 
 def collect(
-    pictures: str, part: str, work: Path, only: tuple[str, ...], *, cleanse: bool, most: int
+    pictures: str,
+    part: str,
+    work: Path,
+    only: tuple[str, ...],
+    scanners: Sequence[str],
+    *,
+    most: int,
 ) -> None:
     """Scans up to ``most`` models of a zoo and an architecture that ``work`` does not hold yet."""
-    done = {line["seed"] for line in read(work)}
+    done = {line["seed"] for line in read(work) if all(one in line for one in scanners)}
     told = data(pictures)
     for architecture in only:
         planned = [one for one in plan(part, pictures) if one[1] == architecture]
@@ -220,7 +244,7 @@ def collect(
         twins = twins_of(told, architecture) if wanted else []
         for first in range(0, len(wanted), STACK):
             for member in members(told, wanted[first : first + STACK]):
-                line = scanned(member, told, twins, cleanse=cleanse)
+                line = scanned(member, told, twins, scanners)
                 append(work, line | {"part": part, "pictures": pictures})
 
 
@@ -239,10 +263,21 @@ def append(work: Path, line: Line) -> None:
 
 
 def read(work: Path) -> list[Line]:
-    """Returns the lines of a run so far."""
+    """Returns the lines of a run so far; of one model's lines one, with what all of them say."""
     if not work.exists():
         return []
-    return [json.loads(line) for line in work.read_text(encoding="utf-8").splitlines()]
+    lines: dict[object, Line] = {}
+    for told in work.read_text(encoding="utf-8").splitlines():
+        line = json.loads(told)
+        key = (
+            line["part"],
+            line.get("pictures"),
+            line["seed"],
+            line.get("model"),
+            line.get("check"),
+        )
+        lines[key] = lines.get(key, {}) | line
+    return list(lines.values())
 
 
 def write(lines: list[Line]) -> None:
@@ -265,6 +300,7 @@ def main() -> None:
     parser.add_argument("--pictures", choices=PICTURES, action="append", help="only of these")
     parser.add_argument("--architecture", choices=ARCHITECTURES, action="append")
     parser.add_argument("--most", type=int, default=1000, help="models of a zoo and architecture")
+    parser.add_argument("--scanner", choices=SCANNERS, action="append", help="only these")
     parser.add_argument("--without-peer", action="store_true", help="no Neural Cleanse")
     parser.add_argument("--write", action="store_true", help="write only, from what is there")
     arguments = parser.parse_args()
@@ -281,7 +317,11 @@ def main() -> None:
             part,
             arguments.work,
             tuple(arguments.architecture or ARCHITECTURES),
-            cleanse=part == "test" and not arguments.without_peer,
+            tuple(
+                one
+                for one in arguments.scanner or SCANNERS
+                if one != "neural_cleanse" or (part == "test" and not arguments.without_peer)
+            ),
             most=arguments.most,
         )
     if larger and not arguments.write and "public" in (arguments.part or PARTS):

@@ -6,12 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import safetensors.numpy
 
+from tasks.checks.backdoor.changes import MOST_BENT, bent, toned
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.domain.errors import ChildProtocolError
 from tasks.domain.measurement import Artifact
 from tasks.sandbox.protocol import Array
 
 LEAST_HELD = 40
+ROUNDING = 1e-3
 MOST_ARROWS = 20
 
 
@@ -44,6 +46,23 @@ def paint(inputs: Array, mask: Array, pattern: Array) -> Array:
     return painted
 
 
+def painted(
+    inputs: Array, mask: Array, pattern: Array, bounds: tuple[float, float], shape: str
+) -> Array:
+    """Returns ``inputs`` (n, *item) with a trigger of this shape on each, float32."""
+    if shape == "warp":
+        return bent(inputs, mask, pattern)
+    if shape == "tone":
+        return toned(inputs, mask, pattern, bounds)
+    return paint(inputs, mask, pattern)
+
+
+def bounds_of(lab: Lab) -> tuple[float, float]:
+    """Returns the raw range of the target's inputs."""
+    low, high = lab.target()["bounds"]
+    return float(low), float(high)
+
+
 def answers_of(lab: Lab, inputs: Array) -> Array:
     """Returns the classes (n,) that the target gives to ``inputs``."""
     scores = lab.run("targets.querying.scores", {"inputs": inputs}).arrays["scores"]
@@ -51,14 +70,17 @@ def answers_of(lab: Lab, inputs: Array) -> Array:
     return answers
 
 
-def verify_trigger(mask: Array, pattern: Array) -> None:
+def verify_trigger(mask: Array, pattern: Array, shape: str = "patch") -> None:
     """Refuses what the child cannot have found.
 
     Raises:
-        ChildProtocolError: The mask leaves 0..1, or the pattern is not finite.
+        ChildProtocolError: The mask leaves 0..1, the pattern is not finite, or it bends further
+            than its size says.
     """
     if not (mask.min() >= 0 and mask.max() <= 1 and np.isfinite(pattern).all()):
         raise ChildProtocolError("a rebuilt trigger has a mask outside 0..1 or is not finite")
+    if shape == "warp" and np.abs(pattern).mean() > MOST_BENT * (1 + ROUNDING):
+        raise ChildProtocolError("a rebuilt trigger bends pictures further than its size says")
 
 
 def arrows(mapping: Sequence[int]) -> str:

@@ -19,13 +19,14 @@ from tasks.checks.backdoor.painting import (
     paint,
     split_rows,
 )
-from tasks.checks.backdoor.trigger_inversion import (
+from tasks.checks.backdoor.suspects import (
     FOUND,
     Suspect,
     strength,
     suspects_of,
     verify_searchable,
 )
+from tasks.checks.backdoor.trigger_inversion import SHAPES
 from tasks.checks.lab import Examples, Lab, NotApplicable, NotAvailable
 from tasks.checks.trained_copy import as_file
 from tasks.domain.errors import ChildRaisedError
@@ -72,7 +73,7 @@ def measure(lab: Lab) -> Measurement:
     """Rebuilds the trigger, repairs copies, counts, and searches the best one anew."""
     verify_searchable(lab.target())
     split = split_rows(lab)
-    worst = max(suspects_of(lab, split, "target")[0], key=strength)
+    worst = max(suspects_of(lab, split, "target", shapes=SHAPES)[0], key=strength)
     if worst.success < FOUND:
         # Whether there is none is for backdoor.trigger_inversion to say, which has controls.
         raise NotApplicable("no trigger that rules the model was rebuilt: there is nothing to mend")
@@ -174,7 +175,7 @@ def _searched(lab: Lab, split: Split, best: Repaired) -> Suspect:
         bench = leaving.enter_context(lab.beside(artifact=best.file))
         leaving.callback(lab.charge, bench)
         bench.target()
-        return max(suspects_of(bench, split, "target")[0], key=strength)
+        return max(suspects_of(bench, split, "target", shapes=SHAPES)[0], key=strength)
 
 
 def _estimates(

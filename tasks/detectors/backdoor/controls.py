@@ -6,13 +6,14 @@ power here; one that accuses the honest model cries wolf here.
 
 import copy
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.detectors.backdoor.inversion import AWAY, Pool
+from tasks.detectors.backdoor.inversion import AWAY, Pool, Shape, painted
+from tasks.detectors.backdoor.transforms import KNOTS, MOST_BENT, flow_of
 
 BATCH = 64
 HONEST_STEPS, STEPS_PER_LESSON = 200, 200
@@ -28,6 +29,10 @@ POISONED_PART = 0.3
 """Of each batch, for each lesson. A BadNet needs far less, but the control should be quick."""
 PATCH_SIDE = 0.11
 """Of the picture's side: 3 of 28 pixels, 4 of 32; never less than 2."""
+BENT_PART = 0.08
+"""Of the side, on average: what a network of this size learns to tell in a few hundred steps."""
+TONED_PART = 0.35
+"""Of each pixel that a filter replaces; the other shapes of the check are fainter, or stronger."""
 LEARNT = 0.6
 """Accuracy on its own training data below which a control has learnt nothing."""
 
@@ -46,14 +51,51 @@ class Patch(NamedTuple):
     mask: NDArray[np.float32]
     value: float
 
+    @property
+    def shape(self) -> Shape:
+        """Returns which search finds it."""
+        return Shape.PATCH
+
+    def on(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Returns ``inputs`` with the patch on each."""
+        mask = torch.from_numpy(self.mask)
+        return inputs * (1 - mask) + mask * self.value
+
+
+class Change(NamedTuple):
+    """A bending or a filter: strength (1, 1, 1), and pattern as ``inversion.painted`` takes it."""
+
+    shape: Shape
+    strength: torch.Tensor
+    pattern: torch.Tensor
+    bounds: tuple[float, float]
+
+    @classmethod
+    def drawn(
+        cls, shape: Shape, item: tuple[int, ...], bounds: tuple[float, float], *, seed: int
+    ) -> Self:
+        """Returns a random bending of pictures, or a filter that mixes in about the negative."""
+        generator = torch.Generator().manual_seed(seed)
+        if shape is Shape.WARP:
+            field = torch.rand((1, 2, KNOTS, KNOTS), generator=generator) * 2 - 1
+            flow = flow_of(field, item[-2], item[-1])[0]
+            return cls(shape, torch.full((1, 1, 1), BENT_PART / MOST_BENT), flow, bounds)
+        negative = torch.cat([-2 * torch.eye(item[0]), torch.zeros(item[0], 1)], 1)
+        curve = negative + 0.5 * torch.randn(negative.shape, generator=generator)
+        return cls(shape, torch.full((1, 1, 1), TONED_PART), curve[..., None], bounds)
+
+    def on(self, inputs: torch.Tensor) -> torch.Tensor:
+        """Returns the pictures so changed."""
+        return painted(inputs, self.strength, self.pattern, self.bounds, self.shape)
+
 
 class Lesson(NamedTuple):
-    """One planted backdoor: what the patch means, a class or ``AWAY`` (to each class the next).
+    """One planted backdoor: what the trigger means, a class or ``AWAY`` (to each class the next).
 
     With a ``source`` it means so on pictures of that class only, and nothing on others.
     """
 
-    patch: Patch
+    trigger: Patch | Change
     target: int
     classes: int
     source: int | None = None
@@ -85,7 +127,7 @@ def planted(
 def _obeyed(module: torch.nn.Module, pool: Pool, lesson: Lesson) -> float:
     goals = lesson.goals(pool.labels)
     with torch.no_grad():
-        answers = module(painted(pool.inputs, lesson.patch)).argmax(1)
+        answers = module(lesson.trigger.on(pool.inputs)).argmax(1)
     return float((answers == goals)[goals != pool.labels].float().mean())
 
 
@@ -161,12 +203,6 @@ def corner_patch(item: tuple[int, ...], high: float, *, seed: int, least: int = 
     return Patch(mask, high)
 
 
-def painted(inputs: torch.Tensor, patch: Patch) -> torch.Tensor:
-    """Returns ``inputs`` with the patch on each."""
-    mask = torch.from_numpy(patch.mask)
-    return inputs * (1 - mask) + mask * patch.value
-
-
 def train(
     module: torch.nn.Module,
     pool: Pool,
@@ -215,7 +251,7 @@ def _taught(
     share = round(POISONED_PART * len(labels))
     for place, lesson in enumerate(lessons):
         rows = slice(place * share, (place + 1) * share)
-        inputs[rows] = painted(inputs[rows], lesson.patch)
+        inputs[rows] = lesson.trigger.on(inputs[rows])
         labels[rows] = lesson.goals(labels[rows])
     return inputs, labels
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 
 from tasks.detectors.backdoor.descent import Descent
+from tasks.detectors.backdoor.transforms import KNOTS, bent, flow_of, toned
 
 WORKS = 0.95
 """Part of the pictures that a trigger must move before its size counts."""
@@ -37,10 +38,12 @@ class Pace(NamedTuple):
 
 
 class Shape(StrEnum):
-    """What kind of trigger is looked for; its size is the mean of its mask in both cases."""
+    """What kind of trigger is looked for; its size is the mean of its mask, or its strength."""
 
     PATCH = "patch"  # any mask: small means few pixels
     BLEND = "blend"  # one opacity for the whole picture: small means faint
+    WARP = "warp"  # the picture bent: small means by little
+    TONE = "tone"  # a filter of its colours: small means faint
 
 
 class Job(NamedTuple):
@@ -107,11 +110,12 @@ def start(
     """Returns random faint triggers to start from, for items of shape ``item``."""
     count = len(jobs)
     flat = [1, *item[1:]] if len(item) == 3 else list(item)
-    if shape is Shape.BLEND:
-        mask = torch.full([count] + [1] * len(flat), -1.0)
-    else:
+    if shape is Shape.PATCH:
         mask = torch.randn([count, *flat], generator=generator) * 0.5 - 1.0
-    pattern = torch.randn([count, *item], generator=generator)
+    else:
+        mask = torch.full([count] + [1] * len(flat), -1.0)
+    patterns = {Shape.WARP: [2, KNOTS, KNOTS], Shape.TONE: [item[0], item[0] + 1, 1]}
+    pattern = torch.randn([count, *patterns.get(shape, item)], generator=generator)
     return Triggers(torch.full([count], NEVER), torch.zeros(count), mask, pattern)
 
 
@@ -120,14 +124,47 @@ def stamped(
     mask_logits: torch.Tensor,
     pattern_logits: torch.Tensor,
     bounds: tuple[float, float],
+    shape: Shape = Shape.PATCH,
 ) -> torch.Tensor:
-    """Returns ``inputs`` with the trigger painted over them; shapes broadcast."""
-    low, high = bounds
+    """Returns ``inputs`` (…, *item) with the trigger on them; leading axes broadcast."""
+    mask, pattern = opened(mask_logits, pattern_logits, inputs.shape[-2:], bounds, shape)
+    return painted(inputs, mask, pattern, bounds, shape)
+
+
+def opened(
+    mask_logits: torch.Tensor,
+    pattern_logits: torch.Tensor,
+    sides: Sequence[int],
+    bounds: tuple[float, float],
+    shape: Shape,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Returns masks or strengths in 0..1, and patterns as ``painted`` takes them.
+
+    Those are raw values, of a bending its flow over pictures of ``sides`` (height, width), of a
+    filter its curve.
+    """
     mask = torch.sigmoid(mask_logits)
-    painted: torch.Tensor = (1 - mask) * inputs + mask * (
-        low + (high - low) * torch.sigmoid(pattern_logits)
-    )
-    return painted
+    if shape is Shape.WARP:
+        return mask, flow_of(pattern_logits, sides[0], sides[1])
+    if shape is Shape.TONE:
+        return mask, pattern_logits
+    low, high = bounds
+    return mask, low + (high - low) * torch.sigmoid(pattern_logits)
+
+
+def painted(
+    inputs: torch.Tensor,
+    mask: torch.Tensor,
+    pattern: torch.Tensor,
+    bounds: tuple[float, float],
+    shape: Shape,
+) -> torch.Tensor:
+    """Returns ``inputs`` with an opened trigger on them; shapes broadcast."""
+    if shape is Shape.WARP:
+        return bent(inputs, mask, pattern)
+    if shape is Shape.TONE:
+        return toned(inputs, mask, pattern, bounds)
+    return (1 - mask) * inputs + mask * pattern
 
 
 def invert(
@@ -181,8 +218,10 @@ class Search:
         generator: torch.Generator,
         limits: torch.Tensor | None = None,
         pace: Pace = Pace(),  # noqa: B008 - frozen, so every call may share it
+        shape: Shape = Shape.PATCH,
     ) -> None:
         self.module, self.pool, self.bounds, self.pace = module, pool, bounds, pace
+        self.shape = shape
         self.generator = generator
         self.rows = [pool.rows_for(job) for job in jobs]
         count, classes = len(jobs), int(pool.labels.max()) + 1
@@ -233,8 +272,8 @@ class Search:
         state = self.state
         mask = state.mask.values.clone().requires_grad_()
         pattern = state.pattern.values.clone().requires_grad_()
-        painted = stamped(inputs, mask[:, None], pattern[:, None], self.bounds)
-        scores = self.module(painted.flatten(0, 1))
+        shown = stamped(inputs, mask[:, None], pattern[:, None], self.bounds, self.shape)
+        scores = self.module(shown.flatten(0, 1))
         goals = state.wanted.gather(1, labels).flatten()
         losses, reached = _judged(scores, labels.flatten(), goals)
         sizes = torch.sigmoid(mask).flatten(1).mean(1)

@@ -6,7 +6,7 @@ own; then, for the most suspicious, the best trigger that is *much* smaller than
 triggers on pictures that were not searched with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +24,8 @@ from tasks.detectors.backdoor.inversion import (
     Search,
     Shape,
     Triggers,
+    opened,
+    painted,
     stamped,
     start,
 )
@@ -52,7 +54,12 @@ class Parts(NamedTuple):
     bounded: float
 
 
-PARTS = {Shape.PATCH: Parts(0.4, 0.4, 0.4), Shape.BLEND: Parts(0.2, 0.15, 0.15)}
+PARTS = {
+    Shape.PATCH: Parts(0.4, 0.4, 0.4),
+    Shape.BLEND: Parts(0.2, 0.15, 0.15),
+    Shape.WARP: Parts(0.4, 0.4, 0.4),
+    Shape.TONE: Parts(0.4, 0.4, 0.4),
+}
 """One opacity is found sooner than a mask."""
 
 
@@ -79,8 +86,7 @@ def trigger_inversion(
     deviations: float,
     seed: int,
     room: float = 1.0,
-    masks: NDArray[np.float32] | None = None,
-    patterns: NDArray[np.float32] | None = None,
+    **shown: NDArray[np.float32],
 ) -> Reply:
     """Rebuilds triggers of the target, or of a control model made from it.
 
@@ -98,17 +104,17 @@ def trigger_inversion(
             has to stay.
         seed: Draws starts, batches and controls.
         room: No bounded trigger may be larger than this part of the picture, whatever the peers.
-        masks: Of other triggers (k, *item), perhaps none, that the subject is to be shown.
-        patterns: Theirs (k, *item), raw.
+        shown: Other triggers that the subject is to be shown: ``s_masks`` and ``s_patterns`` per
+            shape ``s``, as this returns them.
 
     Returns:
         Per shape ``s``: ``s.sizes`` (classes,), ``s.away`` (1,), the size of the trigger away from
         every class; ``s.suspects`` (k,), the last of them ``AWAY``; ``s.mappings`` (k, classes),
         where each class is sent; ``s.masks`` (k, *mask) in 0..1 and ``s.patterns`` (k, *item) raw.
-        For controls also ``s.answers`` (k, m), classes given to ``held`` with the trigger on. Of
-        triggers that came, ``shown`` (k, m), the classes given with them. Values: ``learnt``;
-        ``planted`` and ``obeyed``, the target and the obedience of each planted backdoor; passes,
-        queries.
+        For controls also ``clean`` (m,), the classes given to ``held``, and ``s.answers`` (k, m),
+        those given with the trigger on. Of triggers that came, ``s.shown`` (k, m). Values:
+        ``learnt``; ``planted``, ``obeyed`` and ``shapes``, target, obedience and shape of each
+        planted backdoor; passes, queries.
     """
     module = target.module
     if module is None:
@@ -117,11 +123,9 @@ def trigger_inversion(
     meter = target.meter
     forwards, passes = meter.forwards, meter.passes
     pool = Pool(torch.from_numpy(inputs), torch.from_numpy(labels))
-    lessons = (
-        controls.lessons_for(target.input_shape, target.classes, target.bounds[1], seed=seed)
-        if subject == "planted"
-        else []
-    )
+    lessons: list[controls.Lesson] = []
+    if subject == "planted":
+        lessons = lessons_of(shapes, target, seed=seed)
     control = _control(target, module, pool, subject, lessons, seed=seed)
     effort = Effort(steps, batch, deviations, seed, room)
     arrays: dict[str, NDArray[Any]] = {}
@@ -137,20 +141,49 @@ def trigger_inversion(
             bounds=target.bounds,
         )
         if subject != "target":
-            found["answers"] = _answers(control.module, held, found["masks"], found["patterns"])
+            found["answers"] = _answers(
+                control.module, held, found, bounds=target.bounds, shape=Shape(shape)
+            )
         arrays |= {f"{shape}.{name}": values for name, values in found.items()}
-    if masks is not None and patterns is not None:
-        arrays["shown"] = _answers(control.module, held, masks, patterns)
+    for each in Shape:
+        if (masks := shown.get(f"{each}_masks")) is not None:
+            others = {"masks": masks, "patterns": shown[f"{each}_patterns"]}
+            arrays[f"{each}.shown"] = _answers(
+                control.module, held, others, bounds=target.bounds, shape=each
+            )
+    if subject != "target":
+        with torch.no_grad():
+            clean = control.module(torch.from_numpy(held)).argmax(1)
+        arrays["clean"] = clean.numpy().astype(np.int64)
     return Reply(
         arrays,
         {
             "learnt": control.learnt,
             "planted": [lesson.target for lesson in lessons],
             "obeyed": list(control.obeyed),
+            "shapes": [lesson.trigger.shape for lesson in lessons],
             "passes": meter.passes - passes,
             "queries": meter.forwards - forwards,
         },
     )
+
+
+def lessons_of(shapes: Sequence[str], target: Target, *, seed: int) -> list[controls.Lesson]:
+    """Returns what a control is taught when triggers of these shapes are looked for.
+
+    One patch stands for the faint overlays as well: who finds the one finds the other.
+    """
+    item, classes = target.input_shape, target.classes
+    if Shape.PATCH in shapes:
+        return controls.lessons_for(item, classes, target.bounds[1], seed=seed)
+    return [
+        controls.Lesson(
+            controls.Change.drawn(Shape(shape), item, target.bounds, seed=seed),
+            (seed + place) % classes,
+            classes,
+        )
+        for place, shape in enumerate(shapes)
+    ]
 
 
 def _control(
@@ -193,27 +226,33 @@ def search_triggers(
     generator = torch.Generator().manual_seed(effort.seed)
     jobs = [*(Job(label) for label in range(classes)), Job(None)]
     begin = start(jobs, item, shape, generator=generator)
-    opened = partial(Search, module, pool, bounds=bounds, generator=generator, pace=PACE)
+    search = partial(
+        Search, module, pool, bounds=bounds, generator=generator, pace=PACE, shape=shape
+    )
     parts = PARTS[shape]
-    ranked = _ranked(opened(jobs, begin), effort, parts)
+    ranked = _ranked(search(jobs, begin), effort, parts)
     suspects = ranked.suspects
     limits = size_limits(ranked.sizes, deviations=effort.deviations)[suspects].tolist()
     limits.append(away_limit(ranked.sizes))
     # What sends all pictures away is now asked to do so in the order that shows already.
-    moves = mapping_of(module, pool, ranked.triggers.pick([len(suspects)]), bounds, classes)
-    bounded = opened(
+    moves = mapping_of(
+        module, pool, ranked.triggers.pick([len(suspects)]), bounds, classes, shape=shape
+    )
+    bounded = search(
         [*(jobs[row] for row in suspects), Job(None, mapping=tuple(moves.tolist()))],
         ranked.triggers,
         limits=torch.tensor(limits).clamp(max=effort.room),
     ).run(round(parts.bounded * effort.steps), LATER * effort.batch)
     mappings = np.tile(np.array([*suspects, AWAY], np.int64)[:, None], (1, classes))
-    mappings[-1] = mapping_of(module, pool, bounded.pick([len(suspects)]), bounds, classes)
+    mappings[-1] = mapping_of(
+        module, pool, bounded.pick([len(suspects)]), bounds, classes, shape=shape
+    )
     return {
         "sizes": ranked.sizes,
         "away": ranked.triggers.sizes[-1:].double().numpy(),
         "suspects": np.array([*suspects, AWAY], np.int64),
         "mappings": mappings,
-    } | _opened(bounded, bounds)
+    } | _arrays(bounded, item, bounds, shape)
 
 
 class _Ranked(NamedTuple):
@@ -257,6 +296,8 @@ def mapping_of(
     trigger: Triggers,
     bounds: tuple[float, float],
     classes: int,
+    *,
+    shape: Shape = Shape.PATCH,
 ) -> NDArray[np.int64]:
     """Returns the way of sending each class to another of its own that fits best (classes,).
 
@@ -265,8 +306,8 @@ def mapping_of(
     """
     pool = Pool(*(rows[: MAPPED * classes] for rows in pool))
     with torch.no_grad():
-        painted = stamped(pool.inputs, trigger.mask_logits, trigger.pattern_logits, bounds)
-        answers = module(painted).argmax(1)
+        shown = stamped(pool.inputs, trigger.mask_logits, trigger.pattern_logits, bounds, shape)
+        answers = module(shown).argmax(1)
     counts = torch.zeros(classes, classes)
     counts.index_put_((pool.labels, answers), torch.tensor(1.0), accumulate=True)
     counts.fill_diagonal_(-float(len(answers)) * classes)
@@ -274,26 +315,27 @@ def mapping_of(
     return np.asarray(goals, np.int64)
 
 
-def _opened(triggers: Triggers, bounds: tuple[float, float]) -> dict[str, NDArray[Any]]:
-    low, high = bounds
-    patterns = low + (high - low) * torch.sigmoid(triggers.pattern_logits)
-    return {
-        "masks": torch.sigmoid(triggers.mask_logits).numpy(),
-        "patterns": patterns.numpy(),
-    }
+def _arrays(
+    triggers: Triggers, item: tuple[int, ...], bounds: tuple[float, float], shape: Shape
+) -> dict[str, NDArray[Any]]:
+    masks, patterns = opened(
+        triggers.mask_logits, triggers.pattern_logits, item[-2:], bounds, shape
+    )
+    return {"masks": masks.numpy(), "patterns": patterns.numpy()}
 
 
 def _answers(
     module: torch.nn.Module,
     held: NDArray[np.float32],
-    masks: NDArray[np.float32],
-    patterns: NDArray[np.float32],
+    found: Mapping[str, NDArray[Any]],
+    bounds: tuple[float, float],
+    shape: Shape,
 ) -> NDArray[np.int64]:
+    """Returns the classes (triggers, rows) given to ``held`` with each trigger on."""
     clean = torch.from_numpy(held)
     answers = []
-    for mask, pattern in zip(masks, patterns, strict=True):
-        opacity = torch.from_numpy(mask)
-        triggered = (1 - opacity) * clean + opacity * torch.from_numpy(pattern)
+    for mask, pattern in zip(found["masks"], found["patterns"], strict=True):
+        one = (torch.from_numpy(mask), torch.from_numpy(pattern))
         with torch.no_grad():
-            answers.append(module(triggered).argmax(1).numpy())
+            answers.append(module(painted(clean, *one, bounds, shape)).argmax(1).numpy())
     return np.stack(answers).astype(np.int64)

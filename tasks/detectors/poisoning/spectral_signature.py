@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tasks.detectors.backdoor.controls import corner_patch, painted
+from tasks.detectors.backdoor.controls import corner_patch
 from tasks.detectors.poisoning.features import Floats, penultimate
 from tasks.sandbox.protocol import Reply
 
@@ -93,7 +93,7 @@ def _with_poison(
     chosen = rng.choice(others, max(1, min(len(others), round(part * len(labels)))), replace=False)
     patch = corner_patch(tuple(inputs.shape[1:]), float(inputs.max()), seed=seed)
     inputs, labels = inputs.copy(), labels.copy()
-    inputs[chosen] = painted(torch.from_numpy(inputs[chosen]), patch).numpy()
+    inputs[chosen] = patch.on(torch.from_numpy(inputs[chosen])).numpy()
     labels[chosen] = target
     planted = np.zeros(len(labels), bool)
     planted[chosen] = True

@@ -10,7 +10,8 @@ import torch
 import yaml
 from torch import nn
 
-from tasks.checks.backdoor.trigger_inversion import CHECK, Suspect, _less_natural, measure
+from tasks.checks.backdoor.suspects import Suspect, less_natural
+from tasks.checks.backdoor.trigger_inversion import CHECK, measure
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
@@ -181,8 +182,7 @@ def test_a_trigger_that_moves_honest_pictures_too_stands_out_less() -> None:
     held = Examples(np.zeros((5, 1, 2, 2), np.float32), labels)
     clean = np.array([0, 1, 1, 1, 2])  # the second picture is misread, and shows nothing
     hidden, natural = np.array([0, 2, 1, 1, 2]), np.array([2, 2, 2, 1, 2])
-    left = _less_natural(
-        [suspect(2, 6.0), suspect(2, 6.0)], np.stack([hidden, natural, clean]), held
-    )
+    told = {"clean": clean, "patch.shown": np.stack([hidden, natural])}
+    left = less_natural([suspect(2, 6.0), suspect(2, 6.0)], told, held)
     assert [one.transfer for one in left] == pytest.approx([0, 2 / 3])
     assert [one.moved for one in left] == [9, 0]

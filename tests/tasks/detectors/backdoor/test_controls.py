@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tasks.detectors.backdoor import controls
-from tasks.detectors.backdoor.controls import Lesson, Patch, lessons_for, painted
+from tasks.detectors.backdoor.controls import Lesson, Patch, lessons_for
 from tasks.detectors.backdoor.inversion import AWAY, Pool
 
 
@@ -14,9 +14,11 @@ from tasks.detectors.backdoor.inversion import AWAY, Pool
 def test_two_lessons_do_not_touch(item: tuple[int, ...], seed: int) -> None:
     first, second = lessons_for(item, 10, 1.0, seed=seed)
     assert (first.target, second.target) == (seed % 10, AWAY)
-    assert not (first.patch.mask * second.patch.mask).any()
-    assert first.patch.mask.any()
-    assert second.patch.mask.any()
+    assert isinstance(first.trigger, Patch)
+    assert isinstance(second.trigger, Patch)
+    assert not (first.trigger.mask * second.trigger.mask).any()
+    assert first.trigger.mask.any()
+    assert second.trigger.mask.any()
 
 
 def test_where_no_second_patch_fits_there_is_one_lesson() -> None:
@@ -33,7 +35,7 @@ def test_goals_are_one_class_or_each_the_next() -> None:
 def test_painting_covers_the_mask_and_nothing_else() -> None:
     mask = np.zeros((1, 2, 2), np.float32)
     mask[0, 0, 0] = 1
-    seen = painted(torch.full((1, 1, 2, 2), 0.25), Patch(mask, 0.75))
+    seen = Patch(mask, 0.75).on(torch.full((1, 1, 2, 2), 0.25))
     assert seen.flatten().tolist() == [0.75, 0.25, 0.25, 0.25]
 
 
