@@ -6,9 +6,9 @@ from prefect import flow
 
 from tasks.forms import AssetOrBundle
 from tasks.intake.stage import take_in
-from tasks.onboarding import subject_of
+from tasks.onboarding import asset_of, subject_of
 from tasks.response.stage import retrain_privately
-from tasks.runtime import start_workers, task_runner
+from tasks.runtime import name_run, start_workers, task_runner
 
 EPSILONS = (1.0, 2.0, 4.0, 8.0)
 
@@ -32,6 +32,7 @@ def retrain_model(
         secure: Draw the noise from a cryptographic source; slower.
     """
     subject = subject_of(target) or take_in(target)
+    name_run(f"retrain {asset_of(subject)}")
     start_workers()
     work = retrain_privately.submit(subject, list(epsilons), max_gradient_norm, secure)
     document: dict[str, Any] = work.result()

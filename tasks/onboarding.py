@@ -99,6 +99,11 @@ def subject_of(target: str) -> Digest | None:
     return Digest(latest.bundle) if latest else None
 
 
+def asset_of(subject: Digest) -> str:
+    """Returns the id of the asset that a kept subject describes."""
+    return str(Subject.parse(services().store.get(subject)).spec.asset)
+
+
 def blocked_reason(executions: Sequence[Execution]) -> str:
     """Returns why the model must not be opened, from the gatekeepers' measurements; or nothing."""
     store = services().store
