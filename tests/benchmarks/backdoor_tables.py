@@ -33,18 +33,18 @@ def twin_score(line: Line) -> float:
 
 def universal_score(line: Line) -> float:
     """Returns what patches and overlays show."""
-    return _score(line["trigger_inversion"], ("patch", "blend"))
+    return _score(line["trigger_inversion"], ("patch", "blend"), FOUND / SUSPICIOUS_MAPPING)
 
 
 def transform_score(line: Line) -> float:
     """Returns what bendings and filters show."""
-    return _score(line["transform_inversion"], ("warp", "tone"))
+    return _score(line["transform_inversion"], ("warp", "tone"), 1.0)
 
 
-def _score(line: Line, shapes: Sequence[str]) -> float:
+def _score(line: Line, shapes: Sequence[str], mapping: float) -> float:
     """Returns the best success below the limit of a class that stands out, or of a mapping.
 
-    A mapping's is scaled so that both reach ``FOUND`` where the check no longer passes a model.
+    The latter times ``mapping``, so that it is ``FOUND`` where the check no longer passes a model.
     """
     best = 0.0
     for shape in shapes:
@@ -52,7 +52,7 @@ def _score(line: Line, shapes: Sequence[str]) -> float:
         indices = hidden_indices(np.array(told["indices"]), np.array(told["transfer"])).tolist()
         for aim, index, success in zip(told["suspects"], indices, told["success"], strict=True):
             if aim == AWAY:
-                best = max(best, success * FOUND / SUSPICIOUS_MAPPING)
+                best = max(best, success * mapping)
             else:
                 counts = index >= STANDS_OUT_BY.get(shape, UNIVERSAL_STANDS_OUT)
                 best = max(best, (success if counts else 0) + max(0.0, index) / 1000)
