@@ -24,6 +24,7 @@ from tasks.detectors.backdoor.shadow_zoo import (
     Job,
     Shadows,
     shadow_zoo,
+    stackable,
     trained_group,
 )
 from tasks.detectors.backdoor.twin_inversion import products_of
@@ -37,7 +38,7 @@ CONTROLS = 4
 """Honest models trained for longer and on more than any shadow: how far vendors' may lie off."""
 OBEYS = 0.6
 """A poisoned shadow that obeys its trigger on fewer inputs teaches the wrong lesson."""
-MOST_PRODUCTS = 1.5e12
+MOST_PRODUCTS = 1e12
 """Multiplications that the shadows may cost: some minutes of one core."""
 
 
@@ -55,8 +56,8 @@ def meta_classifier(
     """Trains shadows, and a meta classifier for each fold of them. Asks the target nothing.
 
     Args:
-        target: The opened model. One that reveals no gradients lends no architecture either: plain
-            networks are its shadows.
+        target: The opened model. Where it reveals no gradients, or what it computes cannot be
+            trained side by side, its shadows are plain networks.
         inputs: What shadows learn from (n, *item), raw.
         labels: Their classes (n,).
         shadow_models: Shadows; rounded up to a multiple of twice the styles of training.
@@ -73,22 +74,23 @@ def meta_classifier(
         honest models that trained for longer. Values: ``own``, whether shadows have the target's
         architecture; ``longer_learnt``, the least accuracy of those controls; passes and queries of
         the target, none. Of a model that costs too much only ``products`` and the ``most`` allowed;
-        where too few shadows answer numbers only how many are ``honest`` and ``poisoned``.
+        where too few shadows answer numbers only how many are ``honest`` and ``poisoned``, and the
+        ``least`` of each.
     """
     torch.set_num_threads(1)
     pool = Pool(torch.from_numpy(inputs), torch.from_numpy(labels))
-    module = target.module
-    if module is None:
-        module = plain_network(target.input_shape, target.classes)
-    products = passes_of(shadow_models, steps) * products_of(module, pool.inputs[:1])
+    own = None if target.module is None else stackable(target.module, pool)
+    network = plain_network(target.input_shape, target.classes) if own is None else own
+    products = passes_of(shadow_models, steps) * products_of(network, pool.inputs[:1])
     if products > MOST_PRODUCTS:
         return Reply({}, {"products": products, "most": MOST_PRODUCTS})
     shadows = shadow_zoo(
-        module, pool, target.bounds, target.classes, count=shadow_models, steps=steps, seed=seed
+        network, pool, target.bounds, target.classes, count=shadow_models, steps=steps, seed=seed
     )
     sound = {"honest": int((~shadows.planted).sum()), "poisoned": int(shadows.planted.sum())}
-    if min(sound.values()) < LEAST_PER_FOLD * FOLDS:
-        return Reply({}, sound)
+    least = LEAST_PER_FOLD * FOLDS
+    if min(sound.values()) < least:
+        return Reply({}, sound | {"least": least})
     folds = folds_of(shadows.planted)
     teach = taught_well(shadows)
     fits = [
@@ -102,11 +104,11 @@ def meta_classifier(
     job = Job(pool, target.bounds, target.classes, honest, steps, seed + len(STYLES))
     longer = trained_group(shadows.network, LONGER, job)
     if not len(longer.planted):
-        return Reply({}, sound)
+        return Reply({}, sound | {"least": least})
     return Reply(
         _known(shadows) | _metas(fits) | {"fold": folds} | _answers(shadows, folds, longer, fits),
         {
-            "own": shadows.own,
+            "own": own is not None,
             "longer_learnt": float(longer.learnt.min()),
             "passes": 0,
             "queries": 0,
@@ -140,7 +142,10 @@ def _answers(
 
 
 def passes_of(shadow_models: int, steps: int) -> int:
-    """Returns about how many forward passes all shadows cost; a backward counts as two."""
+    """Returns about how many forward passes all models cost; a backward counts as two.
+
+    Tuning the queries costs a tenth of that and is left out.
+    """
     each = sum(style.length * (6 if style.moved else 3) for style in STYLES) / len(STYLES)
     return round(steps * BATCH * (shadow_models * each + 3 * CONTROLS * LONGER.length))
 

@@ -81,7 +81,7 @@ def tuned(
                 said, planted[part], pos_weight=even
             )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+            loss.backward()
             optimiser.step()
     read = (middle, spread, inner.weight.T, inner.bias, outer.weight[0], outer.bias[0])
     return Tuned(
