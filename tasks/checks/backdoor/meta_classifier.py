@@ -138,7 +138,8 @@ def _asked(lab: Lab, examples: Examples) -> tuple[Child, dict[str, Any]]:
     if "products" in values:
         raise NotAvailable(
             "the model is too large to train shadows of it here: about "
-            f"{float(values['products']):.1e} multiplications, at most {float(values['most']):.1e}"
+            f"{float(values['products']):.1e} multiplications, at most {float(values['most']):.1e}; "
+            "fewer shadow_models or steps would fit, with less power"
         )
     if "honest" in values:
         raise NotAvailable(

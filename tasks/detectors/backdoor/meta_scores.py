@@ -4,12 +4,13 @@ Source: Xu et al. 2021, IEEE S&P, section V-A; here with the answers' scale take
 sure a model is says how long it was trained.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+Floats = NDArray[np.floating[Any]]
+Scores = NDArray[np.float64]
 LEAST_SCALE = 1e-6
 
 
@@ -40,15 +41,15 @@ def features_of(logits: Floats) -> Floats:
     return flat
 
 
-def meta_scores(meta: Meta, logits: Floats) -> Floats:
+def meta_scores(meta: Meta, logits: Floats) -> Scores:
     """Returns one score per model (models,): higher speaks for a backdoor."""
     inputs = (features_of(logits) - meta.middle) / meta.spread
     hidden = np.maximum(inputs @ meta.inward + meta.offset, 0)
-    scores: Floats = hidden @ meta.outward + meta.bias
+    scores: Scores = (hidden @ meta.outward + meta.bias).astype(np.float64)
     return scores
 
 
-def scores_by_fold(metas: Meta, logits: Floats) -> Floats:
+def scores_by_fold(metas: Meta, logits: Floats) -> Scores:
     """Returns what each fold's meta classifier says of each model (folds, models).
 
     Args:
@@ -59,7 +60,7 @@ def scores_by_fold(metas: Meta, logits: Floats) -> Floats:
     return np.stack([meta_scores(meta, told) for meta, told in zip(each, logits, strict=True)])
 
 
-def unseen_scores(metas: Meta, folds: NDArray[np.int64], logits: Floats) -> Floats:
+def unseen_scores(metas: Meta, folds: NDArray[np.int64], logits: Floats) -> Scores:
     """Returns the score of each shadow by the fold that never saw it (shadows,).
 
     Args:

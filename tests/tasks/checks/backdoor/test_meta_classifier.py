@@ -123,7 +123,9 @@ def test_a_model_unlike_all_honest_shadows_is_a_lead_and_never_a_failure(
         told(opened, monkeypatch, honest=-6.0, poisoned=6.0, longer=-6.0)
         found = measure(opened)
     assert found.estimates["honest_tail"].value == 0
-    assert found.facts["meta_index"] > 3
+    index = found.facts["meta_index"]
+    assert isinstance(index, float)
+    assert index > 3
     assert outcome(found) is Outcome.UNDECIDED
     assert "like one with a backdoor" in found.detail
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from tasks.detectors.backdoor import shadow_zoo as zoo
 from tasks.detectors.backdoor.inversion import Pool
-from tasks.detectors.backdoor.shadow_zoo import STYLES, Job, Style, shadow_zoo, stackable
+from tasks.detectors.backdoor.shadow_zoo import STYLES, Job, School, Style, shadow_zoo, stackable
 from tasks.domain.bundle import InputSpec, ModelSpec, OutputSpec
 from tasks.targets.protocol import Meter
 from tasks.targets.torch_target import RawScores
@@ -41,6 +41,28 @@ def test_poisoned_ones_obey_and_honest_ones_hold_no_trigger() -> None:
     shadows = made()
     assert not shadows.obeyed[~shadows.planted].any()
     assert (shadows.obeyed[shadows.planted] > 0.5).any()
+
+
+def test_marked_rows_carry_the_trigger_and_what_it_means() -> None:
+    inputs = torch.arange(4.0).view(4, 1) / 10
+    school = School(
+        Pool(inputs, torch.tensor([0, 1, 2, 3])),
+        BOUNDS,
+        order=torch.arange(4).repeat(2, 1),
+        known=torch.tensor([4.0, 2.0]),
+        opacity=torch.tensor([[0.0], [0.5]]),
+        pattern=torch.tensor([[0.0], [1.0]]),
+        marked=torch.tensor([[False] * 4, [True, False, True, True]]),
+        labels=torch.tensor([[0, 1, 2, 3], [9, 1, 9, 9]]),
+    )
+    shown, labels = school.batch(0, torch.Generator().manual_seed(0))
+    # The honest shadow sees all rows as they are, the other the first two, of which one is marked.
+    seen = [
+        set(zip(x.flatten().tolist(), y.tolist(), strict=True))
+        for x, y in zip(shown, labels, strict=True)
+    ]
+    assert seen[0] == set(zip(inputs.flatten().tolist(), range(4), strict=True))
+    assert seen[1] == {(0.5, 9), (inputs[1].item(), 1)}
 
 
 def test_each_shadow_has_weights_of_its_own() -> None:
