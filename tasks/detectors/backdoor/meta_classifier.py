@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from tasks.detectors.backdoor.controls import plain_network
 from tasks.detectors.backdoor.inversion import Pool
-from tasks.detectors.backdoor.meta_scores import Meta
+from tasks.detectors.backdoor.meta_scores import OBEYS, Meta
 from tasks.detectors.backdoor.query_tuning import Tuned, answers_to, tuned
 from tasks.detectors.backdoor.shadow_zoo import (
     BATCH,
@@ -36,8 +36,6 @@ LEAST_PER_FOLD = 2
 """Shadows of each kind; with fewer no score can be put in units of their spread."""
 CONTROLS = 4
 """Honest models trained for longer and on more than any shadow: how far vendors' may lie off."""
-OBEYS = 0.6
-"""A poisoned shadow that obeys its trigger on fewer inputs teaches the wrong lesson."""
 MOST_PRODUCTS = 1e12
 """Multiplications that the shadows may cost: some minutes of one core."""
 

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 Scores = NDArray[np.float64]
 LEAST_SCALE = 1e-6
+OBEYS = 0.6
+"""A poisoned shadow that obeys its trigger on a smaller part of the inputs neither teaches nor
+counts as missed: it would be called poisoned for something it hardly learnt."""
 
 
 class Meta(NamedTuple):
