@@ -34,6 +34,8 @@ from tasks.targets.protocol import Target
 FOLDS = 6
 LEAST_PER_FOLD = 2
 """Shadows of each kind; with fewer no score can be put in units of their spread."""
+QUERY_PART = 0.15
+"""Of the rows: what queries start from."""
 CONTROLS = 4
 """Honest models trained for longer and on more than any shadow: how far vendors' may lie off."""
 MOST_PRODUCTS = 1e12
@@ -56,7 +58,7 @@ def meta_classifier(
     Args:
         target: The opened model. Where it reveals no gradients, or what it computes cannot be
             trained side by side, its shadows are plain networks.
-        inputs: What shadows learn from (n, *item), raw.
+        inputs: What shadows learn from and queries start from (n, *item), raw; at least two.
         labels: Their classes (n,).
         shadow_models: Shadows; rounded up to a multiple of twice the styles of training.
         steps: Descents per shadow; about 4 * shadow_models * steps * ``BATCH`` passes of shadows.
@@ -82,6 +84,9 @@ def meta_classifier(
     products = passes_of(shadow_models, steps) * products_of(network, pool.inputs[:1])
     if products > MOST_PRODUCTS:
         return Reply({}, {"products": products, "most": MOST_PRODUCTS})
+    # Queries start from rows that no shadow learnt from, as the target learnt from none of them.
+    cut = max(1, round(QUERY_PART * len(labels)))
+    starts, pool = Pool(*(part[:cut] for part in pool)), Pool(*(part[cut:] for part in pool))
     shadows = shadow_zoo(
         network, pool, target.bounds, target.classes, count=shadow_models, steps=steps, seed=seed
     )
@@ -93,7 +98,7 @@ def meta_classifier(
     teach = taught_well(shadows)
     fits = [
         tuned(
-            shadows, np.flatnonzero((folds != fold) & teach), pool, target.bounds,
+            shadows, np.flatnonzero((folds != fold) & teach), starts, target.bounds,
             queries=queries, epochs=epochs, seed=seed + fold,
         )
         for fold in range(FOLDS)

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tasks.detectors.backdoor import meta_classifier as child
+from tasks.detectors.backdoor.inversion import Pool
 from tasks.detectors.backdoor.meta_classifier import (
     FOLDS,
     folds_of,
@@ -17,6 +18,7 @@ from tasks.detectors.backdoor.meta_classifier import (
     passes_of,
     taught_well,
 )
+from tasks.detectors.backdoor.query_tuning import Tuned
 from tasks.detectors.backdoor.shadow_zoo import Shadows
 from tasks.sandbox.protocol import Reply
 
@@ -87,6 +89,30 @@ def test_the_weights_in_question_have_no_say() -> None:
     torch.manual_seed(5)
     other = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, CLASSES))
     np.testing.assert_array_equal(asked(small()).arrays["answers"], asked(other).arrays["answers"])
+
+
+def test_queries_start_from_rows_that_no_shadow_learnt_from(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    train, tune, taught, begun = child.shadow_zoo, child.tuned, [], []
+
+    def watched_zoo(network: nn.Module, pool: Pool, *rest: Any, **more: Any) -> Shadows:
+        taught.append(pool)
+        return train(network, pool, *rest, **more)
+
+    def watched_tuning(made: Shadows, rows: Any, starts: Pool, *rest: Any, **more: Any) -> Tuned:
+        begun.append(starts)
+        return tune(made, rows, starts, *rest, **more)
+
+    monkeypatch.setattr(child, "shadow_zoo", watched_zoo)
+    monkeypatch.setattr(child, "tuned", watched_tuning)
+    asked(small())
+    learnt = {tuple(item.flatten().tolist()) for item in taught[0].inputs}
+    assert len(begun) == FOLDS
+    for starts in begun:
+        own = {tuple(item.flatten().tolist()) for item in starts.inputs}
+        assert len(own) + len(learnt) == 40
+        assert not own & learnt
 
 
 @pytest.mark.parametrize(
