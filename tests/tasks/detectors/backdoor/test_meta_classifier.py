@@ -18,8 +18,8 @@ from tasks.detectors.backdoor.meta_classifier import (
     passes_of,
     taught_well,
 )
-from tasks.detectors.backdoor.query_tuning import Tuned
-from tasks.detectors.backdoor.shadow_zoo import Shadows
+from tasks.detectors.backdoor.query_tuning import Tuned, tuned
+from tasks.detectors.backdoor.shadow_zoo import Shadows, shadow_zoo
 from tasks.sandbox.protocol import Reply
 
 ITEM, CLASSES, SHADOWS = (1, 4, 4), 3, 24
@@ -94,15 +94,16 @@ def test_the_weights_in_question_have_no_say() -> None:
 def test_queries_start_from_rows_that_no_shadow_learnt_from(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    train, tune, taught, begun = child.shadow_zoo, child.tuned, [], []
+    taught: list[Pool] = []
+    begun: list[Pool] = []
 
     def watched_zoo(network: nn.Module, pool: Pool, *rest: Any, **more: Any) -> Shadows:
         taught.append(pool)
-        return train(network, pool, *rest, **more)
+        return shadow_zoo(network, pool, *rest, **more)
 
     def watched_tuning(made: Shadows, rows: Any, starts: Pool, *rest: Any, **more: Any) -> Tuned:
         begun.append(starts)
-        return tune(made, rows, starts, *rest, **more)
+        return tuned(made, rows, starts, *rest, **more)
 
     monkeypatch.setattr(child, "shadow_zoo", watched_zoo)
     monkeypatch.setattr(child, "tuned", watched_tuning)
