@@ -30,11 +30,23 @@ def is_perceptron(network: nn.Module) -> bool:
     )
 
 
-def fresh_weights(network: nn.Module, models: int) -> Stack:
-    """Returns weights drawn model by model, as the layers draw their own."""
+def reset(network: nn.Module) -> None:
+    """Draws the weights of every layer anew."""
+    for module in network.modules():
+        if callable(start := getattr(module, "reset_parameters", None)):
+            start()
+
+
+def fresh_weights(
+    network: nn.Module, models: int, *, draw: Callable[[nn.Module], object] = reset
+) -> Stack:
+    """Returns weights drawn model by model, by ``draw``, which changes ``network`` in place.
+
+    Layers draw their own unless told otherwise; a vendor's graph may have none that can.
+    """
     drawn = []
     for _ in range(models):
-        reset(network)
+        draw(network)
         drawn.append({name: value.detach().clone() for name, value in network.named_parameters()})
     stacked = {name: torch.stack([one[name] for one in drawn]) for name in drawn[0]}
     if is_perceptron(network):
@@ -43,13 +55,6 @@ def fresh_weights(network: nn.Module, models: int) -> Stack:
             for name, value in stacked.items()
         }
     return {name: value.requires_grad_() for name, value in stacked.items()}
-
-
-def reset(network: nn.Module) -> None:
-    """Draws the weights of every layer anew."""
-    for module in network.modules():
-        if callable(start := getattr(module, "reset_parameters", None)):
-            start()
 
 
 def side_by_side(network: nn.Module) -> Answer:
