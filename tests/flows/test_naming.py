@@ -22,7 +22,8 @@ FLOWS: dict[str, tuple[ModuleType, Callable[[], Any]]] = {
     "review": (dataset_review, lambda: dataset_review.review_dataset.fn(TYPED)),
 }
 AROUND = ("take_in", "take_in_dataset", "subject_of", "filled", "compared", "announce",
-          "enter_registry", "services", "with_table", "start_workers", "retrain_privately")  # fmt: skip
+          "enter_registry", "services", "with_table", "start_workers",
+          "retrain_privately")  # fmt: skip
 
 
 @pytest.mark.parametrize("verb", FLOWS)
