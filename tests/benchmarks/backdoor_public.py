@@ -1,4 +1,4 @@
-"""Both backdoor checks, whole, on public models with a known answer.
+"""The backdoor checks that search triggers, whole, on public models with a known answer.
 
 The models lie in ``models`` of ``PROOFHOUSE_TEST_DATA``, with the pictures to scan them with beside
 it. Nothing was trained for this: they are what others published.
@@ -23,7 +23,7 @@ from tasks.domain.measurement import Measurement
 from tasks.judging.gates import judge
 from tests.tasks.checks.benches import lab
 
-CHECKS = ("trigger_inversion", "twin_inversion")
+CHECKS = ("trigger_inversion", "twin_inversion", "transform_inversion")
 Line = dict[str, Any]
 Layers = Sequence[str | Mapping[str, Mapping[str, int]]]
 

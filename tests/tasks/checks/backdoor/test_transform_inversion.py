@@ -76,7 +76,7 @@ def test_a_hidden_filter_is_found_named_and_shown(tmp_path: Path) -> None:
 
 
 def test_an_honest_model_is_not_accused(tmp_path: Path) -> None:
-    with bench(tmp_path, trained(), **ENOUGH) as opened:
+    with bench(tmp_path, trained(), **ENOUGH) as opened:  # type: ignore[arg-type]  # all by keyword
         found = measure(opened)
     assert found.estimates["trigger_success"].high < THRESHOLD
     held = {control.name: control.held for control in found.controls}
