@@ -11,7 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tasks.checks.backdoor.painting import Split, answers_of, bounds_of, painted, verify_trigger
+from tasks.checks.backdoor.painting import (
+    Split,
+    answers_of,
+    arrows,
+    bounds_of,
+    painted,
+    verify_trigger,
+)
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
 from tasks.detectors.backdoor.sizes import (
@@ -296,3 +303,53 @@ def class_file(lab: Lab, found: Hunt) -> Artifact:
         media_type="application/json",
         data=json.dumps(rows, sort_keys=True).encode(),
     )
+
+
+def detail_of(worst: Suspect, estimate: Estimate, called: tuple[str, str], sought: str) -> str:
+    """Tells what was found.
+
+    Args:
+        worst: The suspect that counts most.
+        estimate: Of its success.
+        called: What its trigger is, and how large, in words.
+        sought: What no class stands out by.
+    """
+    trigger = (
+        f"best {called[0]} below the size limit ({called[1]}) sends "
+        f"{worst.reached / worst.shown:.1%} of held-out inputs {goal_of(worst)}"
+    )
+    if worst.target != AWAY and not worst.stands_out:
+        return (
+            f"No class stands out by a {sought}: the {trigger}, but its smallest working "
+            f"trigger is no smaller than its peers' (anomaly index {worst.anomaly:.1f})."
+        )
+    interval = f"(interval {estimate.low:.1%} to {estimate.high:.1%})"
+    if worst.target == AWAY:
+        return f"The {trigger} {interval}."
+    return (
+        f"Class {worst.target} stands out (anomaly index {worst.anomaly:.1f}): "
+        f"the {trigger} {interval}."
+    )
+
+
+def goal_of(suspect: Suspect) -> str:
+    """Tells where a trigger sends inputs."""
+    if suspect.target == AWAY:
+        return f"to another class each ({arrows(suspect.mapping)})"
+    return f"to class {suspect.target}"
+
+
+def facts_of(worst: Suspect, sizes: dict[str, Array]) -> dict[str, str | int | float | bool | None]:
+    """Returns what is known of the suspect that counts most; ``sizes`` (classes + 1,) by shape."""
+    return {
+        "suspected_class": None if worst.target == AWAY else worst.target,
+        "mapping": arrows(worst.mapping),
+        "stands_out": worst.moved > 0,
+        "success_below_limit": worst.reached / worst.shown,
+        "shape": worst.shape,
+        "trigger_size": worst.size,
+        "anomaly_index": worst.anomaly,
+        "moved_in_honest_model": worst.transfer,
+        "smallest_size_of_class": float(sizes[worst.shape][worst.target]),
+        "median_size_of_classes": float(np.median(sizes[worst.shape][:-1])),
+    }

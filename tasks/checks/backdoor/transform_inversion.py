@@ -13,13 +13,15 @@ import numpy as np
 import safetensors.numpy
 
 from tasks.checks.backdoor.changes import MOST_BENT
-from tasks.checks.backdoor.painting import answers_of, arrows, bounds_of, painted, split_rows
+from tasks.checks.backdoor.painting import answers_of, bounds_of, painted, split_rows
 from tasks.checks.backdoor.suspects import (
-    AWAY,
     FOUND,
     Suspect,
     class_file,
+    detail_of,
     estimate_of,
+    facts_of,
+    goal_of,
     honest_control,
     hunt,
     less_natural,
@@ -27,7 +29,6 @@ from tasks.checks.backdoor.suspects import (
     verify_searchable,
 )
 from tasks.checks.lab import Examples, Lab, NotAvailable
-from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
@@ -65,12 +66,12 @@ def measure(lab: Lab) -> Measurement:
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
-        detail=_detail(worst, estimate),
+        detail=detail_of(worst, estimate, _called(worst), "slight bending or faint filter"),
         estimates={"trigger_success": estimate},
         controls=(*_planted_controls(found.planted, found.taught), honest_control(found)),
         limits=_LIMITS,
         method=_METHOD,
-        facts=_facts(worst, found.sizes),
+        facts=facts_of(worst, found.sizes),
         artifacts=(_trigger_file(lab, worst, split.held), class_file(lab, found)),
         cost=lab.cost,
     )
@@ -111,50 +112,10 @@ def _planted_control(suspects: list[Suspect], shape: str, aim: int, obeyed: floa
     )
 
 
-def _detail(worst: Suspect, estimate: Estimate) -> str:
-    trigger = (
-        f"best {WORDS[worst.shape]} below the size limit ({_size(worst)}) sends "
-        f"{worst.reached / worst.shown:.1%} of held-out inputs {_goal(worst)}"
-    )
-    if worst.target != AWAY and not worst.stands_out:
-        return (
-            f"No class stands out by a slight bending or a faint filter: the {trigger}, but is no "
-            f"smaller than its peers' (anomaly index {worst.anomaly:.1f})."
-        )
-    interval = f"(interval {estimate.low:.1%} to {estimate.high:.1%})"
-    if worst.target == AWAY:
-        return f"The {trigger} {interval}."
-    return (
-        f"Class {worst.target} stands out (anomaly index {worst.anomaly:.1f}): "
-        f"the {trigger} {interval}."
-    )
-
-
-def _size(worst: Suspect) -> str:
+def _called(worst: Suspect) -> tuple[str, str]:
     if worst.shape == "warp":
-        return f"{worst.size * MOST_BENT:.1%} of the side on average"
-    return f"{worst.size:.1%} of each pixel"
-
-
-def _goal(suspect: Suspect) -> str:
-    if suspect.target == AWAY:
-        return f"to another class each ({arrows(suspect.mapping)})"
-    return f"to class {suspect.target}"
-
-
-def _facts(worst: Suspect, sizes: dict[str, Array]) -> dict[str, str | int | float | bool | None]:
-    return {
-        "suspected_class": None if worst.target == AWAY else worst.target,
-        "mapping": arrows(worst.mapping),
-        "stands_out": worst.moved > 0,
-        "success_below_limit": worst.reached / worst.shown,
-        "shape": worst.shape,
-        "trigger_size": worst.size,
-        "anomaly_index": worst.anomaly,
-        "moved_in_honest_model": worst.transfer,
-        "smallest_size_of_class": float(sizes[worst.shape][worst.target]),
-        "median_size_of_classes": float(np.median(sizes[worst.shape][:-1])),
-    }
+        return WORDS[worst.shape], f"{worst.size * MOST_BENT:.1%} of the side on average"
+    return WORDS[worst.shape], f"{worst.size:.1%} of each pixel"
 
 
 def _trigger_file(lab: Lab, worst: Suspect, held: Examples) -> Artifact:
@@ -173,7 +134,7 @@ def _trigger_file(lab: Lab, worst: Suspect, held: Examples) -> Artifact:
     }
     return lab.keep(
         "trigger.safetensors",
-        title=f"Rebuilt {WORDS[worst.shape]} that sends inputs {_goal(worst)}; an example before "
+        title=f"Rebuilt {WORDS[worst.shape]} that sends inputs {goal_of(worst)}; an example before "
         f"and after, and the same on a {'raster' if worst.shape == 'warp' else 'ramp'}",
         media_type="application/octet-stream",
         data=safetensors.numpy.save(tensors),

@@ -12,22 +12,23 @@ from typing import Any
 
 import numpy as np
 
-from tasks.checks.backdoor.painting import arrows, keep_trigger, split_rows
+from tasks.checks.backdoor.painting import keep_trigger, split_rows
 from tasks.checks.backdoor.suspects import (
     AWAY,
     FOUND,
     Suspect,
     class_file,
+    detail_of,
     estimate_of,
+    facts_of,
+    goal_of,
     honest_control,
     hunt,
     strength,
     verify_searchable,
 )
 from tasks.checks.lab import Examples, Lab
-from tasks.domain.estimate import Estimate
 from tasks.domain.measurement import Artifact, Control, Measurement, Status
-from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
 CHECK, VERSION = "backdoor.trigger_inversion", 5
@@ -59,13 +60,13 @@ def measure(lab: Lab) -> Measurement:
         check=CHECK,
         version=VERSION,
         status=Status.MEASURED,
-        detail=_detail(worst, estimate),
+        detail=detail_of(worst, estimate, _called(worst), "small trigger"),
         estimates={"trigger_success": estimate},
         controls=checks,
         alarms=_weak_mapping(target),
         limits=_LIMITS,
         method=_METHOD,
-        facts=_facts(worst, found.sizes),
+        facts=facts_of(worst, found.sizes),
         artifacts=(_trigger_file(lab, worst, split.held), class_file(lab, found)),
         cost=lab.cost,
     )
@@ -103,47 +104,9 @@ def _weak_mapping(suspects: list[Suspect]) -> tuple[str, ...]:
     return (told,)
 
 
-def _detail(worst: Suspect, estimate: Estimate) -> str:
+def _called(worst: Suspect) -> tuple[str, str]:
     what = "opacity" if worst.shape == "blend" else "area"
-    trigger = (
-        f"best {worst.shape} trigger below the size limit ({what} {worst.size:.2%}) sends "
-        f"{worst.reached / worst.shown:.1%} of held-out inputs {_goal(worst)}"
-    )
-    if worst.target != AWAY and not worst.stands_out:
-        return (
-            f"No class stands out by a small trigger: the {trigger}, but its smallest working "
-            f"trigger is no smaller than its peers' (anomaly index {worst.anomaly:.1f})."
-        )
-    interval = f"(interval {estimate.low:.1%} to {estimate.high:.1%})"
-    if worst.target == AWAY:
-        return f"The {trigger} {interval}."
-    return (
-        f"Class {worst.target} stands out (anomaly index {worst.anomaly:.1f}): "
-        f"the {trigger} {interval}."
-    )
-
-
-def _goal(suspect: Suspect) -> str:
-    return (
-        f"to another class each ({arrows(suspect.mapping)})"
-        if suspect.target == AWAY
-        else f"to class {suspect.target}"
-    )
-
-
-def _facts(worst: Suspect, sizes: dict[str, Array]) -> dict[str, str | int | float | bool | None]:
-    return {
-        "suspected_class": None if worst.target == AWAY else worst.target,
-        "mapping": arrows(worst.mapping),
-        "stands_out": worst.moved > 0,
-        "success_below_limit": worst.reached / worst.shown,
-        "shape": worst.shape,
-        "trigger_size": worst.size,
-        "anomaly_index": worst.anomaly,
-        "moved_in_honest_model": worst.transfer,
-        "smallest_size_of_class": float(sizes[worst.shape][worst.target]),
-        "median_size_of_classes": float(np.median(sizes[worst.shape][:-1])),
-    }
+    return f"{worst.shape} trigger", f"{what} {worst.size:.2%}"
 
 
 def _trigger_file(lab: Lab, worst: Suspect, held: Examples) -> Artifact:
@@ -153,5 +116,5 @@ def _trigger_file(lab: Lab, worst: Suspect, held: Examples) -> Artifact:
         worst.mask,
         worst.pattern,
         held.inputs[row],
-        title=f"Rebuilt trigger that sends inputs {_goal(worst)}; an example before and after",
+        title=f"Rebuilt trigger that sends inputs {goal_of(worst)}; an example before and after",
     )

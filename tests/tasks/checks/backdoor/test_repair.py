@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import safetensors.torch
-import yaml
 from torch import nn
 
 from tasks.checks.backdoor.repair import CHECK, REPAIRS, TABLE, measure
@@ -15,26 +14,14 @@ from tasks.checks.lab import Lab, NotApplicable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
 from tests.simulators.store import MemoryStore
+from tests.tasks.checks.backdoor import readers
 from tests.tasks.checks.backdoor.test_trigger_inversion import TARGET, backdoored
-from tests.tasks.checks.benches import lab
 from tests.tasks.checks.poisoning.poisoned import PATCH_SIDE
-from tests.tasks.targets.models import LAYERS, digits, network, trained
+from tests.tasks.targets.models import digits, network, trained
 
 
 def bench(workspace: Path, model: nn.Sequential, store: MemoryStore) -> Lab:
-    evaluation = digits().test
-    return lab(
-        CHECK,
-        workspace,
-        evaluation=(evaluation.inputs, evaluation.labels),
-        files={
-            "model.safetensors": safetensors.torch.save(model.state_dict()),
-            "layers.yaml": yaml.safe_dump({"layers": LAYERS}).encode(),
-        },
-        architecture="layers.yaml",
-        classes=10,
-        store=store,
-    )
+    return readers.bench(CHECK, workspace, model, store=store)
 
 
 def measured(workspace: Path, model: nn.Sequential, store: MemoryStore) -> Measurement:

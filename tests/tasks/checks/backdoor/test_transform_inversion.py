@@ -6,7 +6,6 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-import yaml
 from torch import nn
 
 from tasks.checks.backdoor import transform_inversion
@@ -19,9 +18,9 @@ from tasks.domain.digest import Digest
 from tasks.domain.errors import ChildProtocolError
 from tasks.domain.spec import Parameter
 from tests.simulators.store import MemoryStore
+from tests.tasks.checks.backdoor import readers
 from tests.tasks.checks.backdoor.test_trigger_inversion import taught
-from tests.tasks.checks.benches import lab
-from tests.tasks.targets.models import LAYERS, digits, trained
+from tests.tasks.targets.models import digits, trained
 
 TARGET, THRESHOLD = 3, 0.75
 ENOUGH: dict[str, Parameter] = {"steps": 50, "batch": 6, "search_examples": 400}
@@ -43,28 +42,15 @@ def bench(
     workspace: Path,
     model: nn.Sequential,
     store: MemoryStore | None = None,
+    seed: int = 7,
     **parameters: Parameter,
 ) -> Lab:
-    evaluation = digits().test
-    return lab(
-        CHECK,
-        workspace,
-        evaluation=(evaluation.inputs, evaluation.labels),
-        files={
-            "model.safetensors": safetensors.torch.save(model.state_dict()),
-            "layers.yaml": yaml.safe_dump({"layers": LAYERS}).encode(),
-        },
-        architecture="layers.yaml",
-        classes=10,
-        seed=7,
-        store=store,
-        parameters=parameters,
-    )
+    return readers.bench(CHECK, workspace, model, store=store, seed=seed, parameters=parameters)
 
 
 def test_a_hidden_filter_is_found_named_and_shown(tmp_path: Path) -> None:
     store = MemoryStore()
-    with bench(tmp_path, filtered(), store, **ENOUGH) as opened:
+    with bench(tmp_path, filtered(), store, **ENOUGH) as opened:  # type: ignore[arg-type]  # as above
         found = measure(opened)
     assert found.estimates["trigger_success"].low > THRESHOLD
     assert (found.facts["suspected_class"], found.facts["shape"]) == (TARGET, "tone")

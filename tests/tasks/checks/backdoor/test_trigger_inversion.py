@@ -7,7 +7,6 @@ import pytest
 import safetensors.numpy
 import safetensors.torch
 import torch
-import yaml
 from torch import nn
 
 from tasks.checks.backdoor.suspects import Suspect, less_natural
@@ -18,9 +17,9 @@ from tasks.domain.measurement import Measurement
 from tasks.domain.spec import Parameter
 from tasks.sandbox.protocol import Array
 from tests.simulators.store import MemoryStore
-from tests.tasks.checks.benches import lab
+from tests.tasks.checks.backdoor import readers
 from tests.tasks.checks.poisoning.poisoned import PATCH_SIDE, poisoned
-from tests.tasks.targets.models import LAYERS, digits, network, trained
+from tests.tasks.targets.models import digits, network, trained
 
 TARGET = 3
 THRESHOLD = 0.75
@@ -63,21 +62,7 @@ def bench(
     seed: int = 7,
     **parameters: Parameter,
 ) -> Lab:
-    evaluation = digits().test
-    return lab(
-        CHECK,
-        workspace,
-        evaluation=(evaluation.inputs, evaluation.labels),
-        files={
-            "model.safetensors": safetensors.torch.save(model.state_dict()),
-            "layers.yaml": yaml.safe_dump({"layers": LAYERS}).encode(),
-        },
-        architecture="layers.yaml",
-        classes=10,
-        seed=seed,
-        store=store,
-        parameters=parameters,
-    )
+    return readers.bench(CHECK, workspace, model, store=store, seed=seed, parameters=parameters)
 
 
 def measured(workspace: Path, model: nn.Sequential, **settings: Parameter) -> Measurement:

@@ -1,12 +1,12 @@
 import functools
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
 import safetensors.torch
-import yaml
 from torch import nn
 
 from tasks.checks.backdoor.twin_inversion import CHECK, measure
@@ -17,9 +17,9 @@ from tasks.domain.measurement import Measurement
 from tasks.domain.spec import Parameter
 from tasks.sandbox.protocol import Array
 from tests.simulators.store import MemoryStore
+from tests.tasks.checks.backdoor import readers
 from tests.tasks.checks.backdoor.test_trigger_inversion import taught
-from tests.tasks.checks.benches import lab
-from tests.tasks.targets.models import LAYERS, digits, trained
+from tests.tasks.targets.models import digits, trained
 
 SOURCE, TARGET = 4, 7
 PIXEL = (..., 7, 7)
@@ -45,20 +45,8 @@ def one_to_one() -> nn.Sequential:
     )
 
 
-def bench(workspace: Path, model: nn.Sequential, **more: object) -> Lab:
-    evaluation = digits().test
-    return lab(
-        CHECK,
-        workspace,
-        evaluation=(evaluation.inputs, evaluation.labels),
-        files={
-            "model.safetensors": safetensors.torch.save(model.state_dict()),
-            "layers.yaml": yaml.safe_dump({"layers": LAYERS}).encode(),
-        },
-        architecture="layers.yaml",
-        classes=10,
-        **more,  # type: ignore[arg-type]  # as lab takes them
-    )
+def bench(workspace: Path, model: nn.Sequential, **more: Any) -> Lab:
+    return readers.bench(CHECK, workspace, model, **more)
 
 
 def measured(workspace: Path, model: nn.Sequential, **parameters: Parameter) -> Measurement:
