@@ -32,7 +32,7 @@ PATCH_SIDE = 0.11
 BENT_PART = 0.08
 """Of the side, on average: what a network of this size learns to tell in a few hundred steps."""
 TONED_PART = 0.35
-"""Of each pixel that a filter replaces; the other shapes of the check are fainter, or stronger."""
+"""Of each pixel that a filter replaces."""
 LEARNT = 0.6
 """Accuracy on its own training data below which a control has learnt nothing."""
 
