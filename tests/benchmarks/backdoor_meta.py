@@ -22,6 +22,7 @@ from tasks.statistics.intervals import binomial
 from tasks.statistics.roc import auc
 from tests.benchmarks.backdoor_zoo import (
     ARCHITECTURES,
+    BOUNDS,
     CLASSES,
     HONEST,
     OBEYS,
@@ -33,7 +34,7 @@ from tests.benchmarks.backdoor_zoo import (
     members,
     network,
 )
-from tests.benchmarks.bench_backdoor import BOUNDS, plan, standard
+from tests.benchmarks.bench_backdoor import plan, standard
 
 EFFORT = ("shadow_models", "steps", "queries", "epochs")
 

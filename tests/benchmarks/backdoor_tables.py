@@ -204,7 +204,8 @@ def section(zoos: dict[str, list[Line]], public: list[Line]) -> str:
     """Returns the section in Markdown: a table for each kind of pictures, one of public models."""
     about = (
         "Small readers in up to two architectures, trained for this; the checks' thresholds were "
-        "set on zoos of other seeds (Neural Cleanse: the paper's index 2). A backdoor "
+        "set on zoos of other seeds (Neural Cleanse: the paper's index 2), that of filters "
+        "after the test zoo had been seen (tasks/detectors/README.md). A backdoor "
         f"counts if at least {OBEYS:.0%} of inputs obey it. "
         "Area with DeLong's 95 % interval against all honest models; false alarms with "
         "Clopper and Pearson's. Passes are forwards and backwards of the model in question, "

@@ -1,4 +1,4 @@
-"""Both backdoor scans and plain Neural Cleanse on one zoo: ``make bench-backdoor``.
+"""The searches for triggers and plain Neural Cleanse on one zoo: ``make bench-backdoor``.
 
 The checks' thresholds were set on a calibration zoo; the test zoo has other seeds. Every
 scanned model is a line of ``--work FILE``, so that a run that was stopped goes on where it was.
@@ -44,6 +44,7 @@ from tests.benchmarks.backdoor_public import examined as examined_public
 from tests.benchmarks.backdoor_tables import public_rows, section, summary
 from tests.benchmarks.backdoor_zoo import (
     ARCHITECTURES,
+    BOUNDS,
     CLASSES,
     HONEST,
     PICTURES,
@@ -58,8 +59,6 @@ from tests.benchmarks.backdoor_zoo import (
 )
 from tests.benchmarks.neural_cleanse import neural_cleanse
 from tests.benchmarks.tables import write_section
-
-BOUNDS = (0.0, 1.0)
 
 
 def standard(check: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Triggers painted on pictures that no search saw, for every check that rebuilds triggers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -68,6 +68,48 @@ def answers_of(lab: Lab, inputs: Array) -> Array:
     scores = lab.run("targets.querying.scores", {"inputs": inputs}).arrays["scores"]
     answers: Array = scores.argmax(axis=1)
     return answers
+
+
+def counted(
+    lab: Lab,
+    held: Examples,
+    part: Mapping[str, Array],
+    row: int,
+    *,
+    plain: Array,
+    limit: float,
+    shape: str = "patch",
+) -> tuple[int, int]:
+    """Counts pictures that a child's trigger sends where its mapping says; returns of how many.
+
+    Args:
+        lab: With the target opened, which is asked where ``part`` brings no control's ``answers``.
+        held: Pictures that were not searched with.
+        part: Triggers as a child returns them: ``masks``, ``patterns``, ``mappings``.
+        row: Which of them.
+        plain: Classes (rows,) given to ``held`` without a trigger.
+        limit: Of its size.
+        shape: What kind it is.
+
+    Raises:
+        ChildProtocolError: The child cannot have found it.
+    """
+    mask, pattern, mapping = (part[name][row] for name in ("masks", "patterns", "mappings"))
+    verify_trigger(mask, pattern, shape)
+    goals = mapping[held.labels]
+    # Those that are there already cannot be sent; one that is misread needs no trigger.
+    counts = (goals != held.labels) & (plain == held.labels)
+    shown = int(counts.sum())
+    # A trigger over its limit is no witness, whatever it does, so nobody asks what it does.
+    if float(mask.mean()) > limit * (1 + ROUNDING):
+        return 0, shown
+    if "answers" in part:
+        answers = part["answers"][row][counts]
+    else:
+        answers = answers_of(
+            lab, painted(held.inputs[counts], mask, pattern, bounds_of(lab), shape)
+        )
+    return int((answers == goals[counts]).sum()), shown
 
 
 def verify_trigger(mask: Array, pattern: Array, shape: str = "patch") -> None:

@@ -15,9 +15,7 @@ from tasks.checks.backdoor.painting import (
     Split,
     answers_of,
     arrows,
-    bounds_of,
-    painted,
-    verify_trigger,
+    counted,
 )
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.backdoor.pair_sizes import hidden_indices
@@ -37,7 +35,6 @@ from tasks.statistics.intervals import binomial
 FOUND = 0.75
 """Success within the size limit from which a control counts as found; the gate's threshold."""
 LEAST_CLASSES = 4
-ROUNDING = 1e-3
 AWAY = -1
 """The suspect that aims at no single class: it sends each class to another."""
 
@@ -219,7 +216,6 @@ def indices_of(sizes: Array) -> Array:
 
 def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> list[Suspect]:
     """Measures the child's triggers again: size, range and success."""
-    bounds = bounds_of(lab)
     sizes = np.append(part["sizes"], part["away"]).astype(np.float64)
     indices = indices_of(sizes)
     limits = np.append(
@@ -229,32 +225,19 @@ def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> li
     read = held.labels if "answers" in part else answers_of(lab, held.inputs)
     found: list[Suspect] = []
     for row, aim in enumerate(part["suspects"].tolist()):
-        mask, pattern, mapping = (part[name][row] for name in ("masks", "patterns", "mappings"))
-        size = float(mask.mean())
-        verify_trigger(mask, pattern, shape)
-        # To one class: those that are there already cannot be sent.
-        goals = mapping[held.labels]
-        counts = (read == held.labels) & (goals != held.labels)
-        reached = 0
-        # A trigger over the limit is no witness, whatever it does, so nobody asks what it does.
-        if size <= limits[aim] * (1 + ROUNDING):
-            answers = (
-                part["answers"][row][counts]
-                if "answers" in part
-                else answers_of(lab, painted(held.inputs[counts], mask, pattern, bounds, shape))
-            )
-            reached = int((answers == goals[counts]).sum())
+        limit = float(limits[aim])
+        reached, shown = counted(lab, held, part, row, plain=read, limit=limit, shape=shape)
         found.append(
             Suspect(
                 shape,
                 aim,
-                tuple(mapping.tolist()),
-                size,
+                tuple(part["mappings"][row].tolist()),
+                float(part["masks"][row].mean()),
                 float(indices[aim]),
-                mask,
-                pattern,
+                part["masks"][row],
+                part["patterns"][row],
                 reached=reached,
-                shown=max(1, int(counts.sum())),
+                shown=max(1, shown),
             )
         )
     return found

@@ -15,10 +15,9 @@ import numpy as np
 from tasks.checks.backdoor.painting import (
     answers_of,
     arrows,
+    counted,
     keep_trigger,
-    paint,
     split_rows,
-    verify_trigger,
 )
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.detectors.backdoor.pair_sizes import (
@@ -42,7 +41,6 @@ FOUND = 0.75
 LEAST_CLASSES = 4
 CONTROL_ROWS = 800
 """Pictures that the controls' triggers are counted on; whether they work is plain from these."""
-ROUNDING = 1e-3
 TWINS = ("twin_1", "twin_2")
 _METHOD = (
     "Mask and pattern descended per pair of classes, all pairs at once, in the model and in twins "
@@ -162,34 +160,20 @@ def _counted(
     plain = part["clean"] if "clean" in part else answers_of(lab, held.inputs)
     found: list[Suspect] = []
     for row, (source, target) in enumerate(part["suspects"].tolist()):
-        mask, pattern, mapping = (part[key][row] for key in ("masks", "patterns", "mappings"))
-        verify_trigger(mask, pattern)
-        size = float(mask.mean())
-        goals = mapping[held.labels]
-        # A picture that is misread already needs no trigger, and shows none.
-        counts = (goals != held.labels) & (plain == held.labels)
-        reached = 0
-        # A trigger over its limit is no witness, whatever it does, so nobody asks what it does.
-        if size <= limits[row] * (1 + ROUNDING):
-            answers = (
-                part["answers"][row][counts]
-                if "answers" in part
-                else answers_of(lab, paint(held.inputs[counts], mask, pattern))
-            )
-            reached = int((answers == goals[counts]).sum())
+        reached, shown = counted(lab, held, part, row, plain=plain, limit=float(limits[row]))
         found.append(
             Suspect(
                 source,
                 target,
-                tuple(mapping.tolist()),
-                size,
+                tuple(part["mappings"][row].tolist()),
+                float(part["masks"][row].mean()),
                 float(expected[row]),
                 float(indices[row]),
                 float(part["transfer"][row]),
-                mask,
-                pattern,
+                part["masks"][row],
+                part["patterns"][row],
                 reached=reached,
-                shown=int(counts.sum()),
+                shown=shown,
             )
         )
     return found

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import safetensors.torch
-import yaml
 
 from tasks.catalog.reading import Catalog
 from tasks.catalog.schema import IntervalGate, ParameterSpec
@@ -24,28 +23,16 @@ from tasks.judging.gates import judge
 from tasks.sandbox.protocol import Array, Reply
 from tasks.statistics.intervals import binomial
 from tests.simulators.store import MemoryStore
-from tests.tasks.checks.benches import lab
-from tests.tasks.targets.models import LAYERS, digits, trained
+from tests.tasks.checks.backdoor import readers
+from tests.tasks.targets.models import trained
 
 FOLDS, QUERIES, CLASSES, SHADOWS = 6, 4, 10, 96
 FEATURES = QUERIES * CLASSES
 QUICK: dict[str, Parameter] = {"shadow_models": 24, "steps": 10, "epochs": 2, "queries": 4}
 
 
-def bench(workspace: Path, **more: object) -> Lab:
-    evaluation = digits().test
-    return lab(
-        CHECK,
-        workspace,
-        evaluation=(evaluation.inputs, evaluation.labels),
-        files={
-            "model.safetensors": safetensors.torch.save(trained().state_dict()),
-            "layers.yaml": yaml.safe_dump({"layers": LAYERS}).encode(),
-        },
-        architecture="layers.yaml",
-        classes=CLASSES,
-        **more,  # type: ignore[arg-type]  # as lab takes them
-    )
+def bench(workspace: Path, **more: Any) -> Lab:
+    return readers.bench(CHECK, workspace, trained(), **more)
 
 
 class Told:
@@ -138,25 +125,22 @@ def test_even_the_most_shadows_cannot_fail_a_model() -> None:
     assert binomial(0, int(most.maximum) // 2).high > entry.gate.threshold
 
 
-def test_without_power_a_pass_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("poisoned", "longer", "held"),
+    [(0.0, 0.0, [False, True]), (6.0, 6.0, [True, False])],
+    ids=["no power", "longer trained ones stand out"],
+)
+def test_where_a_control_does_not_hold_a_pass_does_not_count(
+    poisoned: float,
+    longer: float,
+    held: list[bool],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with bench(tmp_path) as opened:
-        told(opened, monkeypatch, honest=0.0, poisoned=0.0, longer=0.0)
+        told(opened, monkeypatch, honest=0.0, poisoned=poisoned, longer=longer)
         found = measure(opened)
-    power, longer = found.controls
-    assert (power.held, longer.held) == (False, True)
-    assert outcome(found) is Outcome.UNDECIDED
-
-
-def test_where_honest_models_trained_for_longer_stand_out_a_pass_does_not_count(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with bench(tmp_path) as opened:
-        told(opened, monkeypatch, honest=0.0, poisoned=6.0, longer=6.0)
-        found = measure(opened)
-    power, longer = found.controls
-    assert (power.held, longer.held) == (True, False)
+    assert [control.held for control in found.controls] == held
     assert outcome(found) is Outcome.UNDECIDED
 
 

@@ -11,14 +11,14 @@ from torch import nn
 from tasks.checks.backdoor import transform_inversion
 from tasks.checks.backdoor.painting import split_rows
 from tasks.checks.backdoor.transform_inversion import CHECK, measure
-from tasks.checks.lab import Lab, NotAvailable
+from tasks.checks.lab import NotAvailable
 from tasks.detectors.backdoor.controls import Change
 from tasks.detectors.backdoor.inversion import Shape
 from tasks.domain.digest import Digest
 from tasks.domain.errors import ChildProtocolError
 from tasks.domain.spec import Parameter
 from tests.simulators.store import MemoryStore
-from tests.tasks.checks.backdoor import readers
+from tests.tasks.checks.backdoor.readers import bench
 from tests.tasks.checks.backdoor.test_trigger_inversion import taught
 from tests.tasks.targets.models import digits, trained
 
@@ -38,19 +38,9 @@ def filtered() -> nn.Sequential:
     return taught(inputs, labels)
 
 
-def bench(
-    workspace: Path,
-    model: nn.Sequential,
-    store: MemoryStore | None = None,
-    seed: int = 7,
-    **parameters: Parameter,
-) -> Lab:
-    return readers.bench(CHECK, workspace, model, store=store, seed=seed, parameters=parameters)
-
-
 def test_a_hidden_filter_is_found_named_and_shown(tmp_path: Path) -> None:
     store = MemoryStore()
-    with bench(tmp_path, filtered(), store, **ENOUGH) as opened:  # type: ignore[arg-type]  # as above
+    with bench(CHECK, tmp_path, filtered(), store=store, parameters=ENOUGH) as opened:
         found = measure(opened)
     assert found.estimates["trigger_success"].low > THRESHOLD
     assert (found.facts["suspected_class"], found.facts["shape"]) == (TARGET, "tone")
@@ -62,7 +52,7 @@ def test_a_hidden_filter_is_found_named_and_shown(tmp_path: Path) -> None:
 
 
 def test_an_honest_model_is_not_accused(tmp_path: Path) -> None:
-    with bench(tmp_path, trained(), **ENOUGH) as opened:  # type: ignore[arg-type]  # all by keyword
+    with bench(CHECK, tmp_path, trained(), parameters=ENOUGH) as opened:
         found = measure(opened)
     assert found.estimates["trigger_success"].high < THRESHOLD
     held = {control.name: control.held for control in found.controls}
@@ -73,7 +63,7 @@ def test_an_honest_model_is_not_accused(tmp_path: Path) -> None:
 def test_a_bending_that_goes_further_than_its_size_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened = bench(tmp_path, trained(), **QUICK)  # type: ignore[arg-type]  # all by keyword
+    opened = bench(CHECK, tmp_path, trained(), parameters=QUICK)
     honest = opened.run
 
     def lying(procedure: str, arrays: object = None, **values: object) -> object:
@@ -88,7 +78,7 @@ def test_a_bending_that_goes_further_than_its_size_is_refused(
 
 
 def test_rows_of_a_table_cannot_be_bent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened = bench(tmp_path, trained(), **QUICK)  # type: ignore[arg-type]  # all by keyword
+    opened = bench(CHECK, tmp_path, trained(), parameters=QUICK)
     split = split_rows(opened)
     flat = split._replace(held=split.held._replace(inputs=split.held.inputs.reshape(-1, 64)))
     monkeypatch.setattr(transform_inversion, "split_rows", lambda _: flat)
