@@ -37,14 +37,21 @@ bench-privacy: $(STAMP)
 
 setup: $(STAMP)
 
-# Every pin is in constraints.txt, so nothing needs to be resolved. Compiled on all cores, where pip
-# takes one, and without the packages' own tests, which are a fifth of it; a few packages ship files
-# for other Pythons, which do not compile and do not matter.
+# Every pin is in constraints.txt, so nothing needs to be resolved. uv unpacks them in seconds, where
+# pip takes minutes; pip gets what uv was not asked for (torch, of which a machine may hold a build of
+# its own that only pip knows) and, where uv reaches no index, all. Compiled on all cores, without the
+# packages' own tests and some that programs here seldom import; a few packages ship files for other
+# Pythons, which do not compile and do not matter.
+UV := uv==0.13.9
+SELDOM := moto|databricks|pip|setuptools|mypy|mypyc|altair|fontTools|torch/testing
 $(STAMP): constraints.txt pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Python 3.11 is needed")'
 	$(PYTHON) -m venv $(VENV)
+	{ $(BIN)/pip install --quiet --no-deps $(UV) && grep -v '^torch==' constraints.txt | \
+	  $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r -; } || \
+	  echo 'uv reached no packages; pip fetches all, which takes longer' >&2
 	$(BIN)/pip install --quiet --no-deps --no-compile -r constraints.txt
-	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true
+	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|$(SELDOM))/' $(VENV)/lib || true
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 

@@ -71,7 +71,7 @@ def accuracy(model: nn.Sequential, split: Split) -> float:
 
 
 def _pgd(
-    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epsilon: float, steps: int = 5
+    model: nn.Module, images: torch.Tensor, labels: torch.Tensor, epsilon: float, steps: int = 2
 ) -> torch.Tensor:
     moved = images + torch.empty_like(images).uniform_(-epsilon, epsilon)
     for _ in range(steps):

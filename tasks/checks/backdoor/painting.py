@@ -15,6 +15,9 @@ from tasks.sandbox.protocol import Array
 LEAST_HELD = 40
 ROUNDING = 1e-3
 MOST_ARROWS = 20
+MOST_FURTHER = 4000
+SUREST = 4
+"""One in so many pictures is read most surely."""
 
 
 class Split(NamedTuple):
@@ -110,6 +113,35 @@ def counted(
             lab, painted(held.inputs[counts], mask, pattern, bounds_of(lab), shape)
         )
     return int((answers == goals[counts]).sum()), shown
+
+
+def counted_surely(
+    lab: Lab, mask: Array, pattern: Array, mapping: Sequence[int], shape: str
+) -> tuple[int, int]:
+    """Counts again, on pictures that nobody looked at yet and that the target reads most surely.
+
+    Of all that it reads rightly, those count whose margin between the two largest scores is in the
+    upper quarter. Where a model reads badly, even the trigger that its maker hid moves few of the
+    others to the class that it means.
+
+    Returns:
+        How many are sent where ``mapping`` (classes,) says, and of how many; none of none where too
+        few are left.
+    """
+    seen = lab.count("search_examples") + lab.count("held_examples")
+    drawn = lab.sample("evaluation", seen + MOST_FURTHER)
+    inputs, labels = drawn.inputs[seen:].astype(np.float32), drawn.labels[seen:].astype(np.int64)
+    if len(labels) < SUREST * LEAST_HELD:
+        return 0, 0
+    scores = lab.run("targets.querying.scores", {"inputs": inputs}).arrays["scores"]
+    goals = np.array(mapping)[labels]
+    read = (scores.argmax(axis=1) == labels) & (goals != labels)
+    if read.sum() < SUREST * LEAST_HELD:
+        return 0, 0
+    margins = np.diff(np.sort(scores, axis=1)[:, -2:], axis=1)[:, 0]
+    sure = read & (margins >= np.quantile(margins[read], 1 - 1 / SUREST))
+    shown = painted(inputs[sure], mask, pattern, bounds_of(lab), shape)
+    return int((answers_of(lab, shown) == goals[sure]).sum()), int(sure.sum())
 
 
 def verify_trigger(mask: Array, pattern: Array, shape: str = "patch") -> None:

@@ -57,6 +57,8 @@ class Suspect(NamedTuple):
     reached: int
     shown: int
     transfer: float = 0.0
+    surely: bool = False
+    """Whether only pictures count that the target reads most surely."""
 
     @property
     def moved(self) -> int:
@@ -243,9 +245,9 @@ def _counted(lab: Lab, held: Examples, shape: str, part: dict[str, Array]) -> li
     return found
 
 
-def strength(suspect: Suspect) -> tuple[int, int]:
+def strength(suspect: Suspect) -> tuple[float, float]:
     """Orders suspects: by what counts, then by what was seen."""
-    return suspect.moved, suspect.reached
+    return suspect.success, suspect.reached / suspect.shown
 
 
 def estimate_of(worst: Suspect, tried: int) -> Estimate:
@@ -299,7 +301,8 @@ def detail_of(worst: Suspect, estimate: Estimate, called: tuple[str, str], sough
     """
     trigger = (
         f"best {called[0]} below the size limit ({called[1]}) sends "
-        f"{worst.reached / worst.shown:.1%} of held-out inputs {goal_of(worst)}"
+        f"{worst.reached / worst.shown:.1%} of held-out inputs "
+        f"{'that the model reads most surely ' if worst.surely else ''}{goal_of(worst)}"
     )
     if worst.target != AWAY and not worst.stands_out:
         return (

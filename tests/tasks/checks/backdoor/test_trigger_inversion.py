@@ -1,6 +1,7 @@
 import functools
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from tasks.checks.backdoor.suspects import Suspect, less_natural
-from tasks.checks.backdoor.trigger_inversion import CHECK, measure
+from tasks.checks.backdoor import trigger_inversion
+from tasks.checks.backdoor.suspects import AWAY, Suspect, less_natural
+from tasks.checks.backdoor.trigger_inversion import CHECK, measure, settled
 from tasks.checks.lab import Examples, Lab, NotAvailable
 from tasks.domain.digest import Digest
 from tasks.domain.measurement import Measurement
@@ -157,9 +159,36 @@ def test_a_trigger_over_its_limit_is_no_witness(
         assert measure(opened).estimates["trigger_success"].value == 0
 
 
-def suspect(target: int, anomaly: float) -> Suspect:
+def suspect(target: int, anomaly: float, reached: int = 9, shown: int = 10) -> Suspect:
     nothing = np.zeros((1, 2, 2), np.float32)
-    return Suspect("patch", target, (target,) * 3, 0.1, anomaly, nothing, nothing, 9, 10)
+    return Suspect("patch", target, (target,) * 3, 0.1, anomaly, nothing, nothing, reached, shown)
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        (suspect(AWAY, 3.0, 70, 100), True),
+        (suspect(AWAY, 3.0, 30, 100), True),
+        (suspect(AWAY, 3.0, 29, 100), False),  # no honest model reaches more, so nothing is open
+        (suspect(AWAY, 3.0, 98, 100), False),  # plain already
+        (suspect(2, 9.0, 70, 100), False),  # to one class
+    ],
+)
+def test_what_may_send_each_class_to_another_is_counted_again_where_that_is_open(
+    monkeypatch: pytest.MonkeyPatch, first: Suspect, again: bool
+) -> None:
+    monkeypatch.setattr(trigger_inversion, "counted_surely", lambda *_: (45, 50))
+    found = settled(Mock(), first, tried=6)
+    assert found.surely is again
+    assert (found.reached, found.shown) == ((45, 50) if again else (first.reached, first.shown))
+
+
+def test_the_first_count_stays_where_no_further_pictures_are_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(trigger_inversion, "counted_surely", lambda *_: (0, 0))
+    first = suspect(AWAY, 3.0, 70, 100)
+    assert settled(Mock(), first, tried=6) == first
 
 
 def test_a_trigger_that_moves_honest_pictures_too_stands_out_less() -> None:
