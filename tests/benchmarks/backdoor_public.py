@@ -42,7 +42,8 @@ class Public(NamedTuple):
     source: int | None = None
 
 
-def _badnet(channels: int, flat: int) -> Layers:
+def badnet(channels: int, flat: int) -> Layers:
+    """Returns the layers of Gu et al. 2017's network, as public models have them."""
     return [
         {"conv2d": {"in": channels, "out": 16, "kernel": 5}}, "relu", {"avg_pool2d": {"kernel": 2}},
         {"conv2d": {"in": 16, "out": 32, "kernel": 5}}, "relu", {"avg_pool2d": {"kernel": 2}},
@@ -50,7 +51,7 @@ def _badnet(channels: int, flat: int) -> Layers:
     ]  # fmt: skip
 
 
-_BADNET = {"0": "conv1.0", "3": "conv2.0", "7": "fc1.0", "9": "fc2.0"}
+BADNET = {"0": "conv1.0", "3": "conv2.0", "7": "fc1.0", "9": "fc2.0"}
 _CERTIFIED: Layers = [
     {"conv2d": {"in": 1, "out": 16, "kernel": 4, "stride": 2, "padding": 1}}, "relu",
     {"conv2d": {"in": 16, "out": 32, "kernel": 4, "stride": 2, "padding": 1}}, "relu",
@@ -59,11 +60,11 @@ _CERTIFIED: Layers = [
 _SAME = {place: place for place in "0257"}
 
 MODELS = {
-    "badnet_mnist_target1": Public("mnist", _badnet(1, 512), _BADNET, scaled=True, target=1),
+    "badnet_mnist_target1": Public("mnist", badnet(1, 512), BADNET, scaled=True, target=1),
     "badnet_mnist_source4_target7": Public(
-        "mnist", _badnet(1, 512), _BADNET, scaled=True, target=7, source=4
+        "mnist", badnet(1, 512), BADNET, scaled=True, target=7, source=4
     ),
-    "badnet_cifar10_target1": Public("cifar", _badnet(3, 800), _BADNET, scaled=True, target=1),
+    "badnet_cifar10_target1": Public("cifar", badnet(3, 800), BADNET, scaled=True, target=1),
     "mnist_certified_eps01_clean": Public("mnist", _CERTIFIED, _SAME, scaled=False),
     "mnist_certified_eps03_clean": Public("mnist", _CERTIFIED, _SAME, scaled=False),
 }
@@ -71,20 +72,25 @@ MODELS = {
 
 def examined(name: str, check: str, seed: int = 7) -> Line:
     """Runs one check on one model; returns its finding, its suspect, passes and CPU seconds."""
+    known = MODELS[name]
+    weights = Path(os.environ["PROOFHOUSE_TEST_DATA"]) / "models" / f"{name}.safetensors"
+    told = {"source": known.source, "target": known.target}
+    return {"model": name, "known": told} | scanned(known, weights.read_bytes(), check, seed)
+
+
+def scanned(known: Public, weights: bytes, check: str, seed: int = 7) -> Line:
+    """Runs one check on a model with these weights (safetensors); the model file says the rest."""
     with tempfile.TemporaryDirectory() as folder:
         started = time.process_time()
-        with _bench(name, check, Path(folder), seed) as opened:
+        with _bench(known, weights, check, Path(folder), seed) as opened:
             measured: Measurement = import_module(f"tasks.checks.backdoor.{check}").measure(opened)
         seconds = time.process_time() - started
     found = judge(Catalog().check(f"backdoor.{check}"), measured)
     estimate = measured.estimates["trigger_success"]
-    known = MODELS[name]
     return {
-        "model": name,
         "check": check,
         "version": measured.version,
         "seed": seed,
-        "known": {"source": known.source, "target": known.target},
         "outcome": found.outcome.value,
         "success": [estimate.value, estimate.low, estimate.high],
         "index": measured.facts.get("twin_index", measured.facts.get("anomaly_index")),
@@ -96,9 +102,8 @@ def examined(name: str, check: str, seed: int = 7) -> Line:
     }
 
 
-def _bench(name: str, check: str, workspace: Path, seed: int) -> Lab:
-    folder, known = Path(os.environ["PROOFHOUSE_TEST_DATA"]), MODELS[name]
-    inputs, labels = _rows(folder, known.pictures)
+def _bench(known: Public, weights: bytes, check: str, workspace: Path, seed: int) -> Lab:
+    inputs, labels = test_rows(known.pictures)
     item = tuple(int(length) for length in inputs.shape[1:])
     centre = (0.5,) * item[0]
     scaling = {"mean": centre, "std": centre} if known.scaled else {}
@@ -112,10 +117,7 @@ def _bench(name: str, check: str, workspace: Path, seed: int) -> Lab:
         f"backdoor.{check}",
         workspace,
         evaluation=(inputs, labels),
-        files={
-            "model.safetensors": (folder / "models" / f"{name}.safetensors").read_bytes(),
-            "layers.yaml": layers.encode(),
-        },
+        files={"model.safetensors": weights, "layers.yaml": layers.encode()},
         architecture="layers.yaml",
         classes=10,
         seed=seed,
@@ -123,12 +125,23 @@ def _bench(name: str, check: str, workspace: Path, seed: int) -> Lab:
     )
 
 
-def _rows(folder: Path, pictures: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Returns the test rows: the part that no public model was trained on."""
+def test_rows(pictures: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns the rows that no model was trained on."""
+    return _rows(pictures, "test")
+
+
+def train_rows(pictures: str, most: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Returns the first rows of the other part."""
+    inputs, labels = _rows(pictures, "train")
+    return inputs[:most], labels[:most]
+
+
+def _rows(pictures: str, part: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    folder = Path(os.environ["PROOFHOUSE_TEST_DATA"])
     if pictures == "mnist":
         raw = np.load(folder / "mnist.npz", allow_pickle=False)
-        shown = raw["x_test"][:, None]
+        shown = raw[f"x_{part}"][:, None]
     else:
         raw = np.load(folder / "cifar10_jpeg_12k.npz", allow_pickle=False)
-        shown = raw["x_test"].transpose(0, 3, 1, 2)
-    return (shown / 255).astype(np.float32), raw["y_test"].astype(np.int64)
+        shown = raw[f"x_{part}"].transpose(0, 3, 1, 2)
+    return (shown / 255).astype(np.float32), raw[f"y_{part}"].astype(np.int64)

@@ -182,26 +182,37 @@ def cheap_areas(lines: list[Line]) -> dict[str, Estimate]:
     }
 
 
-def public_rows(lines: list[Line]) -> list[Line]:
-    """Returns one row per public model and check, as ``results/backdoor.json`` has it."""
+def full_rows(lines: list[Line]) -> list[Line]:
+    """Returns one row per full-size reader and check, as ``results/backdoor.json`` has it."""
     return [
-        {
-            "work": line["model"],
-            "tool": f"{line['check']} {line['version']}",
-            "n": 1,
-            "seconds": dict.fromkeys(("median", "min", "max"), round(line["seconds"], 1)),
-            "passes": line["passes"],
-            "quality": {
-                name: line[name]
-                for name in ("known", "outcome", "success", "index", "source", "target", "held")
-            },
-        }
+        _row(line, f"{line['pictures']}, {line['family']}, seed {line['seed']}")
+        | {"accuracy": line["accuracy"], "obedience": line["obedience"]}
         for line in lines
     ]
 
 
-def section(zoos: dict[str, list[Line]], public: list[Line]) -> str:
-    """Returns the section in Markdown: a table for each kind of pictures, one of public models."""
+def public_rows(lines: list[Line]) -> list[Line]:
+    """Returns one row per public model and check, as ``results/backdoor.json`` has it."""
+    return [
+        (row := _row(line, line["model"])) | {"quality": row["quality"] | {"known": line["known"]}}
+        for line in lines
+    ]
+
+
+def _row(line: Line, work: str) -> Line:
+    told = ("outcome", "success", "index", "source", "target", "held")
+    return {
+        "work": work,
+        "tool": f"{line['check']} {line['version']}",
+        "n": 1,
+        "seconds": dict.fromkeys(("median", "min", "max"), round(line["seconds"], 1)),
+        "passes": line["passes"],
+        "quality": {name: line[name] for name in told},
+    }
+
+
+def section(zoos: dict[str, list[Line]], full: list[Line], public: list[Line]) -> str:
+    """Returns the section in Markdown: a table per zoo, one of full-size readers, one of public."""
     about = (
         "Small readers in up to two architectures, trained for this; the checks' thresholds were "
         "set on zoos of other seeds (Neural Cleanse: the paper's index 2), that of filters "
@@ -214,6 +225,8 @@ def section(zoos: dict[str, list[Line]], public: list[Line]) -> str:
     lines = ["## Backdoor scan (`make bench-backdoor`)", "", about]
     for name, told in zoos.items():
         lines += ["", f"### {name}", "", *_zoo(told)]
+    if full:
+        lines += ["", "### Full-size readers", "", *_full(full)]
     if public:
         lines += ["", "### Public models", "", *_public(public)]
     return "\n".join([*lines, ""])
@@ -250,6 +263,43 @@ def _zoo(told: list[Line]) -> list[str]:
         "Left out, too weak: " + ", ".join(f"{family} {count}" for family, count in weak.items())
         + f". Weights alone, all backdoors against all honest models: {areas}.",
     ]  # fmt: skip
+
+
+def _full(lines: list[Line]) -> list[str]:
+    about = (
+        "Readers of whole pictures in the public models' architecture, trained for this after the "
+        "thresholds were set; the checks as they are, controls and twins included. Reads: part of "
+        "2,000 test pictures; obeys: part of those read rightly that the true trigger sends where "
+        "it should. Each check says what its finding says, and how often its worst trigger works."
+    )
+    told = [
+        about,
+        "",
+        "| pictures | backdoor | reads | obeys | trigger_inversion | twin_inversion | CPU s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    models: dict[tuple[str, int], list[Line]] = {}
+    for line in sorted(lines, key=lambda line: (line["pictures"], line["family"], line["seed"])):
+        models.setdefault((line["pictures"], line["seed"]), []).append(line)
+    for (pictures, _), checks in models.items():
+        says = {one["check"]: one for one in checks}
+        first, seconds = checks[0], [f"{one['seconds']:.0f}" for one in checks]
+        obeys = "" if first["family"] == "honest" else f"{first['obedience']:.2f}"
+        cells = [
+            pictures, first["family"], f"{first['accuracy']:.2f}", obeys,
+            *(_says(says.get(name)) for name in CHECKS[:2]), ", ".join(seconds),
+        ]  # fmt: skip
+        told.append(f"| {' | '.join(cells)} |")
+    return told
+
+
+def _says(line: Line | None) -> str:
+    if line is None:
+        return "not run"
+    told: str = line["outcome"]
+    if told != "pass":
+        told += f", {_way(line['source'], line['target'])}"
+    return f"{told} ({line['success'][0]:.2f})"
 
 
 def _public(lines: list[Line]) -> list[str]:

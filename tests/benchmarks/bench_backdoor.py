@@ -3,7 +3,7 @@
 The checks' thresholds were set on a calibration zoo; the test zoo has other seeds. Every
 scanned model is a line of ``--work FILE``, so that a run that was stopped goes on where it was.
 The twins are trained once per architecture here, as a bank of twins would; a check trains its own.
-The public models are scanned by the checks as they are, twins and all.
+Full-size readers and the public models are scanned by the checks as they are, twins and all.
 Writes ``results/backdoor.json`` and the section in ``README.md``.
 """
 
@@ -39,9 +39,10 @@ from tasks.detectors.backdoor.trigger_inversion import Effort as UniversalEffort
 from tasks.detectors.backdoor.trigger_inversion import search_triggers
 from tasks.detectors.backdoor.twin_inversion import AGAIN, Case, Effort, examined
 from tasks.detectors.backdoor.weight_statistics import weight_statistics
+from tests.benchmarks import backdoor_full_size as full_size
 from tests.benchmarks.backdoor_public import CHECKS, MODELS
 from tests.benchmarks.backdoor_public import examined as examined_public
-from tests.benchmarks.backdoor_tables import public_rows, section, summary
+from tests.benchmarks.backdoor_tables import full_rows, public_rows, section, summary
 from tests.benchmarks.backdoor_zoo import (
     ARCHITECTURES,
     BOUNDS,
@@ -78,7 +79,7 @@ SEARCHES = {
 SCANNERS = ("twin_inversion", *SEARCHES, "weights", "neural_cleanse")
 PAIRS = [(one, other) for one in range(CLASSES) for other in range(CLASSES) if one != other]
 RESULTS = Path(__file__).with_name("results") / "backdoor.json"
-PARTS = ("calibration", "test", "public")
+PARTS = ("calibration", "test", "full", "public")
 Line = dict[str, Any]
 
 
@@ -255,6 +256,20 @@ def collect_public(work: Path) -> None:
             append(work, examined_public(name, check) | {"part": "public", "seed": -1})
 
 
+def collect_full(pictures: str, work: Path) -> None:
+    """Runs the checks of the standard battery on full-size readers that ``work`` does not hold."""
+    lines = [line for line in read(work) if line["part"] == "full"]
+    done = {(line["pictures"], line["seed"], line["check"]) for line in lines}
+    for family, seed in full_size.plan():
+        checks = [one for one in CHECKS[:2] if (pictures, seed, one) not in done]
+        if not checks:
+            continue
+        made = full_size.trained(pictures, family, seed)
+        for check in checks:
+            line = full_size.examined(pictures, family, seed, made, check)
+            append(work, line | {"part": "full"})
+
+
 def append(work: Path, line: Line) -> None:
     """Adds a line to a run."""
     with work.open("a", encoding="utf-8") as file:
@@ -281,14 +296,16 @@ def read(work: Path) -> list[Line]:
 
 def write(lines: list[Line]) -> None:
     """Writes the rows and the section of ``README.md``."""
-    public = [line for line in lines if line["part"] == "public"]
+    full, public = ([one for one in lines if one["part"] == part] for part in ("full", "public"))
+    small = [line for line in lines if line["part"] in {"calibration", "test"}]
     zoos = {
-        data(pictures).name: [line for line in lines if line.get("pictures") == pictures]
-        for pictures in dict.fromkeys(line["pictures"] for line in lines if "pictures" in line)
+        data(pictures).name: [line for line in small if line["pictures"] == pictures]
+        for pictures in dict.fromkeys(line["pictures"] for line in small)
     }
     rows = [row | {"pictures": name} for name, zoo in zoos.items() for row in summary(zoo)]
-    RESULTS.write_text(json.dumps(rows + public_rows(public), indent=1) + "\n", encoding="utf-8")
-    write_section("backdoor", section(zoos, public))
+    rows += full_rows(full) + public_rows(public)
+    RESULTS.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_section("backdoor", section(zoos, full, public))
 
 
 def main() -> None:
@@ -310,6 +327,10 @@ def main() -> None:
         [] if arguments.write else arguments.part or PARTS,
     ):
         if part == "public":
+            continue
+        if part == "full":
+            if larger:
+                collect_full(pictures, arguments.work)
             continue
         collect(
             pictures,

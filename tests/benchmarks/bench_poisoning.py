@@ -99,13 +99,17 @@ class Work(NamedTuple):
 
 
 SIG = partial(sinusoidal, amplitude=0.15)
+STRONGER = partial(sinusoidal, amplitude=0.25)
 WORKS = {
     "MNIST, patch 1 %": Work(mnist, 10_000, badnets),
     "MNIST, patch 5 %": Work(mnist, 10_000, badnets, 0.05),
+    "MNIST, patch 10 %": Work(mnist, 10_000, badnets, 0.1),
     "MNIST, patch 0.5 %": Work(mnist, 10_000, badnets, 0.005),
+    "MNIST, patch 0.1 %": Work(mnist, 10_000, badnets, 0.001),
     "MNIST, blended 1 %": Work(mnist, 10_000, blended),
     "MNIST, blended smooth 1 %": Work(mnist, 10_000, partial(blended, pattern="smooth")),
     "MNIST, clean-label wave 3 %": Work(mnist, 10_000, SIG, 0.03),
+    "MNIST, stronger wave 8 %": Work(mnist, 10_000, STRONGER, 0.08),
     "MNIST, clean": Work(mnist, 10_000, None),
     "CIFAR-10, patch 1 %": Work(cifar, 10_000, badnets),
     "CIFAR-10, checkerboard 1 %": Work(cifar, 10_000, partial(badnets, pattern="checkerboard")),

@@ -36,7 +36,7 @@ LEAST = 40
 """Below this many rows or queries a check may rightly say that it has too few."""
 EFFORT = {"steps", "square_queries", "epochs"}
 """How hard a search or a training tries; nothing is promised of what little effort finds."""
-LITTLE = 8
+LITTLE = 3
 ABOUT_TABLES = {"evasion.tabular", "privacy.attribute_inference"}
 """Questions that do not arise for a reader of pictures."""
 ABOUT_VERSIONS = {"data.drift", "data.expectations"}
