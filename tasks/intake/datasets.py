@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -74,6 +74,7 @@ class _Decoder:
         self._store = store
         self._sandbox = sandbox
         self._workspace = workspace
+        self._key: dict[str, Any] | None = {} if spec.model.kind == "dataset" else None
 
     def decoded(self, role: Role, data: DataSpec, entry: FileEntry) -> Decoded:
         if self._spec.model.task == "chat":
@@ -84,6 +85,8 @@ class _Decoder:
         if problem:
             told = _observed("data.undecodable", "high", f"{role}: {problem}", data)
             return Decoded(_undecoded(role, data, entry, problem), (told,))
+        if self._key is not None and isinstance(key := reply.values.get("key"), dict):
+            self._key = key  # a stranger's word, that only goes back into a child
         inputs, labels = reply.arrays["inputs"], reply.arrays["labels"]
         stored = self._store.put(safetensors.numpy.save({"inputs": inputs, "labels": labels}))
         dataset = Dataset(
@@ -119,6 +122,7 @@ class _Decoder:
                 shape=list(model.input.shape) if model.input else None,
                 classes=model.output.classes if model.output else None,
                 value_range=list(model.input.range) if model.input else None,
+                key=self._key,
             )
 
 

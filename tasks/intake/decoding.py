@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from tasks.intake.encoding import Key, UnlikeError, encoded, kind_of, notes_of
 from tasks.intake.names import shown
 from tasks.intake.strict_json import parse_json
 from tasks.sandbox.protocol import Array, Reply
@@ -35,6 +36,7 @@ def decode_examples(
     shape: list[int] | None = None,
     classes: int | None = None,
     value_range: list[float] | None = None,
+    key: Key | None = None,
 ) -> Reply:
     """Reads labelled items from a file, its kind told from its content.
 
@@ -47,15 +49,18 @@ def decode_examples(
         shape: One item as the model takes it; inputs are reshaped to it when the sizes agree.
         classes: Labels must be below it.
         value_range: The raw range that the bundle states; values outside are noted.
+        key: Numbers that texts in tables stand for (``encoding.Key``), of files read before. None
+            where a model reads the data, which takes numbers only.
 
     Returns:
         Arrays ``inputs`` (n, …) float32 and ``labels`` (n,) int64 (float32 for regression), with
-        ``values["notes"]``, a list of rule, severity and detail. Without arrays,
-        ``values["problem"]`` says why.
+        ``values["notes"]``, a list of rule, severity and detail, and ``values["key"]``, which may
+        have grown. Without arrays, ``values["problem"]`` says why.
     """
     notes: list[dict[str, str]] = []
+    told = _Told(notes, key)
     try:
-        raw, targets = _read(Path(path), inputs, labels, most_bytes)
+        raw, targets = _read(Path(path), inputs, labels, most_bytes, told)
         kept = _shaped(_as_floats(raw, most_bytes), shape, notes)
         answers = _labels(targets, len(kept), task, classes, notes)
         _note_range(kept, value_range, notes)
@@ -64,10 +69,18 @@ def decode_examples(
     except Exception as error:  # noqa: BLE001 - parsers of hostile files raise anything
         problem = f"{type(error).__name__}: {shown(str(error).strip())}"
         return Reply({}, {"problem": problem, "notes": []})
-    return Reply({"inputs": kept, "labels": answers}, {"problem": "", "notes": notes})
+    key_told = {} if told.key is None else {"key": told.key}
+    return Reply({"inputs": kept, "labels": answers}, {"problem": "", "notes": notes} | key_told)
 
 
-def _read(path: Path, inputs: str, labels: str, most: int) -> tuple[Array, Array]:
+class _Told:
+    """What is noted on the way, and the key to texts, if they may be read at all."""
+
+    def __init__(self, notes: list[dict[str, str]], key: Key | None) -> None:
+        self.notes, self.key = notes, key
+
+
+def _read(path: Path, inputs: str, labels: str, most: int, told: _Told) -> tuple[Array, Array]:
     with path.open("rb") as stream:
         start = stream.read(8)
     if not start:
@@ -77,11 +90,11 @@ def _read(path: Path, inputs: str, labels: str, most: int) -> tuple[Array, Array
     if start[:6] == b"\x93NUMPY":
         raise Undecodable("an .npy file holds one array; put inputs and labels into one .npz")
     if start[:4] == b"PAR1":
-        return _from_parquet(path, inputs, labels, most)
+        return _from_parquet(path, inputs, labels, most, told)
     if _looks_like_safetensors(path, start):
         return _from_safetensors(path, inputs, labels, most)
     if path.suffix.lower() in {".csv", ".tsv", ".txt"}:
-        return _from_csv(path, inputs, labels, most)
+        return _from_csv(path, inputs, labels, most, told)
     raise Undecodable("its content is not npz, parquet, safetensors or csv; convert it to one")
 
 
@@ -154,7 +167,7 @@ def _from_safetensors(path: Path, inputs: str, labels: str, most: int) -> tuple[
         return tensors.get_tensor(inputs), tensors.get_tensor(labels)
 
 
-def _from_csv(path: Path, inputs: str, labels: str, most: int) -> tuple[Array, Array]:
+def _from_csv(path: Path, inputs: str, labels: str, most: int, told: _Told) -> tuple[Array, Array]:
     import pandas as pd  # noqa: PLC0415 - half a second, only for tables
 
     if path.stat().st_size > 8 * most:
@@ -169,7 +182,7 @@ def _from_csv(path: Path, inputs: str, labels: str, most: int) -> tuple[Array, A
     table = pd.read_csv(
         path, sep=separator, encoding="utf-8-sig", nrows=min(MOST_ROWS, most // (4 * columns)) + 1
     )
-    return _from_table(table, inputs, labels, most)
+    return _from_table(table, inputs, labels, most, told)
 
 
 def _refuse_doubled(names: list[str]) -> None:
@@ -179,7 +192,9 @@ def _refuse_doubled(names: list[str]) -> None:
         raise Undecodable(f"two columns are called {shown(doubled)}")
 
 
-def _from_parquet(path: Path, inputs: str, labels: str, most: int) -> tuple[Array, Array]:
+def _from_parquet(
+    path: Path, inputs: str, labels: str, most: int, told: _Told
+) -> tuple[Array, Array]:
     import pyarrow.parquet  # noqa: PLC0415 - half a second, only for tables
 
     with pyarrow.parquet.ParquetFile(path) as file:
@@ -187,10 +202,12 @@ def _from_parquet(path: Path, inputs: str, labels: str, most: int) -> tuple[Arra
         if rows > MOST_ROWS or columns > MOST_COLUMNS or rows * columns * 4 > most:
             raise Undecodable(f"it claims {rows} rows of {columns} columns; hand in a sample")
         _refuse_doubled(list(file.schema_arrow.names))
-        return _from_table(file.read().to_pandas(), inputs, labels, most)
+        return _from_table(file.read().to_pandas(), inputs, labels, most, told)
 
 
-def _from_table(table: Any, inputs: str, labels: str, most: int) -> tuple[Array, Array]:
+def _from_table(
+    table: Any, inputs: str, labels: str, most: int, told: _Told
+) -> tuple[Array, Array]:
     names = [str(name) for name in table.columns]
     if labels not in names:
         _named(names, labels, labels)
@@ -203,7 +220,39 @@ def _from_table(table: Any, inputs: str, labels: str, most: int) -> tuple[Array,
         raise Undecodable("it has no column besides the labels")
     if len(table) * len(wanted) * 4 > most:
         raise Undecodable(f"it has {len(table)} rows of {len(wanted)}; hand in a sample")
+    if told.key is not None:
+        return _encoded(table, wanted, labels, told)
     return np.column_stack([_column(table, name) for name in wanted]), _column(table, labels)
+
+
+def _encoded(table: Any, wanted: list[str], labels: str, told: _Told) -> tuple[Array, Array]:
+    """Reads texts, dates and gaps as numbers, and keeps the key for the next file."""
+    try:
+        targets = _text_labels(table, labels, told)
+        made = encoded(table, wanted, told.key or {})
+    except UnlikeError as reason:
+        raise Undecodable(str(reason)) from None
+    if not made.columns:
+        raise Undecodable("all its columns besides the labels are free text")
+    told.key = made.key
+    told.notes += notes_of(table, made, wanted)
+    return np.column_stack(made.columns), targets
+
+
+def _text_labels(table: Any, labels: str, told: _Told) -> Array:
+    """Returns the labels, where they are texts as class numbers."""
+    if kind_of(table[labels]) != "text":
+        return _column(table, labels)
+    if gaps := int(table[labels].isna().sum()):
+        raise Undecodable(f"{gaps} labels are missing")
+    made = encoded(table, [labels], told.key or {})
+    if not made.columns:
+        raise Undecodable(f"column {shown(labels)} holds free text; hand in class numbers from 0")
+    told.key = made.key
+    texts = enumerate(made.key[labels]["texts"][:50])
+    classes = ", ".join(f"{place} {shown(text, 40)}" for place, text in texts)
+    _note(told.notes, "data.labels_encoded", "info", f"labels stand as {classes}")
+    return made.columns[0].astype(np.int64)
 
 
 def _column(table: Any, name: str) -> Array:

@@ -2,7 +2,8 @@
 
 The network of the public models (Gu et al. 2017, BadNets), trained here from ``train`` rows of
 ``PROOFHOUSE_TEST_DATA``: honest, or with a trigger for one class, for one class of one other, or
-for each class the next. None was looked at while thresholds were set.
+for each class the next. None was looked at while thresholds were set; that all-to-all triggers
+are counted on the pictures read most surely was chosen on five of those in colour (``SEEN``).
 """
 
 from typing import NamedTuple
@@ -20,7 +21,16 @@ FAMILIES = (
     "source specific, corner", "all to all, patch", "honest",
 )  # fmt: skip
 """One model each, in this order, seeds from ``FIRST`` on; so a part of them is a mix too."""
+FURTHER = {
+    "mnist": (),
+    "cifar": (
+        "all to all, corner", "all to all, patch", "honest", "all to all, patch",
+        "all to all, corner", "honest",
+    ),
+}  # fmt: skip
+"""More of the kinds for which something was chosen on those before."""
 FIRST = 700
+SEEN = {("cifar", seed) for seed in (700, 701, 704, 708, 712)}
 CORNER = 5
 DOTS = ((-2, -2), (-2, -4), (-4, -2), (-3, -3))
 """Gu et al.'s pattern of single pixels, from the lower right corner."""
@@ -70,9 +80,10 @@ class Made(NamedTuple):
     obedience: float
 
 
-def plan() -> list[tuple[str, int]]:
+def plan(pictures: str) -> list[tuple[str, int]]:
     """Returns family and seed of each model."""
-    return [(family, FIRST + place) for place, family in enumerate(FAMILIES)]
+    families = (*FAMILIES, *FURTHER[pictures])
+    return [(family, FIRST + place) for place, family in enumerate(families)]
 
 
 def examined(pictures: str, family: str, seed: int, made: Made, check: str) -> Line:
@@ -82,6 +93,7 @@ def examined(pictures: str, family: str, seed: int, made: Made, check: str) -> L
     weights = {name: value.contiguous() for name, value in made.network.state_dict().items()}
     told = scanned(known, safetensors.torch.save(weights), check)
     return told | {
+        "seen": (pictures, seed) in SEEN,
         "pictures": pictures,
         "family": family,
         "seed": seed,

@@ -268,7 +268,9 @@ def _zoo(told: list[Line]) -> list[str]:
 def _full(lines: list[Line]) -> list[str]:
     about = (
         "Readers of whole pictures in the public models' architecture, trained for this after the "
-        "thresholds were set; the checks as they are, controls and twins included. Reads: part of "
+        "thresholds were set; on those marked * it was chosen that open all-to-all triggers are "
+        "counted on the pictures read most surely. The checks as they are, controls and twins "
+        "included. Reads: part of "
         "2,000 test pictures; obeys: part of those read rightly that the true trigger sends where "
         "it should. Each check says what its finding says, and how often its worst trigger works."
     )
@@ -286,7 +288,7 @@ def _full(lines: list[Line]) -> list[str]:
         first, seconds = checks[0], [f"{one['seconds']:.0f}" for one in checks]
         obeys = "" if first["family"] == "honest" else f"{first['obedience']:.2f}"
         cells = [
-            pictures, first["family"], f"{first['accuracy']:.2f}", obeys,
+            pictures, first["family"] + " *" * first["seen"], f"{first['accuracy']:.2f}", obeys,
             *(_says(says.get(name)) for name in CHECKS[:2]), ", ".join(seconds),
         ]  # fmt: skip
         told.append(f"| {' | '.join(cells)} |")

@@ -260,7 +260,7 @@ def collect_full(pictures: str, work: Path) -> None:
     """Runs the checks of the standard battery on full-size readers that ``work`` does not hold."""
     lines = [line for line in read(work) if line["part"] == "full"]
     done = {(line["pictures"], line["seed"], line["check"]) for line in lines}
-    for family, seed in full_size.plan():
+    for family, seed in full_size.plan(pictures):
         checks = [one for one in CHECKS[:2] if (pictures, seed, one) not in done]
         if not checks:
             continue
