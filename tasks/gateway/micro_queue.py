@@ -2,7 +2,7 @@
 
 While one batch is at the model the next one gathers, so nobody waits on purpose and a busy gateway
 batches more. Requests that fail together are asked again one by one: a request that breaks the
-model takes nobody along.
+model takes nobody along, not even where its second death is followed by a pause.
 """
 
 import asyncio
@@ -14,8 +14,11 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.domain.errors import GatewayUnavailableError, ProofhouseError
+from tasks.gateway.models import RestingError
 from tasks.sandbox.protocol import Array
 
+LONGEST_REST_SECONDS = 2.0
+"""So long those wait for a new child whose batch broke the one before."""
 Model = Callable[[Array], Array]
 """Inputs (n, …) to answers (n, …); blocks. Raises a project error when it has none."""
 
@@ -89,17 +92,20 @@ class MicroQueue:
             batch = [each for each in batch if not each.answer.done()]
             if batch and not await self._asked(model, batch) and len(batch) > 1:
                 for each in batch:
-                    await self._asked(model, [each])
+                    await self._asked(model, [each], patient=True)
         finally:
             self._free.append(model)
             self._serve()
 
-    async def _asked(self, model: Model, batch: list[_Waiting]) -> bool:
+    async def _asked(self, model: Model, batch: list[_Waiting], *, patient: bool = False) -> bool:
         inputs = batch[0].inputs if len(batch) == 1 else np.concatenate([b.inputs for b in batch])
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.run_in_executor(self._threads, model, inputs)
         except ProofhouseError as error:
+            if patient and isinstance(error, RestingError):
+                await asyncio.sleep(min(error.after_seconds, LONGEST_REST_SECONDS))
+                return await self._asked(model, batch)
             if len(batch) == 1:
                 told = GatewayUnavailableError(f"the model did not answer ({error.code})")
                 told.__cause__ = error

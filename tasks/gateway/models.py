@@ -17,6 +17,15 @@ from tasks.domain.errors import ChildRaisedError, EndpointAnswerError, TargetErr
 from tasks.sandbox.protocol import Array, Limits, Sandbox, Session
 from tasks.targets.endpoint.broker import Broker, Terms
 
+
+class RestingError(TargetError):
+    """The model's process died more than once and is not started again before a pause is over."""
+
+    def __init__(self, after_seconds: float) -> None:
+        super().__init__("the model's process died and is being started again")
+        self.after_seconds = after_seconds
+
+
 RESTART_SECONDS, LONGEST_RESTART_SECONDS = 0.5, 30.0
 CALL_SECONDS = 20.0
 
@@ -80,7 +89,8 @@ class SandboxedModel:
         Raises:
             ChildError: There is no answer. A dead child is replaced at a later question, after a
                 pause that doubles while it keeps dying.
-            TargetError: The answer is none, or it is too soon to start again.
+            TargetError: The answer is none.
+            RestingError: It is too soon to start again.
         """
         if self._session is None:
             self._reopen()
@@ -109,8 +119,8 @@ class SandboxedModel:
             session.__exit__(None, None, None)
 
     def _reopen(self) -> None:
-        if self._clock() < self._again_at:
-            raise TargetError("the model's process died and is being started again")
+        if (left := self._again_at - self._clock()) > 0:
+            raise RestingError(left)
         try:
             self.open()
         except BaseException:

@@ -146,6 +146,37 @@ def test_a_queue_batches_what_waits_and_keeps_apart_what_fails() -> None:
     assert seen == [1, 3, 1, 1, 1]
 
 
+def test_who_shared_a_batch_with_a_deadly_request_waits_for_the_next_child(
+    tmp_path: Path,
+) -> None:
+    store = MemoryStore()
+    accepted_model = accepted(store)
+    files = fetched(accepted_model, store, tmp_path)
+    copy = SandboxedModel(Cemetery(), accepted_model.spec, *files)
+    copy.open()
+    gathering = threading.Event()
+
+    def model(inputs: Array) -> Array:
+        gathering.wait(5)  # until all but the first wait together
+        return copy(inputs)
+
+    async def ask() -> list[object]:
+        queue = MicroQueue([model], batch=8, waiting=20)
+        asked = [
+            asyncio.ensure_future(queue.ask(np.full((1, 4), value)))
+            for value in (0.5, 0.95, 0.1, 0.2)
+        ]
+        await asyncio.sleep(0)
+        gathering.set()
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        queue.close()
+        return list(answers)
+
+    answers = asyncio.run(ask())
+    assert [isinstance(each, GatewayUnavailableError) for each in answers] == [0, 1, 0, 0]
+    assert copy.starts == 3  # the first, one for those that failed together, one after the pause
+
+
 def upstream(port: int, kind: str = "logits") -> tuple[ModelSpec, Terms]:
     spec = ModelSpec.model_validate(
         {
