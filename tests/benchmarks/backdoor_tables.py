@@ -300,7 +300,8 @@ def _says(line: Line | None) -> str:
         return "not run"
     told: str = line["outcome"]
     if told != "pass":
-        told += f", {_way(line['source'], line['target'])}"
+        aim = line["target"]
+        told += ", each to another" if aim is None else f", {_way(line['source'], aim)}"
     return f"{told} ({line['success'][0]:.2f})"
 
 
