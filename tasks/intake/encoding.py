@@ -133,7 +133,10 @@ def notes_of(table: Any, made: Encoded, names: list[str]) -> list[dict[str, str]
     for name in names:
         by_kind.setdefault(made.key[name]["kind"], []).append(name)
     gaps = Counter({name: int(table[name].isna().sum()) for name in names})
-    numbered = [f"{place} {shown(name, 40)}" for place, name in enumerate(made.names)]
+    numbered = [
+        f"{place} {shown(name, 40)} ({made.key[name]['kind']})"
+        for place, name in enumerate(made.names)
+    ]
     notes = []
     if "text" in by_kind or "date" in by_kind:
         told = "texts stand as numbers in the order of the alphabet, dates as days; columns are "

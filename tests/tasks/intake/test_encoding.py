@@ -93,7 +93,9 @@ def test_what_was_done_is_told() -> None:
     notes = {
         note["rule"]: note["detail"] for note in notes_of(table, encoded(table, names, {}), names)
     }
-    assert notes["data.encoded"].endswith("numbered 0 age, 1 work, 2 since, 3 member")
+    assert notes["data.encoded"].endswith(
+        "numbered 0 age (number), 1 work (text), 2 since (date), 3 member (number)"
+    )
     assert notes["data.left_out"].endswith("note")
     assert notes["data.filled"].endswith("10 of age, 10 of since")
 
