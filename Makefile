@@ -16,11 +16,11 @@ demo: system $(STAMP)
 	$(BIN)/proofhouse demo --out demo-output
 
 test: test-system $(STAMP)
-	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # With those that cost minutes and say little that a shorter one does not.
 test-all: test-system $(STAMP)
-	PROOFHOUSE_TEST_ALL=1 $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	PROOFHOUSE_TEST_ALL=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: lint types test
 
