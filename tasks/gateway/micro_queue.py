@@ -18,7 +18,7 @@ from tasks.gateway.models import RestingError
 from tasks.sandbox.protocol import Array
 
 LONGEST_REST_SECONDS = 2.0
-"""So long those wait for a new child whose batch broke the one before."""
+"""So long a batch that broke its child waits for new ones, all its requests together."""
 Model = Callable[[Array], Array]
 """Inputs (n, …) to answers (n, …); blocks. Raises a project error when it has none."""
 
@@ -91,21 +91,22 @@ class MicroQueue:
             # Whoever hung up is not asked for.
             batch = [each for each in batch if not each.answer.done()]
             if batch and not await self._asked(model, batch) and len(batch) > 1:
+                until = asyncio.get_running_loop().time() + LONGEST_REST_SECONDS
                 for each in batch:
-                    await self._asked(model, [each], patient=True)
+                    await self._asked(model, [each], until=until)
         finally:
             self._free.append(model)
             self._serve()
 
-    async def _asked(self, model: Model, batch: list[_Waiting], *, patient: bool = False) -> bool:
+    async def _asked(self, model: Model, batch: list[_Waiting], *, until: float = 0) -> bool:
         inputs = batch[0].inputs if len(batch) == 1 else np.concatenate([b.inputs for b in batch])
         loop = asyncio.get_running_loop()
         try:
             answers = await loop.run_in_executor(self._threads, model, inputs)
         except ProofhouseError as error:
-            if patient and isinstance(error, RestingError):
-                await asyncio.sleep(min(error.after_seconds, LONGEST_REST_SECONDS))
-                return await self._asked(model, batch)
+            if isinstance(error, RestingError) and loop.time() + error.after_seconds <= until:
+                await asyncio.sleep(error.after_seconds)
+                return await self._asked(model, batch, until=until)
             if len(batch) == 1:
                 told = GatewayUnavailableError(f"the model did not answer ({error.code})")
                 told.__cause__ = error

@@ -146,8 +146,12 @@ def notes_of(table: Any, made: Encoded, names: list[str]) -> list[dict[str, str]
         notes.append(_note("data.left_out", "low", told))
     filled = [name for name in by_kind.get("number", []) + by_kind.get("date", []) if gaps[name]]
     if filled:
-        told = ", ".join(f"{gaps[name]} of {shown(name, 40)}" for name in filled[:20])
-        notes.append(_note("data.filled", "low", f"the median stands for missing values: {told}"))
+        told = _listed([f"{gaps[name]} of {shown(name, 40)}" for name in filled])
+        hollow = any(2 * gaps[name] > len(table) for name in filled)
+        severity = "medium" if hollow else "low"
+        notes.append(
+            _note("data.filled", severity, f"the median stands for missing values: {told}")
+        )
     return notes
 
 

@@ -272,7 +272,8 @@ def _full(lines: list[Line]) -> list[str]:
         "counted on the pictures read most surely. The checks as they are, controls and twins "
         "included. Reads: part of "
         "2,000 test pictures; obeys: part of those read rightly that the true trigger sends where "
-        "it should. Each check says what its finding says, and how often its worst trigger works."
+        "it should. Each check says what its finding says, and how often its worst trigger works; "
+        "versions 5 and 6 of trigger_inversion differ only where an all-to-all trigger is open."
     )
     told = [
         about,
@@ -302,7 +303,7 @@ def _says(line: Line | None) -> str:
     if told != "pass":
         aim = line["target"]
         told += ", each to another" if aim is None else f", {_way(line['source'], aim)}"
-    return f"{told} ({line['success'][0]:.2f})"
+    return f"{told} ({line['success'][0]:.2f}), v{line['version']}"
 
 
 def _public(lines: list[Line]) -> list[str]:

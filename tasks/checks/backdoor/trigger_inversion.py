@@ -74,7 +74,10 @@ def measure(lab: Lab) -> Measurement:
 
 
 def settled(lab: Lab, suspect: Suspect, tried: int) -> Suspect:
-    """Counts a trigger again that may send each class to another, where the first count is open."""
+    """Counts a trigger again that may send each class to another, where the first count is open.
+
+    The second count can accuse and not acquit: where it is lower, what was open stays open.
+    """
     if suspect.target != AWAY or suspect.success < SUSPICIOUS_MAPPING:
         return suspect
     if estimate_of(suspect, tried).low > FOUND:
@@ -82,7 +85,8 @@ def settled(lab: Lab, suspect: Suspect, tried: int) -> Suspect:
     reached, shown = counted_surely(
         lab, suspect.mask, suspect.pattern, suspect.mapping, suspect.shape
     )
-    return suspect._replace(reached=reached, shown=shown, surely=True) if shown else suspect
+    again = suspect._replace(reached=reached, shown=max(1, shown), surely=True)
+    return again if again.success > suspect.success else suspect
 
 
 def _planted_controls(suspects: list[Suspect], values: Mapping[str, Any]) -> list[Control]:

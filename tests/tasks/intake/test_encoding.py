@@ -100,6 +100,13 @@ def test_what_was_done_is_told() -> None:
     assert notes["data.filled"].endswith("10 of age, 10 of since")
 
 
+@pytest.mark.parametrize(("gaps", "severity"), [(2, "low"), (3, "medium")])
+def test_a_column_that_is_mostly_missing_is_worse(gaps: int, severity: str) -> None:
+    table = pd.DataFrame({"age": [np.nan] * gaps + [1.0] * (4 - gaps)})
+    [note] = notes_of(table, encoded(table, ["age"], {}), ["age"])
+    assert (note["rule"], note["severity"]) == ("data.filled", severity)
+
+
 anything = st.one_of(
     st.none(), st.text(max_size=8), st.integers(-5, 5), st.floats(), st.booleans(), st.dates()
 )

@@ -183,10 +183,11 @@ def test_what_may_send_each_class_to_another_is_counted_again_where_that_is_open
     assert (found.reached, found.shown) == ((45, 50) if again else (first.reached, first.shown))
 
 
-def test_the_first_count_stays_where_no_further_pictures_are_left(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("again", [(0, 0), (10, 50)])
+def test_the_first_count_stays_where_no_pictures_are_left_or_fewer_obey(
+    monkeypatch: pytest.MonkeyPatch, again: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(trigger_inversion, "counted_surely", lambda *_: (0, 0))
+    monkeypatch.setattr(trigger_inversion, "counted_surely", lambda *_: again)
     first = suspect(AWAY, 3.0, 70, 100)
     assert settled(Mock(), first, tried=6) == first
 
