@@ -21,8 +21,8 @@ from tasks.targets.endpoint.broker import Broker, Terms
 class RestingError(TargetError):
     """The model's process died more than once and is not started again before a pause is over."""
 
-    def __init__(self, after_seconds: float) -> None:
-        super().__init__("the model's process died and is being started again")
+    def __init__(self, message: str, after_seconds: float = 0.0) -> None:
+        super().__init__(message)
         self.after_seconds = after_seconds
 
 
@@ -120,7 +120,7 @@ class SandboxedModel:
 
     def _reopen(self) -> None:
         if (left := self._again_at - self._clock()) > 0:
-            raise RestingError(left)
+            raise RestingError("the model's process died and is being started again", left)
         try:
             self.open()
         except BaseException:

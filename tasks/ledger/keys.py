@@ -58,8 +58,9 @@ def make_key(home: Path) -> Path:
     private, public = folder / "signing.pem", folder / "signing.pub"
     try:
         (folder / "trusted").mkdir(parents=True, exist_ok=True, mode=0o700)
+        published = public.exists()  # asked first: another process may be making the two just now
         if not private.exists():
-            if public.exists():
+            if published:
                 raise SigningError(_gone(private))
             pem = Ed25519PrivateKey.generate().private_bytes(
                 Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
@@ -142,8 +143,9 @@ def set_standing(home: Path, standing: KeyStanding) -> Path:
 
 def _development_signer(home: Path) -> CryptoSigner:
     private, public = home / "keys" / "signing.pem", home / "keys" / "signing.pub"
+    used = public.exists() or (home / "witness.json").exists()  # asked first, as in make_key
     if not private.exists():
-        if public.exists() or (home / "witness.json").exists():
+        if used:
             # This home has signed before: a silent new key would make its evidence unverifiable.
             raise SigningError(_gone(private))
         make_key(home)

@@ -103,8 +103,9 @@ def development_key(home: Path) -> Path:
     """
     private = _folder(home) / "signing.pem"
     public = private.with_suffix(".pub")
+    published = public.exists()  # asked first: another process may be making the two just now
     if not private.exists():
-        if public.exists():
+        if published:
             raise SigningError(
                 f"The model key {private} is missing. Restore it from its backup, or set "
                 "PROOFHOUSE_MODEL_KEY. To begin a new key on purpose, move its .pub file away too."

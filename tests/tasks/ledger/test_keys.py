@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tasks.domain.errors import InvalidInputError, SigningError
 from tasks.ledger.keys import make_key, open_signer, rotate_key, set_standing, trusted_keys
 from tasks.ledger.trust import KeyStanding
+from tests.tasks.ledger.races import made_meanwhile
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -54,6 +56,14 @@ def test_processes_that_race_for_the_key_get_the_same_one(tmp_path: Path) -> Non
         ids = pool.map(keyid, [tmp_path] * 8)
     assert len(set(ids)) == 1
     assert len(list((tmp_path / "keys" / "trusted").iterdir())) == 1
+
+
+@pytest.mark.parametrize("ask", [make_key, lambda home: open_signer(None, home=home)])
+def test_a_key_that_another_process_makes_meanwhile_is_used(
+    ask: Callable[[Path], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_meanwhile(lambda: make_key(tmp_path), monkeypatch)
+    assert ask(tmp_path)
 
 
 def test_a_lost_private_key_is_not_replaced_silently(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tasks.domain.errors import SigningError
 from tasks.registry.exporting import export
 from tasks.registry.registering import Why, register
 from tasks.registry.signing import development_key, trusted_folder
+from tests.tasks.ledger.races import made_meanwhile
 from tests.tasks.registry.homes import MODEL, Home
 
 WHY = Why("a test", by="tester")
@@ -21,6 +22,13 @@ def test_many_processes_make_one_key(home: Home) -> None:
     assert len(made) == 1
     assert len(list(trusted_folder(home.path).glob("*.pub"))) == 1
     assert development_key(home.path).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_another_process_makes_meanwhile_is_used(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_meanwhile(lambda: development_key(home.path), monkeypatch)
+    assert development_key(home.path).exists()
 
 
 def test_a_lost_private_key_is_not_replaced_in_silence(home: Home) -> None:
