@@ -33,14 +33,14 @@ from tasks.domain.measurement import Artifact, Control, Measurement, Status
 from tasks.sandbox.protocol import Array
 from tasks.statistics.intervals import binomial
 
-CHECK, VERSION = "backdoor.twin_inversion", 3
+CHECK, VERSION = "backdoor.twin_inversion", 4
 ALL = -1
 """As a source: every class. As a target: each class to one of its own."""
 FOUND = 0.75
 """Success within the size limit from which a control counts as found; the gate's threshold."""
 LEAST_CLASSES = 4
-CONTROL_ROWS = 800
-"""Pictures that the controls' triggers are counted on; whether they work is plain from these."""
+TWIN_ROWS = 800
+"""Pictures that the twins' triggers are counted on; whether they work is plain from these."""
 TWINS = ("twin_1", "twin_2")
 _METHOD = (
     "Mask and pattern descended per pair of classes, all pairs at once, in the model and in twins "
@@ -91,10 +91,15 @@ def measure(lab: Lab) -> Measurement:
     if described["classes"] < LEAST_CLASSES:
         raise NotAvailable(f"fewer than {LEAST_CLASSES} classes: a pair has too few peers")
     search, held = split_rows(lab)
-    few = Examples(held.inputs[:CONTROL_ROWS], held.labels[:CONTROL_ROWS])
     reply = lab.run(
         "detectors.backdoor.twin_inversion",
-        {"inputs": search.inputs, "labels": search.labels, "held": few.inputs},
+        {
+            "inputs": search.inputs,
+            "labels": search.labels,
+            "held": held.inputs,
+            "held_labels": held.labels,
+        },
+        few=TWIN_ROWS,
         steps=lab.count("steps"),
         batch=lab.count("batch"),
         seed=lab.seed,
@@ -107,9 +112,11 @@ def measure(lab: Lab) -> Measurement:
         )
     parts = {name: _part(reply.arrays, name) for name in ("target", "planted", *TWINS)}
     indices = {name: _indices(parts, name) for name in parts}
-    suspects = {
-        name: _counted(lab, held if name == "target" else few, parts, name) for name in parts
+    shown = dict.fromkeys(TWINS, _part_of(held, np.s_[:TWIN_ROWS])) | {
+        "target": held,
+        "planted": _part_of(held, held.labels == int(reply.values["planted"][0])),
     }
+    suspects = {name: _counted(lab, shown[name], parts, name) for name in parts}
     worst = max(suspects["target"], key=_strength)
     estimate = binomial(worst.moved, max(1, worst.shown), 1 - 0.05 / len(suspects["target"]))
     checks = (
@@ -134,6 +141,10 @@ def measure(lab: Lab) -> Measurement:
 def _part(arrays: dict[str, Array], name: str) -> dict[str, Array]:
     head = f"{name}."
     return {key.removeprefix(head): value for key, value in arrays.items() if key.startswith(head)}
+
+
+def _part_of(held: Examples, rows: Any) -> Examples:
+    return Examples(held.inputs[rows], held.labels[rows])
 
 
 def _references(parts: dict[str, dict[str, Array]], name: str) -> Array:

@@ -94,6 +94,8 @@ def twin_inversion(
     inputs: NDArray[np.float32],
     labels: NDArray[np.int64],
     held: NDArray[np.float32],
+    held_labels: NDArray[np.int64],
+    few: int,
     steps: int,
     batch: int,
     seed: int,
@@ -104,7 +106,10 @@ def twin_inversion(
         target: The opened model; must reveal gradients.
         inputs: Pictures to search with (n, *item), raw.
         labels: Their classes (n,).
-        held: Other pictures (m, *item); the controls' answers to them come back.
+        held: Other pictures (m, *item); the controls' answers to some of them come back.
+        held_labels: Their classes (m,).
+        few: The twins answer to so many of them, the first; the model with the planted backdoor to
+            all of the class that it is about.
         steps: Descents of the first search; a second takes half as many again.
         batch: Pictures per pair and descent of the first search. Cost for few classes: steps *
             batch * (classes * (classes - 1) + 24) passes forwards and as many backwards for the
@@ -117,10 +122,11 @@ def twin_inversion(
         (k, classes), where each class is sent; ``c.fine`` (k,) sizes of the second search and
         ``c.twins`` (twins, k) those of the twins it is held against; ``c.transfer`` (k,), how often
         the trigger works in the twins; ``c.masks``, ``c.patterns`` (k, *item) raw. For controls
-        ``c.clean`` (m,) and ``c.answers`` (k, m), classes given to ``held`` without and with the
-        trigger. Values: ``learnt``; ``planted`` and ``obeyed``, the planted pair and its
-        obedience; ``tried`` of ``possible`` pairs; ``weights``, see ``weight_statistics``; passes
-        and queries. Of a model that costs too much only ``products`` and the ``most`` allowed.
+        ``c.clean`` (rows,) and ``c.answers`` (k, rows), classes given to their part of ``held``
+        without and with the trigger. Values: ``learnt``; ``planted`` and ``obeyed``, the planted
+        pair and its obedience; ``tried`` of ``possible`` pairs; ``weights``, see
+        ``weight_statistics``; passes and queries. Of a model that costs too much only ``products``
+        and the ``most`` allowed.
     """
     module = target.module
     if module is None:
@@ -160,7 +166,8 @@ def twin_inversion(
     for name, each in cases.items():
         found = examined(each, AGAIN[name], effort)
         if name != "target":
-            found |= _answers(each.model.module, held, found)
+            asked = held[held_labels == lesson.source] if name == "planted" else held[:few]
+            found |= _answers(each.model.module, asked, found)
         arrays |= {f"{name}.{part}": values for part, values in found.items()}
     return Reply(
         arrays,
