@@ -53,6 +53,7 @@ $(STAMP): constraints.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-compile -r constraints.txt
 	$(BIN)/python -m compileall -qq -j 0 -x '/(tests?|$(SELDOM))/' $(VENV)/lib || true
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	$(BIN)/python -m tasks.prepared_database
 	touch $@
 
 system:

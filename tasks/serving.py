@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tasks import prepared_database
 from tasks.domain.errors import ProofhouseError
 
 _PR_SET_PDEATHSIG = 1
@@ -37,9 +38,10 @@ class ServerError(ProofhouseError):
 def server_environment(home: Path, port: int, *, ui: bool) -> dict[str, str]:
     """Returns the variables that make a server private, quiet and self-contained."""
     folder = home / "prefect"
+    database = folder / prepared_database.NAME
     return {
         "PREFECT_HOME": str(folder),
-        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{folder / 'prefect.db'}",
+        "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{database}",
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_ENABLED": "true" if ui else "false",
@@ -84,6 +86,7 @@ def local_server(
         )
     folder = home.resolve() / "prefect"
     folder.mkdir(parents=True, exist_ok=True)
+    prepared_database.begin(folder)
     log = folder / f"server-{secrets.token_hex(4)}.log"
     url = f"http://127.0.0.1:{port}/api"
     with log.open("wb") as output:

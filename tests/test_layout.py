@@ -24,7 +24,7 @@ ROWS: tuple[frozenset[str], ...] = (
     frozenset({"demo", "judging", "registry", "reports", "gateway", "response"}),
     frozenset(
         {"beating", "clock", "code", "deployments", "progress", "serving", "planning", "runtime"}
-        | {"streams"}
+        | {"prepared_database", "streams"}
     ),
     frozenset({"alarms", "approving", "casework", "comparing", "drifting", "drilling", "dropping"})
     | {"events", "forms", "nightly", "onboarding", "retaining", "reviewing", "scoring"},

@@ -44,27 +44,25 @@ def stored(lab: Lab, measurement: Measurement, name: str) -> bytes:
     return data
 
 
-def test_measures_verifies_and_repeats_itself(tmp_path: Path) -> None:
+def test_measures_and_verifies(tmp_path: Path) -> None:
     write_model(tmp_path, trained(adversarial_epsilon=0.1))
     lab = bench(tmp_path)
-    first = measure(lab)
-    robust, clean = first.estimates["robust_accuracy"], first.estimates["clean_accuracy"]
+    found = measure(lab)
+    robust, clean = found.estimates["robust_accuracy"], found.estimates["clean_accuracy"]
     assert robust.n == clean.n == 50
     assert 0.3 < robust.value < clean.value
-    assert all(control.held for control in first.controls)
-    assert first.cost.passes > 1000
-    witnesses = safetensors.numpy.load(stored(lab, first, "witnesses.safetensors"))
+    assert all(control.held for control in found.controls)
+    assert found.cost.passes > 1000
+    witnesses = safetensors.numpy.load(stored(lab, found, "witnesses.safetensors"))
     assert np.abs(witnesses["adversarial"] - witnesses["clean"]).max() <= 0.1 + 1e-6
     with torch.no_grad():
         read = trained(adversarial_epsilon=0.1)(torch.from_numpy(witnesses["adversarial"]))
     np.testing.assert_array_equal(read.argmax(1).numpy(), witnesses["predicted"])
     assert (witnesses["predicted"] != witnesses["labels"]).all()
-    curve = json.loads(stored(lab, first, "curve.json"))
+    curve = json.loads(stored(lab, found, "curve.json"))
     heights = [point["robust_accuracy"] for point in curve]
     assert [point["epsilon"] for point in curve] == [0.0, 0.025, 0.05, 0.1, 0.2]
     assert heights == sorted(heights, reverse=True)
-    again = measure(bench(tmp_path))
-    assert again.canonical() == first.canonical()
 
 
 def test_a_hidden_gradient_raises_alarms(tmp_path: Path) -> None:
