@@ -51,14 +51,13 @@ def catalog_root() -> Path:
     return Path(catalogs.__file__).parent
 
 
-class _StrictLoader(yaml.SafeLoader):
+class _StrictLoader(yaml.CSafeLoader):
     """Safe YAML without anchors, aliases or doubled keys: entries are read, not computed."""
 
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]  # stubs leave it bare
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise yaml.YAMLError(f"line {event.start_mark.line + 1}: anchors are not allowed")
-        return super().compose_node(parent, index)
+    def __init__(self, data: bytes) -> None:
+        if b"&" in data or b"*" in data:  # few have one, and to look at all that is said takes time
+            _verify_no_anchors(data)
+        super().__init__(data)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         keys = [key.value for key, _ in node.value]
@@ -66,6 +65,13 @@ class _StrictLoader(yaml.SafeLoader):
             line = node.start_mark.line + 1
             raise yaml.YAMLError(f"line {line}: keys given twice: {', '.join(doubled)}")
         return super().construct_mapping(node, deep)
+
+
+def _verify_no_anchors(data: bytes) -> None:
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            line = event.start_mark.line + 1 if event.start_mark else "?"
+            raise yaml.YAMLError(f"line {line}: anchors are not allowed")
 
 
 class Catalog:
