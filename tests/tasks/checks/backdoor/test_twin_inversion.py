@@ -9,6 +9,7 @@ import safetensors.numpy
 import safetensors.torch
 from torch import nn
 
+from tasks.checks.backdoor import twin_inversion as whole
 from tasks.checks.backdoor.twin_inversion import CHECK, measure
 from tasks.checks.lab import Lab, NotAvailable
 from tasks.detectors.backdoor import twin_inversion
@@ -71,7 +72,10 @@ def test_a_pixel_that_turns_one_class_into_one_other_is_found_named_and_shown(
     assert len(json.loads(kept["pairs.json"])) == 90
 
 
-def test_an_honest_model_has_no_such_pair_and_all_controls_hold(tmp_path: Path) -> None:
+def test_an_honest_model_has_no_such_pair_and_all_controls_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole, "TWIN_ROWS", 10)
     found = measured(tmp_path, trained())
     assert found.estimates["trigger_success"].value == 0
     assert not found.facts["stands_out"]
@@ -80,6 +84,9 @@ def test_an_honest_model_has_no_such_pair_and_all_controls_hold(tmp_path: Path) 
         ("honest twin", True),
         ("honest twin", True),
     ]
+    planted, *twins = (control.estimate.n if control.estimate else 0 for control in found.controls)
+    assert planted > 2, "ten rows hold one or two of its class: it is counted on all that are held"
+    assert max(twins) <= 10
     assert not found.alarms
 
 
