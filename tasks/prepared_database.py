@@ -29,10 +29,12 @@ def begin(folder: Path) -> None:
     if database.exists() or not made.exists():
         return
     part = folder / f".{secrets.token_hex(4)}.part"
-    shutil.copyfile(made, part)
-    with contextlib.suppress(FileExistsError):  # another process was faster: its database counts
-        database.hardlink_to(part)
-    part.unlink()
+    try:
+        shutil.copyfile(made, part)
+        with contextlib.suppress(FileExistsError):  # another process was faster: its counts
+            database.hardlink_to(part)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def prepare() -> Path:
