@@ -273,7 +273,8 @@ def _full(lines: list[Line]) -> list[str]:
         "included. Reads: part of "
         "2,000 test pictures; obeys: part of those read rightly that the true trigger sends where "
         "it should. Each check says what its finding says, and how often its worst trigger works; "
-        "versions 5 and 6 of trigger_inversion differ only where an all-to-all trigger is open."
+        "versions 5 and 6 of trigger_inversion differ only where an all-to-all trigger is open, "
+        "versions 3 and 4 of twin_inversion in the planted control, without which nothing passes."
     )
     told = [
         about,

@@ -39,22 +39,23 @@ def test_painting_covers_the_mask_and_nothing_else() -> None:
     assert seen.flatten().tolist() == [0.75, 0.25, 0.25, 0.25]
 
 
+@pytest.mark.parametrize("source", [None, 2])
 @pytest.mark.parametrize(("obedience", "rounds"), [([0.99], 1), ([0.5, 0.9], 2), ([0.5, 0.6], 2)])
 def test_lessons_are_taught_again_while_they_are_not_obeyed(
-    monkeypatch: pytest.MonkeyPatch, obedience: list[float], rounds: int
+    monkeypatch: pytest.MonkeyPatch, obedience: list[float], rounds: int, source: int | None
 ) -> None:
     taught: list[int] = []
 
     def train(*_: object, steps: int, seed: int) -> float:
         taught.append(seed)
-        assert steps == controls.STEPS_PER_LESSON
+        assert steps == (controls.STEPS_PER_LESSON if source is None else controls.PAIR_STEPS)
         return 1.0
 
     monkeypatch.setattr(controls, "train", train)
     told = iter([*obedience, obedience[-1]])
     monkeypatch.setattr(controls, "_obeyed", lambda *_: next(told))
     pool = Pool(torch.zeros(4, 2), torch.tensor([0, 1, 2, 3]))
-    lesson = Lesson(Patch(np.ones(2, np.float32), 1.0), 0, 4)
+    lesson = Lesson(Patch(np.ones(2, np.float32), 1.0), 0, 4, source)
     made = controls.planted(torch.nn.Linear(2, 4), pool, 4, [lesson], seed=3)
     assert taught == list(range(3, 3 + rounds))
     assert made.obeyed == (obedience[-1],)
